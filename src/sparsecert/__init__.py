@@ -1,0 +1,1 @@
+"""Provable robustness against sparse (L0) attacks by randomized ablation."""

@@ -1,0 +1,39 @@
+"""Random changes to training images that keep their class."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+# Enough to vary handwriting, too little to turn a 6 into a 9 or to push a digit out of the image.
+MAX_ROTATION = 8 * math.pi / 180
+MAX_SCALING = 0.08
+MAX_SHEAR = 0.12
+MAX_SHIFT = 0.04  # of the image's side
+
+
+def random_affine(
+    images: Float[Tensor, "batch channels height width"], generator: np.random.Generator
+) -> Float[Tensor, "batch channels height width"]:
+    """Rotate, scale, shear and shift each image by small random amounts; black comes in."""
+    uniform = torch.from_numpy(generator.uniform(-1, 1, size=(len(images), 6)).astype(np.float32))
+    uniform = uniform.to(images.device)
+    angle, scale, shear = (
+        uniform[:, 0] * MAX_ROTATION,
+        1 + uniform[:, 1:3] * MAX_SCALING,
+        uniform[:, 3] * MAX_SHEAR,
+    )
+    matrix = images.new_empty(len(images), 2, 3)
+    matrix[:, 0, 0] = scale[:, 0] * angle.cos()
+    matrix[:, 0, 1] = shear - scale[:, 0] * angle.sin()
+    matrix[:, 1, 0] = scale[:, 1] * angle.sin()
+    matrix[:, 1, 1] = scale[:, 1] * angle.cos()
+    matrix[:, :, 2] = 2 * MAX_SHIFT * uniform[:, 4:]  # grid coordinates run from -1 to 1
+    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
+    # Interpolation may overshoot [0, 1] by a rounding error.
+    return functional.grid_sample(images, grid, align_corners=False).clamp(0, 1)

@@ -1,0 +1,82 @@
+"""The state of unfinished training in one safetensors file: tensors and a JSON header, no code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn, optim
+
+from sparsecert import files
+from sparsecert.errors import RunFolderError
+
+
+@dataclass
+class Progress:
+    """Where training stands. The sums are those of the current epoch.
+
+    Attributes:
+        step: steps done.
+        loss_sum: of the losses of the examples.
+        correct: ablated examples classified correctly.
+        examples: examples seen.
+        seconds: spent on training so far, over all sessions.
+    """
+
+    step: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    examples: int = 0
+    seconds: float = 0.0
+
+    def start_epoch(self) -> None:
+        """Reset the sums."""
+        self.loss_sum, self.correct, self.examples = 0.0, 0, 0
+
+
+def save_checkpoint(
+    path: Path, model: nn.Module, optimizer: optim.Optimizer, progress: Progress
+) -> None:
+    """Write model, optimiser and progress atomically."""
+    tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            if value is not None:
+                tensors[f"optimizer/{index}/{name}"] = torch.as_tensor(value)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with files.atomic_path(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata={"progress": json.dumps(asdict(progress))}))
+
+
+def load_checkpoint(path: Path, model: nn.Module, optimizer: optim.Optimizer) -> Progress:
+    """Restore model and optimiser in place; returns where training stood.
+
+    Raises:
+        RunFolderError: if the file is damaged or belongs to another model.
+    """
+    weights: dict[str, Tensor] = {}
+    state: dict[int, dict[str, Any]] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = Progress(**json.loads(file.metadata()["progress"]))
+            for key in file.keys():  # noqa: SIM118 - not a dict
+                kind, name = key.split("/", 1)
+                if kind == "model":
+                    weights[name] = file.get_tensor(key)
+                else:
+                    index, entry = name.split("/")
+                    state.setdefault(int(index), {})[entry] = file.get_tensor(key)
+        model.load_state_dict(weights)
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(
+            f"the checkpoint {path} is damaged or of another model: {error}. "
+            "Remove it to train from the start"
+        ) from error
+    return progress

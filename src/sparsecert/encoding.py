@@ -1,0 +1,122 @@
+"""How NULL, the absence of a feature, is shown to a base classifier.
+
+An encoding takes raw inputs in [0, 1] and masks that say which features are retained, and gives
+what the network sees. Images are `(batch, channels, height, width)` and their features are the
+height x width pixels; feature vectors are `(batch, features)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sparsecert.errors import InputError
+
+
+class Encoding(Protocol):
+    """What `SmoothedClassifier` and training ask of an encoding."""
+
+    def __call__(
+        self, x: Float[Tensor, "batch *shape"], mask: Bool[Tensor, "batch features"]
+    ) -> Float[Tensor, "batch *encoded_shape"]:
+        """Encode each x with the features outside its mask replaced by NULL."""
+        ...
+
+    def output_channels(self, input_channels: int) -> int:
+        """Channels (or values per feature) of the encoded input."""
+        ...
+
+
+@dataclass(frozen=True)
+class TwoChannelEncoding:
+    """The paper's multichannel rule: a value v becomes (v, 1 - v), NULL becomes (0, 0).
+
+    Colour channels are followed by their complements: 1 -> 2 channels for grey, 3 -> 6 for
+    colour. A feature vector of length F becomes one of length 2 F, values first.
+
+    With `mean` and `std` (one number per channel) each channel is standardised first, as the
+    paper does for ImageNet; NULL stays 0 everywhere.
+    """
+
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.mean is None) != (self.std is None):
+            raise InputError("expected both mean and std, or neither")
+        if self.mean is not None and self.std is not None:
+            if len(self.mean) != len(self.std):
+                raise InputError("expected as many values in mean as in std")
+            if min(self.std) <= 0:
+                raise InputError(f"expected every std to be positive, got {self.std}")
+
+    def __call__(
+        self, x: Float[Tensor, "batch *shape"], mask: Bool[Tensor, "batch features"]
+    ) -> Float[Tensor, "batch *encoded_shape"]:
+        """Encode; see `Encoding`."""
+        if self.mean is not None and self.std is not None:
+            x = (x - _per_channel(self.mean, x)) / _per_channel(self.std, x)
+        retained = _spatial(mask, x).to(x.dtype)
+        shown = x * retained
+        return torch.cat((shown, retained - shown), dim=1)
+
+    def output_channels(self, input_channels: int) -> int:
+        """Twice the input's."""
+        return 2 * input_channels
+
+
+@dataclass(frozen=True)
+class MeanEncoding:
+    """NULL is shown as the training set's mean; the number of channels stays (Table 8).
+
+    Attributes:
+        mean: one number per channel of an image; for feature vectors one number, or one per
+            feature.
+    """
+
+    mean: tuple[float, ...]
+
+    def __call__(
+        self, x: Float[Tensor, "batch *shape"], mask: Bool[Tensor, "batch features"]
+    ) -> Float[Tensor, "batch *encoded_shape"]:
+        """Encode; see `Encoding`."""
+        return torch.where(_spatial(mask, x), x, _per_channel(self.mean, x))
+
+    def output_channels(self, input_channels: int) -> int:
+        """The input's."""
+        return input_channels
+
+
+def resolve_encoding(encoding: str | Encoding) -> Encoding:
+    """An encoding by name, or the given one.
+
+    Raises:
+        InputError: for an unknown name, or "mean", which needs the training set's mean.
+    """
+    if not isinstance(encoding, str):
+        return encoding
+    if encoding == "two-channel":
+        return TwoChannelEncoding()
+    if encoding == "mean":
+        raise InputError(
+            "the mean encoding needs the training set's mean: "
+            "pass encoding=MeanEncoding(mean=(0.13,)), one number per channel"
+        )
+    raise InputError(f"expected encoding to be 'two-channel' or 'mean', got {encoding!r}")
+
+
+def _spatial(mask: Tensor, x: Tensor) -> Tensor:
+    """The mask in the shape of x, with one channel."""
+    return mask if x.ndim == 2 else mask.view(len(mask), 1, *x.shape[2:])
+
+
+def _per_channel(values: tuple[float, ...], x: Tensor) -> Tensor:
+    if len(values) not in (1, x.shape[1]):
+        raise InputError(
+            f"expected inputs with {len(values)} channels, as the encoding has, got {x.shape[1]}"
+        )
+    return torch.tensor(values, dtype=x.dtype, device=x.device).view(1, -1, *[1] * (x.ndim - 2))

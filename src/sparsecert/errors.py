@@ -1,0 +1,32 @@
+"""What goes wrong at the border, each with a sentence that says what to do."""
+
+from __future__ import annotations
+
+import math
+
+
+class InputError(ValueError):
+    """A value from outside that sparsecert cannot work with."""
+
+
+class RunFolderError(RuntimeError):
+    """A run folder, or a file in it, that is missing, foreign, damaged or not writable."""
+
+
+class TooFewSamplesWarning(UserWarning):
+    """So few samples that even a unanimous vote certifies nothing."""
+
+
+def check_alpha(alpha: float) -> None:
+    """Raise `InputError` unless ``0 < alpha < 1``."""
+    if not (math.isfinite(alpha) and 0 < alpha < 1):
+        raise InputError(
+            f"expected alpha, the error probability, between 0 and 1 (both excluded), got {alpha}; "
+            "0.05 gives 95 % confidence"
+        )
+
+
+def check_num_samples(num_samples: int, name: str = "num_samples") -> None:
+    """Raise `InputError` unless there is at least one sample."""
+    if num_samples < 1:
+        raise InputError(f"expected {name} to be at least 1, got {num_samples}")

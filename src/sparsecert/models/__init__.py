@@ -1,0 +1,83 @@
+"""Base classifiers that a run folder can rebuild by name.
+
+A `SmoothedClassifier` takes any `nn.Module`; these are the ones the commands know. A builder gets
+the shape of one encoded input and the number of classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from torch import nn
+
+from sparsecert.errors import InputError
+from sparsecert.models.interpolating_cnn import InterpolatingCNN, Interpolation
+from sparsecert.models.mlp import MLP
+from sparsecert.models.paper_cnn import PaperCNN
+
+__all__ = [
+    "ARCHITECTURES",
+    "MLP",
+    "InterpolatingCNN",
+    "Interpolation",
+    "PaperCNN",
+    "build",
+    "default_architecture",
+]
+
+
+def build(architecture: str, encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """A freshly initialised network by name.
+
+    Args:
+        architecture: a key of `ARCHITECTURES`.
+        encoded_shape: shape of one encoded input, without the batch.
+        num_classes: number of classes.
+
+    Raises:
+        InputError: for an unknown name or a shape the network does not take.
+    """
+    if architecture not in ARCHITECTURES:
+        raise InputError(
+            f"expected the architecture to be one of {', '.join(ARCHITECTURES)}, "
+            f"got {architecture!r}"
+        )
+    return ARCHITECTURES[architecture](encoded_shape, num_classes)
+
+
+def default_architecture(input_shape: tuple[int, ...], encoding: str, recipe: str) -> str:
+    """The network the commands choose for inputs of this shape."""
+    if input_shape[1:] != (28, 28):
+        return "mlp"
+    # The interpolation needs to tell NULL from a pixel, which only this encoding does.
+    return "interpolating-cnn" if (encoding, recipe) == ("two-channel", "fast") else "paper-cnn"
+
+
+def _paper_cnn(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    if encoded_shape[1:] != (28, 28):
+        raise InputError(
+            f"the paper's CNN takes 28 x 28 images, got encoded inputs of shape {encoded_shape}; "
+            "choose --model mlp"
+        )
+    return PaperCNN(encoded_shape[0], num_classes)
+
+
+def _interpolating_cnn(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    if len(encoded_shape) != 3 or encoded_shape[0] % 2 or any(n % 4 for n in encoded_shape[1:]):
+        raise InputError(
+            "the interpolating CNN takes two-channel encoded images with sides divisible by 4, "
+            f"got encoded inputs of shape {encoded_shape}; choose --model mlp"
+        )
+    return InterpolatingCNN(*encoded_shape, num_classes)
+
+
+def _mlp(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    return MLP(math.prod(encoded_shape), num_classes)
+
+
+ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
+    "interpolating-cnn": _interpolating_cnn,
+    "paper-cnn": _paper_cnn,
+    "mlp": _mlp,
+}

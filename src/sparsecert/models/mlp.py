@@ -1,0 +1,32 @@
+"""A small multilayer perceptron, for feature vectors and small images."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class MLP(nn.Sequential):
+    """Fully connected layers with ReLU between them, on the flattened encoded input.
+
+    Args:
+        in_features: values of one encoded input, all channels together.
+        num_classes: number of classes.
+        hidden: widths of the hidden layers.
+    """
+
+    def __init__(
+        self, in_features: int, num_classes: int, hidden: Sequence[int] = (512, 512)
+    ) -> None:
+        layers: list[nn.Module] = [nn.Flatten()]
+        for width_in, width_out in itertools.pairwise((in_features, *hidden)):
+            layers += [nn.Linear(width_in, width_out), nn.ReLU()]
+        super().__init__(*layers, nn.Linear((in_features, *hidden)[-1], num_classes))
+
+    def forward(self, input: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch classes"]:
+        """Logits of encoded inputs."""
+        logits: Tensor = super().forward(input)
+        return logits

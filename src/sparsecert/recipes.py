@@ -1,0 +1,108 @@
+"""Training recipes: every choice that training makes beside the model, the data and k."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn, optim
+
+from sparsecert.errors import InputError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a base classifier is trained.
+
+    Attributes:
+        name: what the command line calls it.
+        epochs: passes over the training set.
+        batch_size: examples per step, over all processes together.
+        optimizer: SGD with momentum 0.9, or AdamW.
+        learning_rate: the highest one.
+        schedule: "step" divides the rate by 10 at half time; "cosine" warms up linearly for a
+            share `warmup` of the steps and then falls to zero along a cosine.
+        weight_decay: as the optimiser defines it.
+        mask_per: one retained set for the whole minibatch (the paper), or one per example.
+        augmentation: "none", or "affine": small random rotations, scalings, shears and shifts of
+            images.
+        warmup: share of the steps with a rising rate; cosine schedule only.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    optimizer: Literal["sgd", "adamw"]
+    learning_rate: float
+    schedule: Literal["step", "cosine"]
+    weight_decay: float
+    mask_per: Literal["batch", "example"]
+    augmentation: Literal["none", "affine"]
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1:
+            raise InputError(
+                f"expected at least 1 epoch and 1 example per batch, "
+                f"got {self.epochs} and {self.batch_size}"
+            )
+        if not self.learning_rate > 0:
+            raise InputError(f"expected a positive learning rate, got {self.learning_rate}")
+
+    def learning_rate_at(self, step: int, num_steps: int) -> float:
+        """The learning rate of step `step` out of `num_steps`."""
+        if self.schedule == "step":
+            return self.learning_rate * (1 if step < num_steps / 2 else 0.1)
+        warmup_steps = self.warmup * num_steps
+        if step < warmup_steps:
+            return self.learning_rate * (step + 1) / (warmup_steps + 1)
+        progress = (step - warmup_steps) / (num_steps - warmup_steps)
+        return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+
+    def build_optimizer(self, model: nn.Module) -> optim.Optimizer:
+        """A fresh optimiser for the model's parameters."""
+        if self.optimizer == "sgd":
+            return optim.SGD(
+                model.parameters(),
+                lr=self.learning_rate,
+                momentum=0.9,
+                weight_decay=self.weight_decay,
+            )
+        return optim.AdamW(
+            model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
+        )
+
+
+RECIPES = {
+    "paper": Recipe(
+        name="paper",
+        epochs=400,
+        batch_size=128,
+        optimizer="sgd",
+        learning_rate=0.01,
+        schedule="step",
+        weight_decay=0.0,
+        mask_per="batch",
+        augmentation="none",
+    ),
+    "fast": Recipe(
+        name="fast",
+        epochs=80,
+        batch_size=128,
+        optimizer="adamw",
+        learning_rate=1e-3,
+        schedule="cosine",
+        weight_decay=0.01,
+        mask_per="example",
+        augmentation="affine",
+        warmup=0.1,
+    ),
+}
+
+
+def recipe_by_name(name: str) -> Recipe:
+    """A recipe of `RECIPES`; raises `InputError` for an unknown name."""
+    if name not in RECIPES:
+        raise InputError(f"expected recipe to be one of {', '.join(RECIPES)}, got {name!r}")
+    return RECIPES[name]

@@ -1,0 +1,252 @@
+"""The run folder: a trained base classifier and everything measured with it.
+
+    config.json          what was trained, on what, how
+    model.safetensors    the weights; present once training is complete
+    checkpoint.safetensors   the state of a training run that has not finished
+    train.jsonl          one line per epoch
+    tallies/*.parquet    votes, as images finish
+    report/              the page
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from sparsecert import files, models
+from sparsecert._version import __version__
+from sparsecert.ablation import UniformAblation
+from sparsecert.encoding import Encoding, MeanEncoding, TwoChannelEncoding
+from sparsecert.errors import InputError, RunFolderError
+from sparsecert.recipes import Recipe
+
+FORMAT = "sparsecert-run-1"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything needed to rebuild a trained base classifier and to repeat its training.
+
+    Attributes:
+        dataset: the name `sparsecert.data.load` was given.
+        train_fingerprint: hash of the training split.
+        input_shape: shape of one raw input, `(channels, height, width)` or `(features,)`.
+        class_names: one per class.
+        architecture: a key of `sparsecert.models.ARCHITECTURES`.
+        num_retained: k of the uniform ablation.
+        encoding: "two-channel" or "mean".
+        encoding_mean: the mean shown as NULL, or by which channels are standardised.
+        encoding_std: the standard deviation by which channels are standardised.
+        recipe: the training recipe, with every override applied.
+        seed: of training.
+    """
+
+    dataset: str
+    train_fingerprint: str
+    input_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    architecture: str
+    num_retained: int
+    encoding: str
+    encoding_mean: tuple[float, ...] | None
+    encoding_std: tuple[float, ...] | None
+    recipe: Recipe
+    seed: int
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def ablation(self) -> UniformAblation:
+        """The ablation the model was trained for."""
+        num_features = self.input_shape[-2] * self.input_shape[-1] if self._is_image else None
+        return UniformAblation(num_features or self.input_shape[0], self.num_retained)
+
+    @property
+    def _is_image(self) -> bool:
+        return len(self.input_shape) == 3
+
+    def build_encoding(self) -> Encoding:
+        """The encoding the model was trained with."""
+        if self.encoding == "two-channel":
+            return TwoChannelEncoding(self.encoding_mean, self.encoding_std)
+        if self.encoding == "mean" and self.encoding_mean is not None:
+            return MeanEncoding(self.encoding_mean)
+        raise InputError(f"expected encoding to be two-channel or mean, got {self.encoding!r}")
+
+    def build_model(self) -> nn.Module:
+        """A freshly initialised network of the right shape."""
+        channels = self.build_encoding().output_channels(self.input_shape[0])
+        return models.build(
+            self.architecture, (channels, *self.input_shape[1:]), self.num_classes
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, with the versions that wrote it."""
+        versions = {"sparsecert": __version__, "torch": torch.__version__}
+        return {
+            "format": FORMAT,
+            **asdict(self),
+            "design": "uniform",
+            "num_features": self.ablation.num_features,
+            "versions": {**versions, "python": platform.python_version()},
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> RunConfig:
+        """The inverse of `to_json`."""
+        fields = {name: values[name] for name in cls.__dataclass_fields__}
+        for name in ("input_shape", "class_names", "encoding_mean", "encoding_std"):
+            fields[name] = None if fields[name] is None else tuple(fields[name])
+        return cls(**{**fields, "recipe": Recipe(**fields["recipe"])})
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run and the two ways through its door: `create` and `open`."""
+
+    path: Path
+
+    @property
+    def config_path(self) -> Path:
+        """What was trained."""
+        return self.path / "config.json"
+
+    @property
+    def model_path(self) -> Path:
+        """Weights of the finished model."""
+        return self.path / "model.safetensors"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """State of unfinished training."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def log_path(self) -> Path:
+        """One JSON line per epoch."""
+        return self.path / "train.jsonl"
+
+    @property
+    def tallies_path(self) -> Path:
+        """Folder of Parquet parts."""
+        return self.path / "tallies"
+
+    @property
+    def report_path(self) -> Path:
+        """The report page."""
+        return self.path / "report" / "index.html"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether training has finished."""
+        return self.model_path.exists()
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig) -> RunFolder:
+        """A folder for this run: a new one, or the same run's to be resumed.
+
+        Raises:
+            RunFolderError: if the folder holds another run or other files, or is not writable.
+        """
+        run = cls(path)
+        if run.config_path.exists():
+            found = run.read_config()
+            different = [
+                f"{name} {theirs!r} (now {ours!r})"
+                for name in RunConfig.__dataclass_fields__
+                if (theirs := getattr(found, name)) != (ours := getattr(config, name))
+            ]
+            if different:
+                raise RunFolderError(
+                    f"{path} holds another run, with {'; '.join(different)}. "
+                    "Choose another --out, or remove that folder"
+                )
+            return run
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunFolderError(f"{path} exists and is not a run folder; choose another --out")
+        files.make_folder(path)
+        files.write_text(run.config_path, json.dumps(config.to_json(), indent=2) + "\n")
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The folder of a finished run.
+
+        Raises:
+            RunFolderError: if there is none, or its training has not finished.
+        """
+        run = cls(path)
+        if not run.config_path.exists():
+            raise RunFolderError(
+                f"{path} is not a run folder: it has no config.json. "
+                "Give the folder that `sparsecert train --out` wrote"
+            )
+        run.read_config()
+        if not run.is_trained:
+            raise RunFolderError(
+                f"training in {path} has not finished: repeat its `sparsecert train` command, "
+                "which goes on where it stopped"
+            )
+        return run
+
+    def read_config(self) -> RunConfig:
+        """The configuration.
+
+        Raises:
+            RunFolderError: if the file is damaged or not sparsecert's.
+        """
+        try:
+            values = json.loads(self.config_path.read_text(encoding="utf-8"))
+            if not isinstance(values, dict) or values.get("format") != FORMAT:
+                raise RunFolderError(
+                    f"{self.config_path} was not written by this version of sparsecert "
+                    f'(expected "format": "{FORMAT}")'
+                )
+            return RunConfig.from_json(values)
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+            raise RunFolderError(
+                f"{self.config_path} is damaged or unreadable: {error!r}; train the run again"
+            ) from error
+
+    def save_model(self, model: nn.Module) -> None:
+        """Write the finished weights."""
+        weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+        with files.atomic_path(self.model_path) as temporary:
+            temporary.write_bytes(save(weights))
+
+    def load_model(self) -> nn.Module:
+        """The trained network, in evaluation mode on the CPU.
+
+        Raises:
+            RunFolderError: if the weights are damaged or belong to another network.
+        """
+        model = self.read_config().build_model()
+        try:
+            model.load_state_dict(load_file(self.model_path))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise RunFolderError(
+                f"{self.model_path} is damaged, or does not fit config.json: {error}"
+            ) from error
+        return model.eval()
+
+    def fingerprint(self) -> str:
+        """A short hash of what decides a vote: weights, network, ablation and encoding."""
+        config = self.read_config().to_json()
+        decisive = ("architecture", "input_shape", "num_retained", "design")
+        encoding = ("encoding", "encoding_mean", "encoding_std")
+        described = json.dumps({name: config[name] for name in (*decisive, *encoding)})
+        digest = hashlib.sha256(described.encode())
+        digest.update(self.model_path.read_bytes())
+        return digest.hexdigest()[:16]

@@ -1,0 +1,235 @@
+"""The smoothed classifier: a base classifier's vote over random ablations of its input."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sparsecert.ablation import UniformAblation, membership
+from sparsecert.certification import Certification, Prediction, certify_tally, predict_tally
+from sparsecert.encoding import Encoding, resolve_encoding
+from sparsecert.errors import InputError, check_alpha, check_num_samples
+from sparsecert.streams import Stage, stream
+from sparsecert.tally import Tally
+
+# Encoded inputs of one pass through the network take at most this much memory. Activations come
+# on top: a few times as much in a typical convolutional network.
+_PASS_BYTES = 64 * 2**20
+_MAX_BALLOTS_PER_PASS = 1024
+
+
+class SmoothedClassifier:
+    """g of the paper: the class that the base classifier gives to most ablations of an input.
+
+    Inputs are `(batch, channels, height, width)` images, whose features are pixels, or
+    `(batch, features)` vectors, as floating-point tensors with values in [0, 1].
+
+    Args:
+        base: any module from encoded inputs to `(batch, num_classes)` logits, trained on ablated
+            inputs. Votes are cast on its device, in evaluation mode.
+        ablation: which features are retained.
+        num_classes: outputs of `base`.
+        encoding: "two-channel", or an `Encoding` such as `MeanEncoding(mean)`.
+        ballots_per_pass: ablated inputs per forward pass; by default as many as fit in 64 MiB, at
+            most 1024. Never are all ablations of an input in memory at once.
+        compile: run the base classifier through `torch.compile`. Pays on long certifications.
+
+    Votes do not depend on `ballots_per_pass`, the batch or its order, except where two logits are
+    equal up to floating-point error, which may differ between sizes of a pass and machines.
+    """
+
+    def __init__(
+        self,
+        base: nn.Module,
+        ablation: UniformAblation,
+        num_classes: int,
+        encoding: str | Encoding = "two-channel",
+        *,
+        ballots_per_pass: int | None = None,
+        compile: bool = False,
+    ) -> None:
+        if num_classes < 2:
+            raise InputError(f"expected at least 2 classes, got {num_classes}")
+        if ballots_per_pass is not None:
+            check_num_samples(ballots_per_pass, "ballots_per_pass")
+        self.base = base
+        self.ablation = ablation
+        self.num_classes = num_classes
+        self.encoding = resolve_encoding(encoding)
+        self.ballots_per_pass = ballots_per_pass
+        self._forward = torch.compile(base) if compile else base
+
+    def predict(
+        self,
+        x: Tensor,
+        num_samples: int = 10_000,
+        alpha: float = 0.05,
+        seed: int = 0,
+        *,
+        indices: Sequence[int] | NDArray[np.int64] | None = None,
+    ) -> Prediction:
+        """PREDICT: the class of g with probability at least 1 - alpha, or an abstention.
+
+        Args:
+            x: inputs.
+            num_samples: ablations per input.
+            alpha: probability of a wrong answer.
+            seed: names the random streams, together with `indices`.
+            indices: each input's index in its data set; 0, 1, ... by default.
+        """
+        check_alpha(alpha)
+        return predict_tally(self.tally(x, num_samples, seed, Stage.PREDICTION, indices), alpha)
+
+    def certify(
+        self,
+        x: Tensor,
+        num_selection: int = 1_000,
+        num_samples: int = 10_000,
+        alpha: float = 0.05,
+        seed: int = 0,
+        rule: str = "majority",
+        *,
+        indices: Sequence[int] | NDArray[np.int64] | None = None,
+    ) -> Certification:
+        """CERTIFY: choose a class from some ablations, bound its share from fresh ones.
+
+        Args:
+            x: inputs.
+            num_selection: ablations that choose the class (n0).
+            num_samples: ablations that estimate its share (n).
+            alpha: error probability of each certificate.
+            seed: names the random streams, together with `indices`.
+            rule: "majority" (Corollary 1) or "margin" (Corollary 2).
+            indices: each input's index in its data set; 0, 1, ... by default.
+        """
+        check_alpha(alpha)
+        selection = self.tally(x, num_selection, seed, Stage.SELECTION, indices)
+        estimation = self.tally(x, num_samples, seed, Stage.ESTIMATION, indices)
+        return certify_tally(estimation, selection.top, self.ablation, alpha, rule)
+
+    def tally(
+        self,
+        x: Tensor,
+        num_samples: int,
+        seed: int = 0,
+        stage: Stage = Stage.ESTIMATION,
+        indices: Sequence[int] | NDArray[np.int64] | None = None,
+    ) -> Tally:
+        """Count the base classifier's answers on random ablations of each input.
+
+        Args:
+            x: inputs.
+            num_samples: ablations per input.
+            seed: names the random streams, together with `stage` and `indices`.
+            stage: what the ablations are for; different stages are independent.
+            indices: each input's index in its data set; 0, 1, ... by default.
+
+        Raises:
+            InputError: for inputs of the wrong type, shape or range, or a base classifier that
+                does not take them or does not give `num_classes` finite logits.
+        """
+        self._check(x)
+        check_num_samples(num_samples)
+        names = list(range(len(x)) if indices is None else map(int, indices))
+        if len(names) != len(x):
+            raise InputError(f"expected one index for each of {len(x)} inputs, got {len(names)}")
+        counts = np.zeros((len(x), self.num_classes), dtype=np.int64)
+        if not names:
+            return Tally(counts)
+        device = next((p.device for p in self.base.parameters()), x.device)
+        x = x.to(device)
+        generators = [stream(seed, stage, name) for name in names]
+        with torch.inference_mode(), _evaluating(self.base):
+            for rows, retained in self._passes(generators, num_samples, x):
+                mask = torch.from_numpy(membership(retained, self.ablation.num_features))
+                source = x[rows[:1]] if rows[0] == rows[-1] else x[torch.from_numpy(rows)]
+                choice = self._vote(source, mask.to(device))
+                np.add.at(counts, (rows, choice), 1)
+        return Tally(counts)
+
+    def _passes(
+        self, generators: list[np.random.Generator], num_samples: int, x: Tensor
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Rows of x and retained sets of each pass: all ballots in order, in equal portions."""
+        encoded_bytes = 4 * self.encoding.output_channels(x.shape[1]) * math.prod(x.shape[2:])
+        limit = self.ballots_per_pass or max(
+            1, min(_MAX_BALLOTS_PER_PASS, _PASS_BYTES // encoded_bytes)
+        )
+        total = len(generators) * num_samples
+        num_passes = math.ceil(total / limit)
+        for portion in range(num_passes):
+            start, stop = (total * end // num_passes for end in (portion, portion + 1))
+            rows = np.arange(start, stop) // num_samples
+            drawn = [
+                self.ablation.sample(generators[row], int(count))
+                for row, count in zip(*np.unique(rows, return_counts=True), strict=True)
+            ]
+            yield rows, np.concatenate(drawn)
+
+    def _vote(self, source: Tensor, mask: Tensor) -> NDArray[np.int64]:
+        encoded = self.encoding(source, mask)
+        try:
+            logits = self._forward(encoded)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise InputError(
+                f"the base classifier does not take encoded inputs of shape "
+                f"{tuple(encoded.shape)}, made from inputs of shape {tuple(source.shape[1:])}: "
+                f"{error}. Check the number of channels or features, and the encoding"
+            ) from error
+        if logits.shape != (len(encoded), self.num_classes):
+            raise InputError(
+                f"expected the base classifier to give logits of shape "
+                f"{(len(encoded), self.num_classes)}, got {tuple(logits.shape)}"
+            )
+        if logits.isnan().any():
+            raise InputError("the base classifier gave NaN; was it trained to convergence?")
+        choice: NDArray[np.int64] = logits.argmax(dim=1).cpu().numpy()
+        return choice
+
+    def _check(self, x: Tensor) -> None:
+        d = self.ablation.num_features
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+            raise InputError(
+                f"expected a floating-point tensor with values in [0, 1], got {kind}; "
+                "convert bytes with x.float() / 255"
+            )
+        if x.ndim not in (2, 4):
+            raise InputError(
+                "expected images of shape (batch, channels, height, width) or vectors of shape "
+                f"(batch, features), got {tuple(x.shape)}"
+            )
+        features = math.prod(x.shape[-2:]) if x.ndim == 4 else x.shape[1]
+        if features != d:
+            kind = "pixels" if x.ndim == 4 else "features"
+            raise InputError(
+                f"expected inputs with {d} {kind}, as the ablation has, got {features} "
+                f"(shape {tuple(x.shape)})"
+            )
+        if not x.isfinite().all():
+            raise InputError("expected finite inputs, found NaN or infinity")
+        if x.numel() and (x.min() < 0 or x.max() > 1):
+            raise InputError(
+                f"expected values in [0, 1], got {float(x.min()):g} to {float(x.max()):g}; "
+                "rescale the inputs as in training"
+            )
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and afterwards the mode each part was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training

@@ -1,0 +1,40 @@
+"""Random streams: one per (seed, stage, index), so that results do not depend on the schedule.
+
+The ablations of an image are drawn from a stream of its own, named by the seed, what they are
+for, and the image's index in its data set. Neither the batch size, the order of the images nor
+their split over machines can change them. The samples that select a class and those that
+estimate its share come from different streams and are therefore independent.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+from sparsecert.errors import InputError
+
+
+class Stage(enum.IntEnum):
+    """What a stream is for. The numbers are part of the stream's name: never reuse one."""
+
+    SELECTION = 1
+    ESTIMATION = 2
+    PREDICTION = 3
+    TRAINING_ORDER = 4
+    TRAINING_MASKS = 5
+    TRAINING_AUGMENTATION = 6
+    TRAINING_MODEL = 7
+    EVALUATION = 8
+    ILLUSTRATION = 9
+
+
+def stream(seed: int, stage: Stage, index: int) -> np.random.Generator:
+    """The generator named (seed, stage, index); the same name gives the same numbers.
+
+    Raises:
+        InputError: for a negative seed or index.
+    """
+    if seed < 0 or index < 0:
+        raise InputError(f"expected a seed and an index of at least 0, got {seed} and {index}")
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, stage, index))))

@@ -1,0 +1,31 @@
+"""Certificates and confidence bounds: NumPy and SciPy only, from counts to guarantees."""
+
+from sparsecert.theory.confidence import (
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    proportion_interval,
+    top_two_p_value,
+)
+from sparsecert.theory.radius import (
+    RULES,
+    CertifiedRadius,
+    majority_radius,
+    margin_radius,
+    smallest_num_samples,
+)
+from sparsecert.theory.shift import ablation_shift, majority_thresholds, margin_thresholds
+
+__all__ = [
+    "RULES",
+    "CertifiedRadius",
+    "ablation_shift",
+    "clopper_pearson_lower",
+    "clopper_pearson_upper",
+    "majority_radius",
+    "majority_thresholds",
+    "margin_radius",
+    "margin_thresholds",
+    "proportion_interval",
+    "smallest_num_samples",
+    "top_two_p_value",
+]

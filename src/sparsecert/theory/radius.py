@@ -1,0 +1,143 @@
+"""The certificates: Corollaries 1 and 2 of Levine and Feizi (2020), from counts to radii.
+
+Both read the votes of n independent ablations of one image x and answer with a radius rho: the
+smoothed classifier gives class c to every image that differs from x in at most rho features. The
+answer is wrong with probability at most alpha over the ablations. A radius of -1 says that not
+even x itself is certified.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsecert.errors import InputError, check_alpha
+from sparsecert.theory.confidence import clopper_pearson_lower, clopper_pearson_upper
+from sparsecert.theory.shift import majority_thresholds, margin_thresholds
+
+
+@dataclass(frozen=True)
+class CertifiedRadius:
+    """Radii of a batch, in features, and the confidence bounds on p_c behind them.
+
+    Attributes:
+        radius: `(batch,)` integers, -1 where nothing is certified.
+        lower_bound: `(batch,)` lower confidence bounds on the vote share of the certified class.
+    """
+
+    radius: NDArray[np.int64]
+    lower_bound: NDArray[np.float64]
+
+
+def majority_radius(
+    counts: NDArray[np.int64], label: NDArray[np.int64], d: int, k: int, alpha: float
+) -> CertifiedRadius:
+    """Corollary 1: certify while the class keeps more than half of the votes.
+
+    Statement. If p_low <= p_c(x) and p_low - Delta(d, k, rho) > 1/2, then g(x') = c for every x'
+    within rho features of x.
+
+    Proof. By Theorem 1, p_c(x') >= p_c(x) - Delta >= p_low - Delta > 1/2, so no other class
+    reaches p_c(x').  QED  The only random event is p_low <= p_c(x), for the one class c that was
+    chosen without looking at `counts`: it fails with probability at most alpha, with no union
+    over classes.
+
+    Args:
+        counts: `(batch, classes)` votes; each row sums to the number of ablations.
+        label: `(batch,)` class to certify, chosen from *other* ablations.
+        d: number of features.
+        k: number of retained features.
+        alpha: error probability of each certificate.
+    """
+    votes, total = _votes_and_total(counts, label)
+    lower_bound = clopper_pearson_lower(votes, total, alpha)
+    return CertifiedRadius(_largest_below(majority_thresholds(d, k), lower_bound), lower_bound)
+
+
+def margin_radius(
+    counts: NDArray[np.int64], label: NDArray[np.int64], d: int, k: int, alpha: float
+) -> CertifiedRadius:
+    """Corollary 2: certify while the class keeps ahead of every rival.
+
+    Statement. If p_low <= p_c(x), p_up_j >= p_j(x) for every rival j, and
+    p_low - Delta > max_j p_up_j + Delta, then g(x') = c for every x' within rho features of x.
+
+    Proof. By Theorem 1, p_c(x') >= p_low - Delta > p_up_j + Delta >= p_j(x').  QED
+
+    All bounds must hold at once. The error alpha is split by Bonferroni's inequality: one half
+    for p_low, the other half shared evenly by the rivals. Where p_low holds, p_j <= 1 - p_low
+    holds as well, so min(p_up_j, 1 - p_low) is used for a rival: the radius is therefore never
+    below that of Corollary 1 at alpha/2.
+
+    Arguments are those of `majority_radius`.
+    """
+    check_alpha(alpha)
+    votes, total = _votes_and_total(counts, label)
+    num_rivals = counts.shape[1] - 1
+    lower_bound = clopper_pearson_lower(votes, total, alpha / 2)
+    rivals = counts.copy()
+    np.put_along_axis(rivals, label[:, None], -1, axis=1)
+    strongest = rivals.max(axis=1)  # the upper bound grows with the count
+    upper_bound = clopper_pearson_upper(strongest, total, alpha / 2 / num_rivals)
+    lead = lower_bound - np.minimum(upper_bound, np.nextafter(1 - lower_bound, math.inf))
+    lead = np.nextafter(lead, -math.inf)  # the subtraction may have been rounded up
+    return CertifiedRadius(_largest_below(margin_thresholds(d, k), lead), lower_bound)
+
+
+Rule = Callable[
+    [NDArray[np.int64], NDArray[np.int64], int, int, float],
+    CertifiedRadius,
+]
+RULES: dict[str, Rule] = {"majority": majority_radius, "margin": margin_radius}
+
+
+def smallest_num_samples(
+    d: int, k: int, radius: int, alpha: float, rule: str = "majority"
+) -> int | None:
+    """The fewest ablations with which a unanimous vote certifies `radius` features.
+
+    Returns None where no number of ablations is enough, because Delta(d, k, radius) >= 1/2.
+
+    With n unanimous votes p_low = a^(1/n), where a is alpha (majority) or alpha/2 (margin), and
+    both rules ask for p_low > 1/2 + Delta.
+    """
+    check_alpha(alpha)
+    if rule not in RULES:
+        raise InputError(f"expected rule to be one of {', '.join(RULES)}, got {rule!r}")
+    thresholds = majority_thresholds(d, k)
+    if radius >= len(thresholds):
+        return None
+    error = alpha if rule == "majority" else alpha / 2
+    guess = max(1, math.floor(math.log(error) / math.log(thresholds[max(radius, 0)])))
+    unanimous = np.arange(max(1, guess - 1), guess + 3)
+    bounds = clopper_pearson_lower(unanimous, unanimous, error)
+    return int(unanimous[np.argmax(bounds > thresholds[max(radius, 0)])])
+
+
+def _largest_below(
+    thresholds: NDArray[np.float64], value: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Index of the last threshold strictly below each value; -1 where there is none."""
+    return np.searchsorted(thresholds, value, side="left").astype(np.int64) - 1
+
+
+def _votes_and_total(
+    counts: NDArray[np.int64], label: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    if counts.ndim != 2 or counts.shape[1] < 2:
+        raise InputError(
+            f"expected counts of shape (batch, classes) with 2 classes or more, got {counts.shape}"
+        )
+    if label.shape != counts.shape[:1]:
+        raise InputError(f"expected one label for each of {len(counts)} rows, got {label.shape}")
+    if label.size and not (label.min() >= 0 and label.max() < counts.shape[1]):
+        raise InputError(
+            f"expected labels between 0 and {counts.shape[1] - 1}, "
+            f"got values from {label.min()} to {label.max()}"
+        )
+    votes = np.take_along_axis(counts, label[:, None], axis=1)[:, 0]
+    return votes, counts.sum(axis=1)

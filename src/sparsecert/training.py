@@ -1,0 +1,213 @@
+"""Training a base classifier on ablated inputs, on one CPU or on many accelerators.
+
+    sparsecert train --data mnist --retained 45 --out runs/mnist-k45
+    accelerate launch -m sparsecert train ...      # several devices or machines
+
+Order, masks and augmentation of step s are functions of (seed, s) alone, so a killed run that is
+started again ends in the same weights as one that was left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sparsecert import files, progress
+from sparsecert.ablation import UniformAblation, membership
+from sparsecert.augmentation import random_affine
+from sparsecert.checkpoint import Progress, load_checkpoint, save_checkpoint
+from sparsecert.data import Dataset
+from sparsecert.encoding import Encoding
+from sparsecert.errors import InputError
+from sparsecert.recipes import Recipe
+from sparsecert.runs import RunConfig, RunFolder
+from sparsecert.streams import Stage, stream
+
+CHECKPOINT_SECONDS = 60.0
+
+
+def train(
+    run: RunFolder, config: RunConfig, dataset: Dataset, *, show_progress: bool = False
+) -> nn.Module:
+    """Train the run's base classifier, or finish training that was cut off.
+
+    Writes a checkpoint every minute and a line of `train.jsonl` per epoch; at the end the weights,
+    and the checkpoint goes.
+
+    Args:
+        run: the folder.
+        config: what to train; `dataset` must be its training split.
+        dataset: the training split.
+        show_progress: draw a progress bar with loss and accuracy on ablated inputs.
+
+    Returns:
+        The trained network, in evaluation mode on the CPU.
+    """
+    if dataset.num_classes != config.num_classes or dataset.input_shape != config.input_shape:
+        raise InputError(
+            f"expected inputs of shape {config.input_shape} in {config.num_classes} classes, "
+            f"got {dataset.input_shape} in {dataset.num_classes}"
+        )
+    if run.is_trained:
+        return run.load_model()
+    with torch.random.fork_rng():
+        torch.manual_seed(_torch_seed(config.seed, 0))
+        _train(run, config, dataset, show_progress)
+    return run.load_model()
+
+
+def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: bool) -> None:
+    recipe = config.recipe
+    model = config.build_model()
+    optimizer = recipe.build_optimizer(model)
+    state = Progress()
+    if run.checkpoint_path.exists():
+        state = load_checkpoint(run.checkpoint_path, model, optimizer)
+    _forget_lines_after(run, state.step)
+
+    accelerator = Accelerator()
+    on_device, optimizer = accelerator.prepare(model, optimizer)
+    batches = _Batches(config, dataset, accelerator)
+    on_device.train()
+    started = time.monotonic() - state.seconds
+    saved = time.monotonic()
+    with progress.bar(show_progress and accelerator.is_main_process) as bar:
+        task = bar.add_task("training", total=batches.num_steps, completed=state.step)
+        while state.step < batches.num_steps:
+            if state.step % batches.steps_per_epoch == 0:
+                state.start_epoch()
+            learning_rate = recipe.learning_rate_at(state.step, batches.num_steps)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            torch.manual_seed(_torch_seed(config.seed, state.step + 1))  # for dropout and its like
+            encoded, labels = batches.at(state.step)
+            logits = on_device(encoded)
+            loss = functional.cross_entropy(logits, labels)
+            optimizer.zero_grad()
+            accelerator.backward(loss)
+            optimizer.step()
+
+            state.step += 1
+            seen = torch.stack(
+                (loss.detach() * len(labels), (logits.argmax(dim=1) == labels).sum().float())
+            )
+            loss_sum, correct = accelerator.reduce(seen, reduction="sum").tolist()
+            state.loss_sum += loss_sum
+            state.correct += round(correct)
+            state.examples += len(labels) * accelerator.num_processes
+            state.seconds = time.monotonic() - started
+            bar.update(
+                task,
+                advance=1,
+                description=f"epoch {(state.step - 1) // batches.steps_per_epoch + 1}"
+                f"/{recipe.epochs}  loss {state.loss_sum / state.examples:.3f}"
+                f"  ablated accuracy {state.correct / state.examples:.3f}",
+            )
+            if not accelerator.is_main_process:
+                continue
+            if state.step % batches.steps_per_epoch == 0:
+                _log_epoch(run, state, batches.steps_per_epoch, learning_rate)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                save_checkpoint(run.checkpoint_path, model, optimizer, state)
+                saved = time.monotonic()
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        run.save_model(accelerator.unwrap_model(on_device).cpu())
+        run.checkpoint_path.unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
+
+
+class _Batches:
+    """The encoded minibatch of every step, this process's share of it."""
+
+    def __init__(self, config: RunConfig, dataset: Dataset, accelerator: Accelerator) -> None:
+        self.config, self.dataset, self.accelerator = config, dataset, accelerator
+        share = accelerator.num_processes
+        self.batch_size = max(1, min(config.recipe.batch_size, len(dataset)) // share) * share
+        self.steps_per_epoch = len(dataset) // self.batch_size
+        self.num_steps = self.steps_per_epoch * config.recipe.epochs
+        self.ablation, self.encoding = config.ablation, config.build_encoding()
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """Encoded inputs and labels of one step, on the device."""
+        seed, recipe = self.config.seed, self.config.recipe
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if self._order[0] != epoch:
+            generator = stream(seed, Stage.TRAINING_ORDER, epoch)
+            self._order = (epoch, generator.permutation(len(self.dataset)))
+        start = position * self.batch_size
+        mine = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
+        rows = self._order[1][start : start + self.batch_size][mine]
+
+        masks = stream(seed, Stage.TRAINING_MASKS, step)
+        num_masks = 1 if recipe.mask_per == "batch" else self.batch_size
+        retained = self.ablation.sample(masks, num_masks)
+        mask = membership(retained, self.ablation.num_features)
+        if recipe.mask_per == "batch":
+            mask = np.repeat(mask, len(rows), axis=0)
+        else:
+            mask = mask[mine]
+
+        device = self.accelerator.device
+        inputs = self.dataset.batch(rows).to(device)
+        if recipe.augmentation == "affine" and inputs.ndim == 4:
+            index = step * self.accelerator.num_processes + self.accelerator.process_index
+            inputs = random_affine(inputs, stream(seed, Stage.TRAINING_AUGMENTATION, index))
+        labels = torch.from_numpy(self.dataset.labels[rows]).to(device)
+        return self.encoding(inputs, torch.from_numpy(mask).to(device)), labels
+
+
+def ablated_accuracy(
+    model: nn.Module,
+    dataset: Dataset,
+    ablation: UniformAblation,
+    encoding: Encoding,
+    *,
+    seed: int = 0,
+    batch_size: int = 500,
+) -> float:
+    """Share of inputs the base classifier gets right, each ablated once (Tables 4 and 5)."""
+    device = next(model.parameters()).device
+    correct = 0
+    with torch.inference_mode():
+        for start in range(0, len(dataset), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(dataset)))
+            retained = np.concatenate(
+                [ablation.sample(stream(seed, Stage.EVALUATION, int(row)), 1) for row in rows]
+            )
+            mask = torch.from_numpy(membership(retained, ablation.num_features))
+            logits = model(encoding(dataset.batch(rows), mask).to(device))
+            correct += int((logits.argmax(dim=1).cpu().numpy() == dataset.labels[rows]).sum())
+    return correct / len(dataset)
+
+
+def _torch_seed(seed: int, step: int) -> int:
+    return int(stream(seed, Stage.TRAINING_MODEL, step).integers(2**63))
+
+
+def _log_epoch(run: RunFolder, state: Progress, steps_per_epoch: int, rate: float) -> None:
+    line = {
+        "epoch": state.step // steps_per_epoch,
+        "step": state.step,
+        "loss": state.loss_sum / state.examples,
+        "ablated_accuracy": state.correct / state.examples,
+        "learning_rate": rate,
+        "seconds": round(state.seconds, 1),
+    }
+    with run.log_path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _forget_lines_after(run: RunFolder, step: int) -> None:
+    """Drop log lines of epochs that a resumed run is going to repeat."""
+    if run.log_path.exists():
+        lines = run.log_path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        files.write_text(run.log_path, "".join(kept))
