@@ -68,9 +68,13 @@ class Recipe:
                 lr=self.learning_rate,
                 momentum=0.9,
                 weight_decay=self.weight_decay,
+                fused=True,
             )
         return optim.AdamW(
-            model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
+            model.parameters(),
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            fused=True,
         )
 
 
@@ -88,12 +92,12 @@ RECIPES = {
     ),
     "fast": Recipe(
         name="fast",
-        epochs=80,
+        epochs=60,
         batch_size=128,
         optimizer="adamw",
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         schedule="cosine",
-        weight_decay=0.01,
+        weight_decay=0.02,
         mask_per="example",
         augmentation="affine",
         warmup=0.1,
