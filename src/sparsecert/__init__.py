@@ -1,1 +1,77 @@
-"""Provable robustness against sparse (L0) attacks by randomized ablation."""
+"""Provable robustness of classifiers against sparse (L0) attacks, by randomized ablation.
+
+    import sparsecert as sc
+
+    smoothed = sc.SmoothedClassifier(base, sc.UniformAblation(784, 45), num_classes=10)
+    certificate = smoothed.certify(images)     # .label, .radius, .lower_bound, .tally
+
+Certificates from stored counts (`certify_tally`, `predict_tally`) need no torch, and importing
+this package does not import it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from sparsecert._version import __version__
+from sparsecert.ablation import UniformAblation
+from sparsecert.certification import (
+    ABSTAIN,
+    Certification,
+    Prediction,
+    certify_tally,
+    predict_tally,
+)
+from sparsecert.errors import InputError, RunFolderError, TooFewSamplesWarning
+from sparsecert.evaluation import (
+    certified_accuracy,
+    certified_robustness,
+    evaluate,
+    median_certified_robustness,
+)
+from sparsecert.tally import Tally
+from sparsecert.theory import ablation_shift, smallest_num_samples
+
+if TYPE_CHECKING:
+    from sparsecert.encoding import MeanEncoding, TwoChannelEncoding
+    from sparsecert.smoothing import SmoothedClassifier
+
+__all__ = [
+    "ABSTAIN",
+    "Certification",
+    "InputError",
+    "MeanEncoding",
+    "Prediction",
+    "RunFolderError",
+    "SmoothedClassifier",
+    "Tally",
+    "TooFewSamplesWarning",
+    "TwoChannelEncoding",
+    "UniformAblation",
+    "__version__",
+    "ablation_shift",
+    "certified_accuracy",
+    "certified_robustness",
+    "certify_tally",
+    "evaluate",
+    "median_certified_robustness",
+    "predict_tally",
+    "smallest_num_samples",
+]
+
+_NEED_TORCH = {
+    "MeanEncoding": "sparsecert.encoding",
+    "SmoothedClassifier": "sparsecert.smoothing",
+    "TwoChannelEncoding": "sparsecert.encoding",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _NEED_TORCH:
+        return getattr(importlib.import_module(_NEED_TORCH[name]), name)
+    raise AttributeError(f"module 'sparsecert' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -13,6 +14,15 @@ from rich.console import Console
 
 from sparsecert._version import __version__
 from sparsecert.errors import InputError, RunFolderError
+
+if TYPE_CHECKING:  # commands import what they need, so that --help does not wait for torch
+    from sparsecert.runs import RunFolder
+    from sparsecert.workflow import SamplingPlan
+
+# The demo's k: the largest median radius among the values of k that keep 95 % accuracy. See
+# docs/how-it-works.md for the sweep.
+DEMO_RETAINED = 12
+DEMO_EPOCHS = 200
 
 app = cyclopts.App(
     name="sparsecert",
@@ -70,10 +80,168 @@ def train_command(
     console.print(f"trained: {run.path}")
 
 
-def main() -> None:
-    """Run the command line; a problem at the border ends in one sentence and exit status 2."""
+@app.command(name="certify")
+def certify_command(
+    run: RunArgument,
+    *,
+    data: DataOption = None,
+    limit: LimitOption = None,
+    num_selection: Annotated[int, Parameter(help="n0: ablations that choose the class.")] = 1_000,
+    num_samples: Annotated[int, Parameter(help="n: ablations that estimate its share.")] = 10_000,
+    alpha: Annotated[float, Parameter(help="Error probability of each certificate.")] = 0.05,
+    rule: Annotated[
+        Literal["majority", "margin"], Parameter(help="Corollary 1 or Corollary 2.")
+    ] = "majority",
+    seed: int = 0,
+    compile: Annotated[
+        bool, Parameter(help="Compile the network first; pays on runs of many minutes.")
+    ] = False,
+    tsv: Annotated[Path | None, Parameter(help="Write one line per image to this file.")] = None,
+    record: Annotated[Path | None, Parameter(help="Write the result as JSON to this file.")] = None,
+) -> None:
+    """Certify test images. Votes are stored: repeat with another alpha or rule at no cost."""
+    from sparsecert.runs import RunFolder
+    from sparsecert.workflow import SamplingPlan
+
+    plan = SamplingPlan(num_selection, num_samples, seed)
+    _certify(
+        RunFolder.open(run), data, limit, plan, alpha, rule, compile=compile, tsv=tsv, record=record
+    )
+
+
+@app.command(name="predict")
+def predict_command(
+    run: RunArgument,
+    *,
+    data: DataOption = None,
+    limit: LimitOption = None,
+    num_samples: Annotated[int, Parameter(help="Ablations per image.")] = 10_000,
+    alpha: Annotated[float, Parameter(help="Probability of a wrong class per image.")] = 0.05,
+    seed: int = 0,
+    compile: Annotated[bool, Parameter(help="Compile the network first.")] = False,
+    show: Annotated[int, Parameter(help="Number of predictions to print.")] = 10,
+) -> None:
+    """Predict test images by vote, abstaining where the vote is too close to call."""
+    from rich.table import Table
+
+    from sparsecert import workflow
+    from sparsecert.data import evenly_spread
+    from sparsecert.evaluation import accuracy_and_abstentions
+    from sparsecert.report import tables
+    from sparsecert.runs import RunFolder
+    from sparsecert.streams import Stage
+
+    folder = RunFolder.open(run)
+    dataset = workflow.load_evaluation_data(folder, data)
+    indices = evenly_spread(len(dataset), limit)
+    plan = workflow.SamplingPlan(num_samples=num_samples, seed=seed)
+    workflow.count_votes(
+        folder, dataset, indices, plan, [Stage.PREDICTION], compile=compile, show_progress=True
+    )
+    prediction = workflow.predict_run(folder, dataset, indices, plan, alpha)
+    table = Table("image", "class", "prediction", "share of votes")
+    for row in range(min(show, len(indices))):
+        label = int(prediction.label[row])
+        table.add_row(
+            str(indices[row]),
+            dataset.class_names[dataset.labels[indices[row]]],
+            "abstains" if label < 0 else folder.read_config().class_names[label],
+            f"{prediction.counts[row].max() / prediction.counts[row].sum():.1%}",
+        )
+    accuracy, abstained = accuracy_and_abstentions(prediction, dataset.labels[indices])
+    rows = [
+        ("images", str(len(indices))),
+        ("classification accuracy", tables.percent(accuracy)),
+        ("abstained", tables.percent(abstained)),
+    ]
+    console.print(table, tables.terminal_table(f"{dataset.name}, alpha = {alpha}", rows))
+
+
+@app.command(name="report")
+def report_command(
+    run: RunArgument,
+    *,
+    open: Annotated[bool, Parameter(help="Open the page in a browser.", negative="")] = False,
+) -> None:
+    """Write the page of the run's latest certification: one self-contained HTML file."""
+    from sparsecert.report.page import write_report
+    from sparsecert.runs import RunFolder
+
+    page = write_report(RunFolder.open(run))
+    console.print(f"report: {page}", soft_wrap=True)
+    if open:
+        webbrowser.open(page.resolve().as_uri())
+
+
+@app.command(name="info")
+def info_command(run: RunArgument) -> None:
+    """Say what a run folder holds."""
+    from sparsecert.report import tables
+    from sparsecert.runs import RunFolder
+
+    console.print(tables.terminal_table(str(run), tables.run_rows(RunFolder(run))))
+
+
+@app.command(name="demo")
+def demo_command(
+    *,
+    out: Annotated[Path, Parameter(help="Run folder to write, or to resume.")] = Path("runs/demo"),
+) -> None:
+    """Train, certify and report on handwritten digits, in about a minute on a CPU."""
+    from sparsecert import workflow
+    from sparsecert.recipes import recipe_by_name
+    from sparsecert.report.page import write_report
+
+    recipe = recipe_by_name("fast")
+    run = workflow.train_run(
+        "digits", DEMO_RETAINED, out, recipe, epochs=DEMO_EPOCHS, show_progress=True
+    )
+    _certify(run, None, None, workflow.SamplingPlan(), 0.05, "majority")
+    console.print(f"report: {write_report(run)}", soft_wrap=True)
+
+
+def _certify(
+    run: RunFolder,
+    data: str | None,
+    limit: int | None,
+    plan: SamplingPlan,
+    alpha: float,
+    rule: str,
+    *,
+    compile: bool = False,
+    tsv: Path | None = None,
+    record: Path | None = None,
+) -> None:
+    """Count what is missing, evaluate, write the record, print the tables."""
+    from sparsecert import export, records, workflow
+    from sparsecert.data import evenly_spread
+    from sparsecert.report import tables
+
+    dataset = workflow.load_evaluation_data(run, data)
+    indices = evenly_spread(len(dataset), limit)
+    workflow.count_votes(run, dataset, indices, plan, compile=compile, show_progress=True)
+    measurement = workflow.measure(run, dataset, indices, plan, alpha, rule)
+    result = records.make_record(run, dataset, limit, plan, alpha, rule, measurement)
+    for path in filter(None, (run.record_path, record)):
+        records.write_record(path, result)
+    if tsv is not None:
+        export.write_tsv(tsv, measurement)
+    unit = "pixels" if len(dataset.input_shape) == 3 else "features"
+    title = f"{dataset.name}, k = {result['num_retained']}, {rule} rule, alpha = {alpha}"
+    summary = tables.summary_rows(measurement.evaluation, unit)
+    certified = tables.certified_rows(measurement.evaluation)
+    console.print(tables.terminal_table(title, summary))
+    console.print(tables.terminal_table("certified accuracy by rho", certified))
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run a command line; a problem at the border ends in one sentence and exit status 2.
+
+    Args:
+        words: the arguments; the process's own by default.
+    """
     try:
-        app()
+        app(sys.argv[1:] if words is None else words, result_action="return_value")
     except (InputError, RunFolderError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
         sys.exit(2)

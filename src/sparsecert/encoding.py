@@ -8,7 +8,7 @@ height x width pixels; feature vectors are `(batch, features)`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,12 +17,13 @@ from torch import Tensor
 from sparsecert.errors import InputError
 
 
+@runtime_checkable
 class Encoding(Protocol):
     """What `SmoothedClassifier` and training ask of an encoding."""
 
     def __call__(
-        self, x: Float[Tensor, "batch *shape"], mask: Bool[Tensor, "batch features"]
-    ) -> Float[Tensor, "batch *encoded_shape"]:
+        self, x: Float[Tensor, batch * shape], mask: Bool[Tensor, "batch features"]
+    ) -> Float[Tensor, batch * encoded_shape]:
         """Encode each x with the features outside its mask replaced by NULL."""
         ...
 
@@ -55,14 +56,14 @@ class TwoChannelEncoding:
                 raise InputError(f"expected every std to be positive, got {self.std}")
 
     def __call__(
-        self, x: Float[Tensor, "batch *shape"], mask: Bool[Tensor, "batch features"]
-    ) -> Float[Tensor, "batch *encoded_shape"]:
+        self, x: Float[Tensor, batch * shape], mask: Bool[Tensor, "batch features"]
+    ) -> Float[Tensor, batch * encoded_shape]:
         """Encode; see `Encoding`."""
         if self.mean is not None and self.std is not None:
             x = (x - _per_channel(self.mean, x)) / _per_channel(self.std, x)
-        retained = _spatial(mask, x).to(x.dtype)
-        shown = x * retained
-        return torch.cat((shown, retained - shown), dim=1)
+        # Chosen, not multiplied by 0: what is ablated must leave no trace, not even a sign.
+        retained = _spatial(mask, x)
+        return torch.cat((torch.where(retained, x, 0), torch.where(retained, 1 - x, 0)), dim=1)
 
     def output_channels(self, input_channels: int) -> int:
         """Twice the input's."""
@@ -81,8 +82,8 @@ class MeanEncoding:
     mean: tuple[float, ...]
 
     def __call__(
-        self, x: Float[Tensor, "batch *shape"], mask: Bool[Tensor, "batch features"]
-    ) -> Float[Tensor, "batch *encoded_shape"]:
+        self, x: Float[Tensor, batch * shape], mask: Bool[Tensor, "batch features"]
+    ) -> Float[Tensor, batch * encoded_shape]:
         """Encode; see `Encoding`."""
         return torch.where(_spatial(mask, x), x, _per_channel(self.mean, x))
 
@@ -111,7 +112,7 @@ def resolve_encoding(encoding: str | Encoding) -> Encoding:
 
 def _spatial(mask: Tensor, x: Tensor) -> Tensor:
     """The mask in the shape of x, with one channel."""
-    return mask if x.ndim == 2 else mask.view(len(mask), 1, *x.shape[2:])
+    return mask if x.ndim == 2 else mask.reshape(len(mask), 1, *x.shape[2:])
 
 
 def _per_channel(values: tuple[float, ...], x: Tensor) -> Tensor:

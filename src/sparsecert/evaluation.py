@@ -69,21 +69,26 @@ def evaluate(
         raise InputError("expected at least one image to evaluate, got none")
     correct = certification.label == targets
     radius = certification.radius
-    total = len(targets)
+    accuracy, abstained = accuracy_and_abstentions(prediction, targets)
     return Evaluation(
-        num_images=total,
-        accuracy=_share((prediction.label == targets).sum(), total),
-        abstained=_share((prediction.label == ABSTAIN).sum(), total),
+        num_images=len(targets),
+        accuracy=accuracy,
+        abstained=abstained,
         median=median_certified_robustness(radius, correct),
         median_interval=median_interval(radius, correct),
-        median_authors_convention=median_certified_robustness(
-            authors_convention(radius), correct
-        ),
+        median_authors_convention=median_certified_robustness(authors_convention(radius), correct),
         certified_accuracy=tuple(
-            _share((certified_robustness(radius, correct) >= rho).sum(), total)
+            _share(certified_robustness(radius, correct) >= rho)
             for rho in range(max(0, int(radius.max())) + 1)
         ),
     )
+
+
+def accuracy_and_abstentions(
+    prediction: Prediction, targets: NDArray[np.int64]
+) -> tuple[Estimate, Estimate]:
+    """Share predicted correctly without abstaining, and share of abstentions."""
+    return _share(prediction.label == targets), _share(prediction.label == ABSTAIN)
 
 
 def certified_robustness(radius: ArrayLike, correct: ArrayLike) -> NDArray[np.int64]:
@@ -134,9 +139,7 @@ def median_certified_robustness(radius: ArrayLike, correct: ArrayLike) -> int | 
     return _as_median(ordered[len(ordered) // 2])
 
 
-def median_interval(
-    radius: ArrayLike, correct: ArrayLike
-) -> tuple[int | None, int | None] | None:
+def median_interval(radius: ArrayLike, correct: ArrayLike) -> tuple[int | None, int | None] | None:
     """A 95 % interval for the median of the population the images were drawn from.
 
     Let m be the population's median. At least half of it has robustness m or more, and at least
@@ -155,6 +158,7 @@ def _as_median(robustness: np.int64) -> int | None:
     return None if robustness < 0 else int(robustness)
 
 
-def _share(count: np.int64, total: int) -> Estimate:
-    low, high = proportion_interval(int(count), total, CONFIDENCE)
-    return Estimate(int(count) / total, float(low), float(high))
+def _share(hits: NDArray[np.bool_]) -> Estimate:
+    count, total = int(hits.sum()), len(hits)
+    low, high = proportion_interval(count, total, CONFIDENCE)
+    return Estimate(count / total, float(low), float(high))

@@ -1,17 +1,19 @@
 """The run folder: a trained base classifier and everything measured with it.
 
-    config.json          what was trained, on what, how
-    model.safetensors    the weights; present once training is complete
-    checkpoint.safetensors   the state of a training run that has not finished
-    train.jsonl          one line per epoch
-    tallies/*.parquet    votes, as images finish
-    report/              the page
+config.json          what was trained, on what, how
+model.safetensors    the weights; present once training is complete
+checkpoint.safetensors   the state of a training run that has not finished
+train.jsonl          one line per epoch
+tallies/*.parquet    votes, as images finish
+record.json          the latest result
+report/              the page
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +30,7 @@ from sparsecert.ablation import UniformAblation
 from sparsecert.encoding import Encoding, MeanEncoding, TwoChannelEncoding
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.recipes import Recipe
+from sparsecert.theory.shift import check_subset_size
 
 FORMAT = "sparsecert-run-1"
 
@@ -62,6 +65,9 @@ class RunConfig:
     recipe: Recipe
     seed: int
 
+    def __post_init__(self) -> None:
+        check_subset_size(math.prod(self.input_shape[-2:]), self.num_retained)
+
     @property
     def num_classes(self) -> int:
         """Number of classes."""
@@ -70,12 +76,7 @@ class RunConfig:
     @property
     def ablation(self) -> UniformAblation:
         """The ablation the model was trained for."""
-        num_features = self.input_shape[-2] * self.input_shape[-1] if self._is_image else None
-        return UniformAblation(num_features or self.input_shape[0], self.num_retained)
-
-    @property
-    def _is_image(self) -> bool:
-        return len(self.input_shape) == 3
+        return UniformAblation(math.prod(self.input_shape[-2:]), self.num_retained)
 
     def build_encoding(self) -> Encoding:
         """The encoding the model was trained with."""
@@ -88,9 +89,7 @@ class RunConfig:
     def build_model(self) -> nn.Module:
         """A freshly initialised network of the right shape."""
         channels = self.build_encoding().output_channels(self.input_shape[0])
-        return models.build(
-            self.architecture, (channels, *self.input_shape[1:]), self.num_classes
-        )
+        return models.build(self.architecture, (channels, *self.input_shape[1:]), self.num_classes)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, with the versions that wrote it."""
@@ -144,6 +143,11 @@ class RunFolder:
         return self.path / "tallies"
 
     @property
+    def record_path(self) -> Path:
+        """The latest result record."""
+        return self.path / "record.json"
+
+    @property
     def report_path(self) -> Path:
         """The report page."""
         return self.path / "report" / "index.html"
@@ -188,11 +192,6 @@ class RunFolder:
             RunFolderError: if there is none, or its training has not finished.
         """
         run = cls(path)
-        if not run.config_path.exists():
-            raise RunFolderError(
-                f"{path} is not a run folder: it has no config.json. "
-                "Give the folder that `sparsecert train --out` wrote"
-            )
         run.read_config()
         if not run.is_trained:
             raise RunFolderError(
@@ -205,8 +204,13 @@ class RunFolder:
         """The configuration.
 
         Raises:
-            RunFolderError: if the file is damaged or not sparsecert's.
+            RunFolderError: if there is none, or it is damaged or not sparsecert's.
         """
+        if not self.config_path.exists():
+            raise RunFolderError(
+                f"{self.path} is not a run folder: it has no config.json. "
+                "Give the folder that `sparsecert train --out` wrote"
+            )
         try:
             values = json.loads(self.config_path.read_text(encoding="utf-8"))
             if not isinstance(values, dict) or values.get("format") != FORMAT:
@@ -215,7 +219,7 @@ class RunFolder:
                     f'(expected "format": "{FORMAT}")'
                 )
             return RunConfig.from_json(values)
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunFolderError(
                 f"{self.config_path} is damaged or unreadable: {error!r}; train the run again"
             ) from error

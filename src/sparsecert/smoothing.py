@@ -142,16 +142,37 @@ class SmoothedClassifier:
         counts = np.zeros((len(x), self.num_classes), dtype=np.int64)
         if not names:
             return Tally(counts)
-        device = next((p.device for p in self.base.parameters()), x.device)
-        x = x.to(device)
+        x = x.to(self._device(x))
         generators = [stream(seed, stage, name) for name in names]
         with torch.inference_mode(), _evaluating(self.base):
             for rows, retained in self._passes(generators, num_samples, x):
                 mask = torch.from_numpy(membership(retained, self.ablation.num_features))
                 source = x[rows[:1]] if rows[0] == rows[-1] else x[torch.from_numpy(rows)]
-                choice = self._vote(source, mask.to(device))
-                np.add.at(counts, (rows, choice), 1)
+                np.add.at(counts, (rows, self._vote(source, mask)), 1)
         return Tally(counts)
+
+    def base_answers(self, x: Tensor, mask: Tensor) -> NDArray[np.int64]:
+        """The base classifier's classes for given ablations of one input.
+
+        Args:
+            x: one input, as a batch of 1.
+            mask: `(samples, features)` booleans: the features each sample retains.
+
+        Returns:
+            `(samples,)` classes.
+        """
+        self._check(x)
+        if mask.ndim != 2 or mask.shape[1] != self.ablation.num_features or len(x) != 1:
+            raise InputError(
+                f"expected one input and a mask of shape (samples, {self.ablation.num_features}), "
+                f"got {len(x)} inputs and {tuple(mask.shape)}"
+            )
+        with torch.inference_mode(), _evaluating(self.base):
+            return self._vote(x.to(self._device(x)), mask)
+
+    def _device(self, x: Tensor) -> torch.device:
+        """The base classifier's device; the input's if it has no parameters."""
+        return next((p.device for p in self.base.parameters()), x.device)
 
     def _passes(
         self, generators: list[np.random.Generator], num_samples: int, x: Tensor
@@ -173,7 +194,7 @@ class SmoothedClassifier:
             yield rows, np.concatenate(drawn)
 
     def _vote(self, source: Tensor, mask: Tensor) -> NDArray[np.int64]:
-        encoded = self.encoding(source, mask)
+        encoded = self.encoding(source, mask.to(source.device))
         try:
             logits = self._forward(encoded)
         except torch.OutOfMemoryError:
@@ -197,9 +218,9 @@ class SmoothedClassifier:
     def _check(self, x: Tensor) -> None:
         d = self.ablation.num_features
         if not isinstance(x, Tensor) or not x.is_floating_point():
-            kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+            found = str(x.dtype) if isinstance(x, Tensor) else type(x).__name__
             raise InputError(
-                f"expected a floating-point tensor with values in [0, 1], got {kind}; "
+                f"expected a floating-point tensor with values in [0, 1], got {found}; "
                 "convert bytes with x.float() / 255"
             )
         if x.ndim not in (2, 4):

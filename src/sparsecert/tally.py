@@ -53,7 +53,8 @@ class Tally:
     @property
     def top(self) -> NDArray[np.int64]:
         """`(batch,)` classes with the most first choices; the smaller index wins a tie."""
-        return self.first_choice.argmax(axis=1).astype(np.int64)
+        classes: NDArray[np.int64] = self.first_choice.argmax(axis=1)
+        return classes
 
 
 def _checked(counts: NDArray[np.int64], ndim: int) -> NDArray[np.int64]:
@@ -64,4 +65,5 @@ def _checked(counts: NDArray[np.int64], ndim: int) -> NDArray[np.int64]:
         raise InputError(f"expected counts to be integers, got dtype {array.dtype}")
     if array.size and array.min() < 0:
         raise InputError(f"expected counts of at least 0, got {array.min()}")
-    return array.astype(np.int64)
+    checked: NDArray[np.int64] = array.astype(np.int64)
+    return checked

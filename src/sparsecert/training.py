@@ -25,7 +25,6 @@ from sparsecert.checkpoint import Progress, load_checkpoint, save_checkpoint
 from sparsecert.data import Dataset
 from sparsecert.encoding import Encoding
 from sparsecert.errors import InputError
-from sparsecert.recipes import Recipe
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.streams import Stage, stream
 
@@ -150,10 +149,7 @@ class _Batches:
         num_masks = 1 if recipe.mask_per == "batch" else self.batch_size
         retained = self.ablation.sample(masks, num_masks)
         mask = membership(retained, self.ablation.num_features)
-        if recipe.mask_per == "batch":
-            mask = np.repeat(mask, len(rows), axis=0)
-        else:
-            mask = mask[mine]
+        mask = np.repeat(mask, len(rows), axis=0) if recipe.mask_per == "batch" else mask[mine]
 
         device = self.accelerator.device
         inputs = self.dataset.batch(rows).to(device)

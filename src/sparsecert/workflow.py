@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sparsecert import data, models, progress
 from sparsecert.certification import Certification, Prediction, certify_tally, predict_tally
 from sparsecert.data import Dataset
-from sparsecert.errors import InputError, check_alpha
+from sparsecert.errors import InputError, check_alpha, check_num_samples
 from sparsecert.evaluation import Evaluation, evaluate
 from sparsecert.recipes import Recipe
 from sparsecert.runs import RunConfig, RunFolder
@@ -46,6 +46,10 @@ class SamplingPlan:
     num_selection: int = 1_000
     num_samples: int = 10_000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_num_samples(self.num_selection, "num_selection")
+        check_num_samples(self.num_samples)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def train_run(
         recipe=recipe if epochs is None else replace(recipe, epochs=epochs),
         seed=seed,
     )
-    config.build_model()  # a bad k, network or encoding ends here, before there is a folder
+    config.build_model()  # a network that does not fit ends here, before there is a folder
     run = RunFolder.create(out, config)
     train(run, config, dataset, show_progress=show_progress)
     return run
@@ -216,8 +220,7 @@ def measure(
     """
     check_alpha(alpha)
     selection, estimation = (
-        _stored(run, dataset, indices, plan, stage)
-        for stage in (Stage.SELECTION, Stage.ESTIMATION)
+        _stored(run, dataset, indices, plan, stage) for stage in (Stage.SELECTION, Stage.ESTIMATION)
     )
     config = run.read_config()
     targets = dataset.labels[indices]
@@ -250,9 +253,7 @@ def _store(run: RunFolder) -> TallyStore:
     return TallyStore(run.tallies_path, run.read_config().num_classes)
 
 
-def _settings(
-    run: RunFolder, dataset: Dataset, plan: SamplingPlan, stage: Stage
-) -> TallySettings:
+def _settings(run: RunFolder, dataset: Dataset, plan: SamplingPlan, stage: Stage) -> TallySettings:
     samples = plan.num_selection if stage is Stage.SELECTION else plan.num_samples
     return TallySettings(
         run.fingerprint(), dataset.fingerprint(), plan.seed, stage.name.lower(), samples

@@ -85,13 +85,6 @@ class InterpolatingCNN(nn.Sequential):
             nn.Linear(100, num_classes),
         )
 
-    def forward(
-        self, input: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch classes"]:
-        """Logits of encoded images."""
-        logits: Tensor = super().forward(input)
-        return logits
-
 
 def _gaussian(size: int, scale: float) -> Tensor:
     """`(size, size)` weights by distance along one axis."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 
 class MLP(nn.Sequential):
@@ -25,8 +24,3 @@ class MLP(nn.Sequential):
         for width_in, width_out in itertools.pairwise((in_features, *hidden)):
             layers += [nn.Linear(width_in, width_out), nn.ReLU()]
         super().__init__(*layers, nn.Linear((in_features, *hidden)[-1], num_classes))
-
-    def forward(self, input: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch classes"]:
-        """Logits of encoded inputs."""
-        logits: Tensor = super().forward(input)
-        return logits

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 
 class PaperCNN(nn.Sequential):
@@ -27,10 +26,3 @@ class PaperCNN(nn.Sequential):
             nn.ReLU(),
             nn.Linear(100, num_classes),
         )
-
-    def forward(
-        self, input: Float[Tensor, "batch channels 28 28"]
-    ) -> Float[Tensor, "batch classes"]:
-        """Logits of encoded images."""
-        logits: Tensor = super().forward(input)
-        return logits

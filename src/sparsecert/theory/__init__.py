@@ -9,6 +9,7 @@ from sparsecert.theory.confidence import (
 from sparsecert.theory.radius import (
     RULES,
     CertifiedRadius,
+    largest_certified,
     majority_radius,
     margin_radius,
     smallest_num_samples,
@@ -21,6 +22,7 @@ __all__ = [
     "ablation_shift",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
+    "largest_certified",
     "majority_radius",
     "majority_thresholds",
     "margin_radius",

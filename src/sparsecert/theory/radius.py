@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sparsecert.errors import InputError, check_alpha
 from sparsecert.theory.confidence import clopper_pearson_lower, clopper_pearson_upper
@@ -31,6 +31,17 @@ class CertifiedRadius:
 
     radius: NDArray[np.int64]
     lower_bound: NDArray[np.float64]
+
+
+def largest_certified(thresholds: NDArray[np.float64], value: ArrayLike) -> NDArray[np.int64]:
+    """The largest radius whose threshold each value exceeds; -1 where there is none.
+
+    Args:
+        thresholds: rising, by radius: `majority_thresholds` for (bounds on) the share of the
+            class, `margin_thresholds` for its lead over the strongest rival.
+        value: shares or leads, of any shape.
+    """
+    return np.asarray(np.searchsorted(thresholds, value, side="left") - 1, dtype=np.int64)
 
 
 def majority_radius(
@@ -55,7 +66,7 @@ def majority_radius(
     """
     votes, total = _votes_and_total(counts, label)
     lower_bound = clopper_pearson_lower(votes, total, alpha)
-    return CertifiedRadius(_largest_below(majority_thresholds(d, k), lower_bound), lower_bound)
+    return CertifiedRadius(largest_certified(majority_thresholds(d, k), lower_bound), lower_bound)
 
 
 def margin_radius(
@@ -85,7 +96,7 @@ def margin_radius(
     upper_bound = clopper_pearson_upper(strongest, total, alpha / 2 / num_rivals)
     lead = lower_bound - np.minimum(upper_bound, np.nextafter(1 - lower_bound, math.inf))
     lead = np.nextafter(lead, -math.inf)  # the subtraction may have been rounded up
-    return CertifiedRadius(_largest_below(margin_thresholds(d, k), lead), lower_bound)
+    return CertifiedRadius(largest_certified(margin_thresholds(d, k), lead), lower_bound)
 
 
 Rule = Callable[
@@ -116,13 +127,6 @@ def smallest_num_samples(
     unanimous = np.arange(max(1, guess - 1), guess + 3)
     bounds = clopper_pearson_lower(unanimous, unanimous, error)
     return int(unanimous[np.argmax(bounds > thresholds[max(radius, 0)])])
-
-
-def _largest_below(
-    thresholds: NDArray[np.float64], value: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Index of the last threshold strictly below each value; -1 where there is none."""
-    return np.searchsorted(thresholds, value, side="left").astype(np.int64) - 1
 
 
 def _votes_and_total(

@@ -1,0 +1,57 @@
+"""Data sets: by embedded name, by Hub name, or from a local path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsecert.data.dataset import Dataset
+from sparsecert.data.embedded import EMBEDDED
+from sparsecert.data.hub import DATA_VARIABLE, load_hub, load_path
+from sparsecert.data.npz import load_npz
+from sparsecert.errors import InputError
+
+__all__ = ["DATA_VARIABLE", "Dataset", "evenly_spread", "load"]
+
+
+def load(name: str, split: str) -> Dataset:
+    """Load a split of a data set.
+
+    Args:
+        name: `digits` or `breast-cancer` (inside scikit-learn); a folder or file that Hugging
+            Face `datasets` can load (Parquet folder, image folder), or an `.npz`; a folder's name
+            inside `$SPARSECERT_DATA`; or a Hub name such as `mnist` or `user/name`.
+        split: "train" or "test"; a data set without a test split gives its validation split.
+
+    Raises:
+        InputError: if it is not found, or is not labelled data in a known shape.
+    """
+    if split not in ("train", "test"):
+        raise InputError(f"expected split to be 'train' or 'test', got {split!r}")
+    if name in EMBEDDED:
+        return EMBEDDED[name](name, split)
+    path = _local_path(name)
+    if path is None:
+        return load_hub(name, split)
+    if path.suffix == ".npz":
+        return load_npz(name, path, split)
+    return load_path(name, path, split)
+
+
+def evenly_spread(size: int, limit: int | None) -> NDArray[np.int64]:
+    """`limit` indices spread evenly over 0..size-1; all of them without a limit."""
+    if limit is None or limit >= size:
+        return np.arange(size)
+    if limit < 1:
+        raise InputError(f"expected limit to be at least 1, got {limit}")
+    return np.arange(limit) * size // limit
+
+
+def _local_path(name: str) -> Path | None:
+    root = os.environ.get(DATA_VARIABLE)
+    candidates = [Path(root) / name] if root else []
+    candidates.append(Path(name).expanduser())
+    return next((path for path in candidates if path.exists()), None)

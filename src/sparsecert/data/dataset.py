@@ -1,0 +1,133 @@
+"""One split of a data set, held as raw arrays, and the checks it must pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sparsecert.errors import InputError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Inputs and labels of one split.
+
+    Attributes:
+        name: what the user called it.
+        split: "train" or "test".
+        inputs: `(size, channels, height, width)` uint8 images, or floats in [0, 1] of that shape
+            or of shape `(size, features)`.
+        labels: `(size,)` int64 in 0..num_classes-1.
+        class_names: one per class.
+    """
+
+    name: str
+    split: str
+    inputs: NDArray[Any]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input: `(channels, height, width)` or `(features,)`."""
+        return tuple(self.inputs.shape[1:])
+
+    @property
+    def num_features(self) -> int:
+        """d: pixels of an image, or entries of a feature vector."""
+        return int(np.prod(self.input_shape[-2:]))
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    def batch(self, indices: NDArray[np.int64] | list[int]) -> Tensor:
+        """Inputs at these indices as floats in [0, 1]."""
+        rows = torch.from_numpy(np.ascontiguousarray(self.inputs[indices]))
+        return rows.float() / 255 if rows.dtype == torch.uint8 else rows.float()
+
+    def fingerprint(self) -> str:
+        """A short hash of inputs and labels."""
+        digest = hashlib.sha256()
+        for array in (self.inputs, self.labels):
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:16]
+
+
+def checked_dataset(
+    name: str, split: str, inputs: Any, labels: Any, class_names: Iterable[str]
+) -> Dataset:
+    """A data set of these arrays; raises `InputError` if they are not what `Dataset` says."""
+    names = tuple(class_names)
+    labels = np.asarray(labels).reshape(-1)
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"expected the labels of {name!r} to be integers, got {labels.dtype}")
+    if len(inputs) != len(labels) or len(labels) == 0:
+        raise InputError(
+            f"expected as many inputs as labels in {name!r}, and at least one, "
+            f"got {len(inputs)} and {len(labels)}"
+        )
+    if labels.min() < 0 or labels.max() >= len(names):
+        raise InputError(
+            f"expected the labels of {name!r} in 0..{len(names) - 1}, "
+            f"got values from {labels.min()} to {labels.max()}"
+        )
+    if len(names) < 2:
+        raise InputError(f"expected at least 2 classes in {name!r}, got {len(names)}")
+    if inputs.ndim not in (2, 4):
+        raise InputError(
+            f"expected the inputs of {name!r} as (size, channels, height, width) or "
+            f"(size, features), got shape {inputs.shape}"
+        )
+    if inputs.dtype != np.uint8:
+        if not np.issubdtype(inputs.dtype, np.floating):
+            raise InputError(
+                f"expected the inputs of {name!r} as bytes or floats, got {inputs.dtype}"
+            )
+        inputs = np.asarray(inputs, dtype=np.float32)
+        if not np.isfinite(inputs).all():
+            raise InputError(f"expected finite inputs in {name!r}, found NaN or infinity")
+        if inputs.min() < 0 or inputs.max() > 1:
+            raise InputError(
+                f"expected the inputs of {name!r} in [0, 1] (or bytes), "
+                f"got values from {inputs.min():g} to {inputs.max():g}; divide or rescale them"
+            )
+    return Dataset(name, split, inputs, labels.astype(np.int64), names)
+
+
+def scale_features(name: str, features: NDArray[Any], train: NDArray[Any]) -> NDArray[np.float32]:
+    """Each feature on its own mapped to [0, 1] by the training split's range, and clipped.
+
+    What is done feature by feature keeps the number of changed features.
+
+    Args:
+        name: of the data set, for messages.
+        features: `(size, features)` numbers.
+        train: `(train_size, features)` numbers.
+    """
+    if features.ndim != 2 or features.shape[1:] != train.shape[1:] or not train.size:
+        raise InputError(
+            f"expected feature vectors of one length in both splits of {name!r}, "
+            f"got arrays of shape {features.shape} and {train.shape} (training)"
+        )
+    for array in (features, train):
+        if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
+            raise InputError(f"expected the features of {name!r} as numbers, got {array.dtype}")
+        if not np.isfinite(array).all():
+            raise InputError(f"expected finite inputs in {name!r}, found NaN or infinity")
+    low, high = train.min(axis=0).astype(np.float64), train.max(axis=0).astype(np.float64)
+    width = np.where(high > low, high - low, 1)
+    scaled: NDArray[np.float32] = np.clip((features - low) / width, 0, 1).astype(np.float32)
+    return scaled

@@ -1,0 +1,48 @@
+"""Per-image results as tab-separated text.
+
+The first columns are those of Cohen, Rosenfeld and Kolter's scripts, `idx label predict radius
+correct time`, with -1 for an abstention; ours follow.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+from pathlib import Path
+
+import numpy as np
+
+from sparsecert import files
+from sparsecert.certification import ABSTAIN
+from sparsecert.workflow import Measurement
+
+_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
+_OWN_COLUMNS = ("selected", "prediction", "lower_bound", "votes")
+
+
+def write_tsv(path: Path, measurement: Measurement) -> None:
+    """Write one line per image, atomically.
+
+    `predict` is the certified class, -1 where not even radius 0 is certified; `radius` is in
+    features. `selected` is the class that was put to the test, `prediction` PREDICT's answer,
+    `lower_bound` that of the selected class's share, `votes` the counts by class.
+    """
+    certification = measurement.certification
+    predict = np.where(certification.radius < 0, ABSTAIN, certification.label)
+    rows = zip(
+        measurement.indices,
+        measurement.targets,
+        predict,
+        certification.radius,
+        (predict == measurement.targets).astype(int),
+        [datetime.timedelta(seconds=float(s)) for s in measurement.seconds],
+        certification.label,
+        measurement.prediction.label,
+        certification.lower_bound,
+        [" ".join(map(str, votes)) for votes in certification.tally.first_choice],
+        strict=True,
+    )
+    with files.atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(_COLUMNS + _OWN_COLUMNS)
+        writer.writerows(rows)

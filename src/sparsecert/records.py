@@ -1,0 +1,155 @@
+"""Result records: one JSON object per measured run, complete enough to repeat it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sparsecert import files
+from sparsecert._version import __version__
+from sparsecert.data import Dataset
+from sparsecert.errors import RunFolderError
+from sparsecert.evaluation import Estimate
+from sparsecert.runs import RunConfig, RunFolder
+from sparsecert.workflow import Measurement, SamplingPlan
+
+
+def make_record(
+    run: RunFolder,
+    dataset: Dataset,
+    limit: int | None,
+    plan: SamplingPlan,
+    alpha: float,
+    rule: str,
+    measurement: Measurement,
+) -> dict[str, Any]:
+    """The record of one measurement, as JSON values.
+
+    Shares are numbers in [0, 1]; `intervals` holds the 95 % interval of each. Null stands for a
+    median that is N/A.
+    """
+    config, result = run.read_config(), measurement.evaluation
+    return {
+        "dataset": dataset.name,
+        "design": "uniform",
+        "num_features": config.ablation.num_features,
+        "num_retained": config.num_retained,
+        "architecture": config.architecture,
+        "encoding": config.encoding,
+        "rule": rule,
+        "recipe": config.recipe.name,
+        "epochs": config.recipe.epochs,
+        "num_images": result.num_images,
+        "limit": limit,
+        "num_selection": plan.num_selection,
+        "num_samples": plan.num_samples,
+        "seed": plan.seed,
+        "alpha": alpha,
+        "accuracy": result.accuracy.value,
+        "abstained": result.abstained.value,
+        "median_certified_robustness": result.median,
+        "median_certified_robustness_authors_convention": result.median_authors_convention,
+        "certified_accuracy": [estimate.value for estimate in result.certified_accuracy],
+        "intervals": {
+            "accuracy": _ends(result.accuracy),
+            "abstained": _ends(result.abstained),
+            "median_certified_robustness": result.median_interval,
+            "certified_accuracy": [_ends(estimate) for estimate in result.certified_accuracy],
+        },
+        "command": f"{train_command(config, run)} && "
+        f"{certify_command(config, run, dataset, limit, plan, alpha, rule)}",
+        "hardware": hardware(),
+        "seconds": round(float(measurement.seconds.sum()), 1),
+        "training_seconds": training_seconds(run),
+        "version": __version__,
+    }
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a record as JSON, atomically."""
+    files.make_folder(path.parent)
+    files.write_text(path, json.dumps(record, indent=2) + "\n")
+
+
+def read_record(run: RunFolder) -> dict[str, Any]:
+    """The run's latest record.
+
+    Raises:
+        RunFolderError: if there is none, or it is damaged.
+    """
+    if not run.record_path.exists():
+        raise RunFolderError(
+            f"{run.path} has not been certified yet: run `sparsecert certify {run.path}` first"
+        )
+    try:
+        record: dict[str, Any] = json.loads(run.record_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(
+            f"{run.record_path} is damaged ({error}); run `sparsecert certify {run.path}` again, "
+            "which reads the stored tallies"
+        ) from error
+    return record
+
+
+def train_command(config: RunConfig, run: RunFolder) -> str:
+    """The command that repeats the training."""
+    words: list[object] = ["sparsecert", "train", "--data", config.dataset]
+    words += ["--retained", config.num_retained, "--out", run.path, "--recipe", config.recipe.name]
+    words += ["--encoding", config.encoding, "--model", config.architecture]
+    words += ["--epochs", config.recipe.epochs, "--seed", config.seed]
+    return shlex.join(map(str, words))
+
+
+def certify_command(
+    config: RunConfig,
+    run: RunFolder,
+    dataset: Dataset,
+    limit: int | None,
+    plan: SamplingPlan,
+    alpha: float,
+    rule: str,
+) -> str:
+    """The command that repeats the certification."""
+    words: list[object] = ["sparsecert", "certify", run.path]
+    if dataset.name != config.dataset:
+        words += ["--data", dataset.name]
+    if limit is not None:
+        words += ["--limit", limit]
+    words += ["--num-selection", plan.num_selection, "--num-samples", plan.num_samples]
+    words += ["--seed", plan.seed, "--alpha", alpha, "--rule", rule]
+    return shlex.join(map(str, words))
+
+
+def hardware() -> str:
+    """Processor, cores and accelerator of this machine, in words."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [
+            line.split(":", 1)[1].strip()
+            for line in cpuinfo.read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        ]
+        model = names[0] if names else model
+    words = f"{model}, {os.cpu_count()} cores"
+    if torch.cuda.is_available():
+        words += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    return words
+
+
+def training_seconds(run: RunFolder) -> float | None:
+    """Seconds of training, from the last line of the log; None without a log."""
+    if not run.log_path.exists():
+        return None
+    lines = run.log_path.read_text(encoding="utf-8").splitlines()
+    return float(json.loads(lines[-1])["seconds"]) if lines else None
+
+
+def _ends(estimate: Estimate) -> tuple[float, float]:
+    return estimate.low, estimate.high

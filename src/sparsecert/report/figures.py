@@ -1,0 +1,90 @@
+"""Figures, as functions that return a matplotlib figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sparsecert.evaluation import Evaluation
+from sparsecert.theory import ablation_shift
+
+_NULL_COLOUR = (0.76, 0.83, 0.93)  # no grey and no natural colour of the data: NULL is neither
+
+
+def certified_accuracy_curve(evaluations: dict[str, Evaluation], unit: str) -> Figure:
+    """Certified accuracy against rho, one line per rule, with 95 % bands.
+
+    Args:
+        evaluations: by name of the rule.
+        unit: what rho counts, "pixels" or "features".
+    """
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for name, evaluation in evaluations.items():
+        shares = evaluation.certified_accuracy
+        rho = np.arange(len(shares))
+        (line,) = axes.step(rho, [s.value for s in shares], where="mid", marker=".", label=name)
+        axes.fill_between(
+            rho,
+            [s.low for s in shares],
+            [s.high for s in shares],
+            step="mid",
+            alpha=0.15,
+            color=line.get_color(),
+        )
+    axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
+    axes.set(xlabel=f"changed {unit}, rho", ylabel="certified accuracy", ylim=(0, 1))
+    axes.legend(title="rule")
+    return figure
+
+
+def shift_against_rho(d: int, retained: Sequence[int], max_rho: int, unit: str) -> Figure:
+    """Delta of Theorem 1 against rho for several k (Figure 2 of the paper).
+
+    Args:
+        d: number of features.
+        retained: the values of k; the first one is drawn bold.
+        max_rho: where the axis ends.
+        unit: what rho counts.
+    """
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    rho = np.arange(min(max_rho, d) + 1)
+    for k in retained:
+        bold = k == retained[0]
+        shift = ablation_shift(d, k, rho)
+        axes.plot(rho, shift, linewidth=2.4 if bold else 1, label=f"k = {k}")
+    axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
+    axes.set(xlabel=f"changed {unit}, rho", ylabel="Δ(d, k, rho)", ylim=(0, 1))
+    axes.legend(title=f"d = {d}")
+    return figure
+
+
+def training_curve(epochs: Sequence[int], accuracy: Sequence[float]) -> Figure:
+    """Accuracy on ablated training inputs, by epoch."""
+    figure = Figure(figsize=(6, 2.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(epochs, accuracy)
+    axes.set(xlabel="epoch", ylabel="ablated accuracy", ylim=(0, 1))
+    return figure
+
+
+def picture(image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Figure:
+    """An image, or what an ablation leaves of it; NULL is light blue.
+
+    Args:
+        image: `(channels, height, width)` in [0, 1], with 1 or 3 channels.
+        mask: `(height * width,)` retained pixels; all by default.
+    """
+    height, width = image.shape[1:]
+    colours = np.broadcast_to(image.transpose(1, 2, 0), (height, width, 3)).copy()
+    if mask is not None:
+        colours[~mask.reshape(height, width)] = _NULL_COLOUR
+    figure = Figure(figsize=(1, 1), frameon=False)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(colours, interpolation="nearest", vmin=0, vmax=1)
+    axes.set_axis_off()
+    return figure

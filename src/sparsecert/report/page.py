@@ -1,0 +1,200 @@
+"""The report: one self-contained HTML page, no server and no other file."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import torch
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sparsecert import files
+from sparsecert.ablation import UniformAblation, membership
+from sparsecert.data import Dataset, evenly_spread
+from sparsecert.evaluation import certified_robustness
+from sparsecert.records import read_record
+from sparsecert.report import figures, tables
+from sparsecert.runs import RunFolder
+from sparsecert.smoothing import SmoothedClassifier
+from sparsecert.streams import Stage, stream
+from sparsecert.theory import RULES, majority_thresholds
+from sparsecert.workflow import (
+    Measurement,
+    SamplingPlan,
+    load_evaluation_data,
+    measure,
+    smoothed_classifier,
+)
+
+_GALLERY_SIZE = 8
+_ABLATED_SAMPLES = 4
+
+
+@dataclass(frozen=True)
+class _Ballot:
+    """One ablated sample of the gallery and the base classifier's answer."""
+
+    picture: Markup | None
+    answer: str
+    correct: bool
+
+
+@dataclass(frozen=True)
+class _Exhibit:
+    """One test image of the gallery."""
+
+    index: int
+    picture: Markup | None
+    target: str
+    ballots: list[_Ballot]
+    votes: list[tuple[str, float]]
+    prediction: str
+    radius: str
+
+
+def write_report(run: RunFolder) -> Path:
+    """Write the page of the run's latest record; returns its path.
+
+    Everything but the gallery's few ablated samples comes from stored tallies.
+
+    Raises:
+        RunFolderError: if the run has not been certified, or the page cannot be written.
+    """
+    config, record = run.read_config(), read_record(run)
+    dataset = load_evaluation_data(run, record["dataset"])
+    plan = SamplingPlan(record["num_selection"], record["num_samples"], record["seed"])
+    indices = evenly_spread(len(dataset), record["limit"])
+    measurements = {
+        rule: measure(run, dataset, indices, plan, record["alpha"], rule) for rule in RULES
+    }
+    chosen = measurements[record["rule"]]
+    unit = "pixels" if len(config.input_shape) == 3 else "features"
+    ablation = config.ablation
+    page = _TEMPLATE.render(
+        title=f"{record['dataset']}, k = {config.num_retained} of {ablation.num_features} {unit}",
+        record=record,
+        unit=unit,
+        summaries={
+            rule: tables.summary_rows(measurement.evaluation, unit)
+            for rule, measurement in measurements.items()
+        },
+        certified=tables.certified_rows(chosen.evaluation),
+        curve=_svg(
+            figures.certified_accuracy_curve(
+                {rule: measurement.evaluation for rule, measurement in measurements.items()}, unit
+            )
+        ),
+        shift=_svg(_shift_figure(ablation, unit)),
+        ceiling=len(majority_thresholds(ablation.num_features, ablation.num_retained)) - 1,
+        training=_training(run),
+        gallery=_gallery(smoothed_classifier(run), dataset, chosen, config.class_names, unit),
+        config=json.dumps(config.to_json(), indent=2),
+    )
+    files.make_folder(run.report_path.parent)
+    files.write_text(run.report_path, page)
+    return run.report_path
+
+
+def _shift_figure(ablation: UniformAblation, unit: str) -> Figure:
+    d, k = ablation.num_features, ablation.num_retained
+    others = sorted({max(1, k // 2), min(d, 2 * k)} - {k})
+    return figures.shift_against_rho(d, [k, *others], 2 * len(majority_thresholds(d, k)), unit)
+
+
+def _training(run: RunFolder) -> Markup | None:
+    if not run.log_path.exists():
+        return None
+    lines = [json.loads(line) for line in run.log_path.read_text(encoding="utf-8").splitlines()]
+    return _svg(
+        figures.training_curve(
+            [line["epoch"] for line in lines], [line["ablated_accuracy"] for line in lines]
+        )
+    )
+
+
+def _gallery(
+    smoothed: SmoothedClassifier,
+    dataset: Dataset,
+    measurement: Measurement,
+    class_names: tuple[str, ...],
+    unit: str,
+) -> list[_Exhibit]:
+    """Images from the most robust to the misclassified, evenly spread over that order."""
+    certification = measurement.certification
+    robustness = certified_robustness(
+        certification.radius, certification.label == measurement.targets
+    )
+    order = np.argsort(-robustness, kind="stable")
+    return [
+        _exhibit(smoothed, dataset, measurement, int(row), class_names, unit)
+        for row in order[np.linspace(0, len(order) - 1, min(_GALLERY_SIZE, len(order)), dtype=int)]
+    ]
+
+
+def _exhibit(
+    smoothed: SmoothedClassifier,
+    dataset: Dataset,
+    measurement: Measurement,
+    row: int,
+    class_names: tuple[str, ...],
+    unit: str,
+) -> _Exhibit:
+    index = int(measurement.indices[row])
+    target = int(measurement.targets[row])
+    generator = stream(0, Stage.ILLUSTRATION, index)
+    retained = smoothed.ablation.sample(generator, _ABLATED_SAMPLES)
+    masks = membership(retained, smoothed.ablation.num_features)
+    x = dataset.batch([index])
+    answers = smoothed.base_answers(x, torch.from_numpy(masks))
+    image = x[0].numpy()
+    votes = measurement.certification.tally.first_choice[row]
+    ranked = np.argsort(-votes, kind="stable")[:3]
+    predicted = int(measurement.prediction.label[row])
+    radius = int(measurement.certification.radius[row])
+    certified = class_names[measurement.certification.label[row]]
+    return _Exhibit(
+        index=index,
+        picture=_picture(image),
+        target=class_names[target],
+        ballots=[
+            _Ballot(_picture(image, mask), class_names[answer], int(answer) == target)
+            for mask, answer in zip(masks, answers, strict=True)
+        ],
+        votes=[(class_names[c], float(votes[c] / votes.sum())) for c in ranked],
+        prediction="abstains" if predicted < 0 else class_names[predicted],
+        radius=f"{certified} for any {radius} {unit}" if radius >= 0 else "none",
+    )
+
+
+def _picture(image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Markup | None:
+    """An inline PNG; None for feature vectors."""
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
+        return None
+    buffer = io.BytesIO()
+    figures.picture(image, mask).savefig(buffer, format="png", dpi=96)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return Markup(f'<img alt="" src="data:image/png;base64,{data}">')
+
+
+def _svg(figure: Figure) -> Markup:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg")
+    text = buffer.getvalue()
+    return Markup(text[text.index("<svg") :])
+
+
+def _template_environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("sparsecert.report", "."), autoescape=True, trim_blocks=True
+    )
+
+
+_TEMPLATE: Any = _template_environment().get_template("page.html")

@@ -1,0 +1,82 @@
+"""Results in words: the same rows for the terminal and the page."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from sparsecert.evaluation import Estimate, Evaluation
+from sparsecert.runs import RunFolder
+
+
+def percent(estimate: Estimate) -> str:
+    """A share with its 95 % interval, in percent."""
+    return f"{estimate.value:.2%} [{estimate.low:.2%}, {estimate.high:.2%}]".replace("%", " %")
+
+
+def median(value: int | None) -> str:
+    """A median certified robustness, which may be N/A."""
+    return "N/A" if value is None else str(value)
+
+
+def summary_rows(evaluation: Evaluation, unit: str) -> list[tuple[str, str]]:
+    """Name and value of every quantity of an evaluation.
+
+    Args:
+        evaluation: the quantities.
+        unit: what the radius counts, "pixels" or "features".
+    """
+    interval = evaluation.median_interval
+    ends = "" if interval is None else f" [{median(interval[0])}, {median(interval[1])}]"
+    return [
+        ("images", str(evaluation.num_images)),
+        ("classification accuracy", percent(evaluation.accuracy)),
+        ("abstained", percent(evaluation.abstained)),
+        (f"median certified robustness ({unit})", median(evaluation.median) + ends),
+        (
+            "the same, uncertified counted as radius 0",
+            median(evaluation.median_authors_convention),
+        ),
+    ]
+
+
+def certified_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Rho and certified accuracy at rho."""
+    return [
+        (str(rho), percent(estimate)) for rho, estimate in enumerate(evaluation.certified_accuracy)
+    ]
+
+
+def run_rows(run: RunFolder) -> list[tuple[str, str]]:
+    """What a run folder holds.
+
+    Raises:
+        RunFolderError: if it is not a run folder, or damaged.
+    """
+    config = run.read_config()
+    recipe = config.recipe
+    if run.is_trained:
+        state = f"finished, fingerprint {run.fingerprint()}"
+    else:
+        state = "not finished; repeat the train command to go on"
+    parts = sorted(path.name for path in run.tallies_path.glob("[!.]*.parquet"))
+    return [
+        ("data", f"{config.dataset}, inputs of shape {config.input_shape}"),
+        ("classes", ", ".join(config.class_names)),
+        ("base classifier", f"{config.architecture}, {config.encoding} encoding"),
+        ("ablation", f"uniform, k = {config.num_retained} of d = {config.ablation.num_features}"),
+        ("recipe", f"{recipe.name}, {recipe.epochs} epochs, seed {config.seed}"),
+        ("training", state),
+        ("tallies", ", ".join(parts) or "none"),
+        ("record", str(run.record_path) if run.record_path.exists() else "none"),
+        ("report", str(run.report_path) if run.report_path.exists() else "none"),
+    ]
+
+
+def terminal_table(title: str, rows: list[tuple[str, str]]) -> Table:
+    """Rows as a table for the terminal."""
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return table

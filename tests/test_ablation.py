@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import time
+from typing import Any
+
+import jaxtyping
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+
+from sparsecert.ablation import UniformAblation, membership
+from sparsecert.errors import InputError
+from sparsecert.streams import Stage, stream
+from sparsecert.theory import ablation_shift
+
+
+def draw(d: int, k: int, num_samples: int, seed: int = 0) -> NDArray[np.int64]:
+    return UniformAblation(d, k).sample(stream(seed, Stage.ESTIMATION, 0), num_samples)
+
+
+def codes(retained: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each retained set as one number, whatever the order of its members."""
+    numbers: NDArray[np.int64] = np.sum(1 << retained, axis=1)
+    return numbers
+
+
+def codes_of_all_subsets(d: int, k: int) -> list[int]:
+    return [sum(1 << i for i in subset) for subset in itertools.combinations(range(d), k)]
+
+
+@given(d=st.integers(1, 60), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_every_set_has_exactly_k_distinct_features_in_range(d: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, d))
+    retained = draw(d, k, num_samples=9, seed=data.draw(st.integers(0, 99)))
+    assert retained.shape == (9, k)
+    assert retained.min() >= 0
+    assert retained.max() < d
+    assert all(len(set(row)) == k for row in retained.tolist())
+
+
+@pytest.mark.parametrize("d", [1, 2, 7, 784])
+def test_one_feature_or_all_of_them(d: int) -> None:
+    assert draw(d, 1, num_samples=5).shape == (5, 1)
+    everything = np.sort(draw(d, d, num_samples=5), axis=1)
+    assert np.array_equal(everything, np.tile(np.arange(d), (5, 1)))
+
+
+@pytest.mark.parametrize(("d", "k"), [(5, 1), (5, 2), (5, 4), (6, 3), (7, 5)])
+def test_all_subsets_are_equally_likely(d: int, k: int) -> None:
+    drawn, counts = np.unique(codes(draw(d, k, num_samples=40_000)), return_counts=True)
+    assert sorted(drawn.tolist()) == sorted(codes_of_all_subsets(d, k))
+    assert len(drawn) == math.comb(d, k)
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_one_set_says_nothing_about_the_next() -> None:
+    index = {code: i for i, code in enumerate(codes_of_all_subsets(4, 2))}
+    sets = [index[code] for code in codes(draw(4, 2, num_samples=40_000)).tolist()]
+    pairs = np.zeros((6, 6), dtype=np.int64)
+    np.add.at(pairs, (sets[:-1], sets[1:]), 1)
+    assert stats.chi2_contingency(pairs).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("rho", [1, 8, 31])
+def test_sets_meet_rho_features_as_often_as_theorem_1_says(rho: int) -> None:
+    # The features are the last ones, the first ones and a mixture: all are alike.
+    mask = membership(draw(784, 45, num_samples=20_000), 784)
+    shift = ablation_shift(784, 45, rho)
+    for features in (np.arange(784 - rho, 784), np.arange(rho), np.arange(rho) * 25):
+        hits = int(mask[:, features].any(axis=1).sum())
+        assert stats.binomtest(hits, len(mask), shift).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("d", "k"), [(1, 1), (10, 3), (784, 45)])
+def test_several_calls_give_the_same_sets_as_one(d: int, k: int) -> None:
+    ablation = UniformAblation(d, k)
+    generator = stream(7, Stage.ESTIMATION, 3)
+    parts = [ablation.sample(generator, n) for n in (1, 2, 30, 67)]
+    assert np.array_equal(
+        np.concatenate(parts), ablation.sample(stream(7, Stage.ESTIMATION, 3), 100)
+    )
+
+
+def test_a_stream_repeats_and_differs_from_all_others() -> None:
+    names = list(itertools.product((0, 1, 2), Stage, (0, 1, 2)))
+    first = {name: stream(*name).integers(2**62, size=4).tolist() for name in names}
+    assert first == {name: stream(*name).integers(2**62, size=4).tolist() for name in names}
+    assert len({tuple(numbers) for numbers in first.values()}) == len(names)
+
+
+def test_no_two_stages_share_a_number() -> None:
+    assert len({stage.value for stage in Stage}) == len(Stage.__members__)
+
+
+@pytest.mark.parametrize(("seed", "index"), [(-1, 0), (0, -1)])
+def test_a_negative_seed_or_index_is_refused(seed: int, index: int) -> None:
+    with pytest.raises(InputError, match=r"seed and an index of at least 0, got"):
+        stream(seed, Stage.SELECTION, index)
+
+
+@pytest.mark.parametrize(("d", "k"), [(1, 1), (9, 1), (9, 4), (9, 9), (784, 45)])
+def test_membership_marks_the_indices_and_no_others(d: int, k: int) -> None:
+    retained = draw(d, k, num_samples=8)
+    mask = membership(retained, d)
+    assert mask.shape == (8, d)
+    assert mask.dtype == np.bool_
+    for row, marked in zip(retained, mask, strict=True):
+        assert set(np.flatnonzero(marked).tolist()) == set(row.tolist())
+
+
+@pytest.mark.parametrize(
+    ("d", "k", "words"),
+    [
+        (5, 6, "num_retained (k) between 1 and num_features (d = 5), got 6"),
+        (5, 0, "num_retained (k) between 1 and num_features (d = 5), got 0"),
+        (5, -1, "num_retained (k) between 1 and num_features (d = 5), got -1"),
+        (0, 0, "num_features (d) to be at least 1, got 0"),
+    ],
+)
+def test_impossible_sizes_are_refused(d: int, k: int, words: str) -> None:
+    with pytest.raises(InputError, match=re.escape(words)):
+        UniformAblation(d, k)
+
+
+@pytest.mark.parametrize(
+    ("d", "k", "words"),
+    [
+        (5, 2.5, "num_retained to be an integer, got 2.5"),
+        (5.0, 2, "num_features to be an integer, got 5.0"),
+    ],
+)
+def test_sizes_that_are_no_integers_are_refused(
+    d: Any, k: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Users have no type checker at run time; the tests' own would get there first.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(InputError, match=re.escape(words)):
+        UniformAblation(d, k)
+
+
+@pytest.mark.parametrize("num_samples", [0, -3])
+def test_at_least_one_sample_is_asked_for(num_samples: int) -> None:
+    with pytest.raises(InputError, match=f"num_samples to be at least 1, got {num_samples}"):
+        draw(5, 2, num_samples)
+
+
+def test_imagenet_sized_inputs() -> None:
+    mask = membership(draw(50_176, 1_000, num_samples=20), 50_176)
+    assert (mask.sum(axis=1) == 1_000).all()
+    # Every region of the image is used: each block of two rows expects 179 of 20 000 features.
+    assert mask.reshape(20, 112, 448).sum(axis=(0, 2)).min() > 100
+
+
+def test_time_grows_with_k_and_not_with_its_square() -> None:
+    def fastest(k: int) -> float:
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            draw(50_176, k, num_samples=20)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    # Eight times as many features: linear is 8, quadratic is 64.
+    assert fastest(2_000) < 8 * 3 * fastest(250)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import sparsecert as sc
+
+ABLATION = sc.UniformAblation(784, 45)
+
+
+def tally(*rows: list[int]) -> sc.Tally:
+    return sc.Tally(np.array(rows))
+
+
+def test_certifies_each_row_with_its_own_label() -> None:
+    counts = tally([9_700, 300, 0], [300, 9_700, 0], [5_100, 4_800, 100])
+    result = sc.certify_tally(counts, [0, 1, 0], ABLATION)
+    assert result.radius.tolist() == [10, 10, 0]
+    assert result.lower_bound[0] == result.lower_bound[1] < 0.97
+    assert sc.certify_tally(counts, [1, 0, 1], ABLATION).radius.tolist() == [-1, -1, -1]
+
+
+def test_smaller_alpha_never_certifies_more() -> None:
+    counts = tally(*([c, 10_000 - c, 0] for c in range(5_000, 10_001, 50)))
+    label = np.zeros(len(counts), dtype=np.int64)
+    strict = sc.certify_tally(counts, label, ABLATION, alpha=0.001).radius
+    assert (strict <= sc.certify_tally(counts, label, ABLATION, alpha=0.05).radius).all()
+
+
+def test_predicts_by_the_two_sided_binomial_test() -> None:
+    rows = [[520, 480, 0], [540, 460, 0], [1_000, 0, 0], [400, 300, 300], [500, 500, 0]]
+    prediction = sc.predict_tally(tally(*rows), alpha=0.05)
+    for row, label in zip(rows, prediction.label.tolist(), strict=True):
+        second, first = sorted(row)[-2:]
+        significant = stats.binomtest(first, first + second).pvalue <= 0.05
+        assert label == (int(np.argmax(row)) if significant else sc.ABSTAIN)
+    assert sc.ABSTAIN in prediction.label.tolist()
+
+
+def test_wrong_predictions_are_as_rare_as_alpha() -> None:
+    """Two classes all but tied: naming the wrong one is the error PREDICT bounds."""
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(1_000, [0.4999, 0.5001, 0.0], size=20_000)
+    wrong = (sc.predict_tally(sc.Tally(counts), alpha=0.05).label == 0).sum()
+    assert 0 < wrong <= 0.05 * 20_000
+
+
+def test_warns_with_the_smallest_number_that_can_certify() -> None:
+    with pytest.warns(sc.TooFewSamplesWarning, match="takes 5 or more"):
+        result = sc.certify_tally(tally([4, 0]), [0], ABLATION, alpha=0.05)
+    assert result.radius.tolist() == [-1]
+    assert sc.certify_tally(tally([5, 0]), [0], ABLATION, alpha=0.05).radius.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("label", "alpha", "rule", "sentence"),
+    [
+        ([0], 0.0, "majority", "alpha"),
+        ([0], 1.5, "majority", "alpha"),
+        ([0], 0.05, "plurality", "majority, margin"),
+        ([3], 0.05, "majority", "labels between 0 and 2"),
+        ([-1], 0.05, "majority", "labels between 0 and 2"),
+        ([0, 1], 0.05, "majority", "one label for each"),
+        ([0.0], 0.05, "majority", "labels to be integers"),
+    ],
+)
+def test_bad_input_gets_a_sentence(
+    label: list[int], alpha: float, rule: str, sentence: str
+) -> None:
+    with pytest.raises(sc.InputError, match=sentence):
+        sc.certify_tally(tally([90, 5, 5]), label, ABLATION, alpha, rule)
+
+
+def test_tally_holds_counts_and_nothing_else() -> None:
+    with pytest.raises(sc.InputError, match="at least 0"):
+        sc.Tally(np.array([[3, -1]]))
+    with pytest.raises(sc.InputError, match="dimensions"):
+        sc.Tally(np.array([3, 1]))
+    with pytest.raises(sc.InputError, match="head_to_head"):
+        sc.Tally(np.array([[3, 1]]), np.zeros((1, 3, 3), dtype=np.int64))
+
+
+def test_shares_are_not_mistaken_for_counts() -> None:
+    """In a process of its own, where annotations are not checked and our sentence must do."""
+    script = "import numpy, sparsecert as sc; sc.Tally(numpy.array([[0.5, 0.5]]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "InputError: expected counts to be integers, got dtype float64" in done.stderr
+
+
+def test_statistics_need_no_torch() -> None:
+    script = (
+        "import sys, numpy, sparsecert as sc;"
+        "sc.certify_tally(sc.Tally(numpy.array([[990, 10]])), [0], sc.UniformAblation(64, 12));"
+        "sc.median_certified_robustness([1, 2], [True, True]);"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sparsecert import models
+from sparsecert.encoding import TwoChannelEncoding
+from sparsecert.errors import InputError
+from sparsecert.models import MLP, InterpolatingCNN, Interpolation, PaperCNN
+
+
+def output_shapes(model: nn.Sequential, x: Tensor) -> list[tuple[str, tuple[int, ...]]]:
+    """Name and output shape, without the batch, of each layer in turn."""
+    shapes = []
+    for layer in model:
+        x = layer(x)
+        shapes.append((type(layer).__name__, tuple(x.shape[1:])))
+    return shapes
+
+
+def num_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def encoded_images(channels: int, height: int, width: int, batch: int = 3) -> Tensor:
+    generator = np.random.default_rng(0)
+    x = generator.random((batch, channels, height, width), dtype=np.float32)
+    mask = generator.random((batch, height * width)) < 0.3
+    return TwoChannelEncoding()(torch.from_numpy(x), torch.from_numpy(mask))
+
+
+# The paper's network
+
+
+def test_paper_cnn_is_the_one_of_appendix_a() -> None:
+    model = PaperCNN(in_channels=2, num_classes=10)
+    assert output_shapes(model, torch.zeros(1, 2, 28, 28)) == [
+        ("Conv2d", (64, 14, 14)),
+        ("ReLU", (64, 14, 14)),
+        ("Conv2d", (128, 7, 7)),
+        ("ReLU", (128, 7, 7)),
+        ("Flatten", (6272,)),
+        ("Linear", (500,)),
+        ("ReLU", (500,)),
+        ("Linear", (100,)),
+        ("ReLU", (100,)),
+        ("Linear", (10,)),
+    ]
+    convolutions = [layer for layer in model if isinstance(layer, nn.Conv2d)]
+    assert [layer.kernel_size for layer in convolutions] == [(4, 4), (4, 4)]
+    assert [layer.stride for layer in convolutions] == [(2, 2), (2, 2)]
+    assert [layer.padding for layer in convolutions] == [(1, 1), (1, 1)]
+
+
+def test_paper_cnn_has_the_parameters_counted_by_hand() -> None:
+    by_hand = 2_112 + 131_200 + 3_136_500 + 50_100 + 1_010  # weights and biases, layer by layer
+    assert num_parameters(PaperCNN(2, 10)) == by_hand
+    # The mean encoding has one channel: 64 filters of 4 x 4 weights less.
+    assert num_parameters(PaperCNN(1, 10)) == by_hand - 64 * 16
+
+
+# Interpolation
+
+
+def weighted_means(encoded: NDArray[np.float32], scale: float) -> tuple[list[float], list[float]]:
+    """For each pixel the Gaussian-weighted mean of the retained values, and the weight.
+
+    `encoded` is one grey image: its values and their complements. Written as the definition
+    says, pixel by pixel.
+    """
+    value, complement = encoded
+    height, width = value.shape
+    means, weights = [], []
+    for row in range(height):
+        for column in range(width):
+            total = weight = 0.0
+            for i in range(height):
+                for j in range(width):
+                    if value[i, j] + complement[i, j] > 0.5:  # retained
+                        w = math.exp(-((row - i) ** 2 + (column - j) ** 2) / (2 * scale**2))
+                        total, weight = total + w * float(value[i, j]), weight + w
+            means.append(total / weight)
+            weights.append(weight)
+    return means, weights
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_interpolation_is_the_gaussian_weighted_mean(channels: int) -> None:
+    height, width, scales = 6, 5, (1.5, 3.0)
+    interpolation = Interpolation(height, width, scales)
+    encoded = encoded_images(channels, height, width)
+    output = interpolation(encoded)
+
+    assert output.shape == (3, interpolation.output_channels(2 * channels), height, width)
+    assert torch.equal(output[:, : 2 * channels], encoded)
+    means = output[:, 2 * channels :][:, : 2 * channels].view(3, channels, 2, -1).numpy()
+    weights = output[:, 4 * channels :].view(3, 2, -1).numpy()
+    for image in range(3):
+        for index, scale in enumerate(scales):
+            for channel in range(channels):
+                one = encoded[image, [channel, channels + channel]].numpy()
+                mean, weight = map(np.array, weighted_means(one, scale))
+                np.testing.assert_allclose(weights[image, index], weight / 3, rtol=1e-4)
+                # A constant of 1/1000 beside the weights keeps an empty image from dividing by 0.
+                shrunk = (mean - 0.5) * weight / (weight + 1e-3)
+                np.testing.assert_allclose(means[image, channel, index], shrunk, atol=1e-5)
+
+
+def test_interpolation_of_a_plain_image_is_plain_however_few_pixels_are_seen() -> None:
+    mask = torch.zeros(1, 144, dtype=torch.bool)
+    mask[0, [40, 100]] = True
+    encoded = TwoChannelEncoding()(torch.full((1, 1, 12, 12), 0.8), mask)
+    wide_mean = Interpolation(12, 12)(encoded)[0, 3]
+    torch.testing.assert_close(wide_mean, torch.full((12, 12), 0.3), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("channels", [2, 6])
+def test_interpolation_of_nothing_is_nothing(channels: int) -> None:
+    output = Interpolation(28, 28)(torch.zeros(2, channels, 28, 28))
+    assert torch.equal(output, torch.zeros_like(output))  # finite, too
+
+
+def test_there_is_nothing_to_train_or_store_in_the_interpolation() -> None:
+    interpolation = Interpolation(28, 28)
+    assert num_parameters(interpolation) == 0
+    assert not interpolation.state_dict()
+
+
+@pytest.mark.parametrize(("channels", "height", "width"), [(1, 28, 28), (3, 8, 12)])
+def test_interpolating_cnn(channels: int, height: int, width: int) -> None:
+    model = InterpolatingCNN(2 * channels, height, width, num_classes=7).eval()
+    encoded = encoded_images(channels, height, width)
+    shapes = [s for s in output_shapes(model, encoded) if s[0] not in ("ReLU", "BatchNorm2d")]
+    assert shapes == [
+        ("Interpolation", (2 * channels + 2 * (channels + 1), height, width)),
+        ("Conv2d", (64, height // 2, width // 2)),
+        ("Conv2d", (128, height // 4, width // 4)),
+        ("Flatten", (128 * (height // 4) * (width // 4),)),
+        ("Linear", (500,)),
+        ("BatchNorm1d", (500,)),
+        ("Linear", (100,)),
+        ("BatchNorm1d", (100,)),
+        ("Linear", (7,)),
+    ]
+
+
+# MLP, and networks by name
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (8, 6)])
+def test_mlp(hidden: tuple[int, ...]) -> None:
+    model = MLP(60, 4, hidden)
+    widths = (60, *hidden, 4)
+    layers = [tuple(layer.weight.shape) for layer in model if isinstance(layer, nn.Linear)]
+    assert layers == [(wide, narrow) for narrow, wide in itertools.pairwise(widths)]
+    x = torch.rand(2, 60)
+    assert torch.equal(model(x), model(x.view(2, 2, 5, 6)))
+    # Every hidden layer is followed by a ReLU, and the last layer, which gives logits, is not.
+    assert sum(isinstance(layer, nn.ReLU) for layer in model) == len(hidden)
+    assert isinstance(model[-1], nn.Linear)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoded_shape"),
+    [
+        ("paper-cnn", (2, 28, 28)),
+        ("paper-cnn", (1, 28, 28)),
+        ("interpolating-cnn", (2, 28, 28)),
+        ("interpolating-cnn", (6, 32, 32)),
+        ("mlp", (2, 8, 8)),
+        ("mlp", (60,)),
+    ],
+)
+def test_networks_by_name_give_one_logit_per_class(
+    architecture: str, encoded_shape: tuple[int, ...]
+) -> None:
+    model = models.build(architecture, encoded_shape, 5).eval()
+    assert model(torch.rand(2, *encoded_shape)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoded_shape", "words"),
+    [
+        ("resnet", (2, 28, 28), "one of interpolating-cnn, paper-cnn, mlp, got 'resnet'"),
+        ("paper-cnn", (6, 32, 32), r"28 x 28 images, got .*\(6, 32, 32\); choose --model mlp"),
+        ("paper-cnn", (1568,), "28 x 28 images"),
+        ("interpolating-cnn", (1, 28, 28), "two-channel .*choose --model mlp"),
+        ("interpolating-cnn", (2, 30, 28), "sides divisible by 4"),
+        ("interpolating-cnn", (60,), r"got encoded inputs of shape \(60,\)"),
+    ],
+)
+def test_networks_that_do_not_fit_are_refused(
+    architecture: str, encoded_shape: tuple[int, ...], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        models.build(architecture, encoded_shape, 10)
+
+
+@pytest.mark.parametrize("encoding", ["two-channel", "mean"])
+@pytest.mark.parametrize("recipe", ["paper", "fast"])
+@pytest.mark.parametrize("input_shape", [(1, 28, 28), (3, 28, 28), (1, 8, 8), (30,)])
+def test_the_default_network_takes_its_input(
+    input_shape: tuple[int, ...], recipe: str, encoding: str
+) -> None:
+    channels = input_shape[0] * (2 if encoding == "two-channel" else 1)
+    name = models.default_architecture(input_shape, encoding, recipe)
+    models.build(name, (channels, *input_shape[1:]), 10)
+    if recipe == "paper" and input_shape[1:] == (28, 28):
+        assert name == "paper-cnn"

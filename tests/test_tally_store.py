@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparsecert.errors import RunFolderError
+from sparsecert.tally import Tally
+from sparsecert.tally_store import StoredTally, TallySettings, TallyStore
+
+SETTINGS = TallySettings("model", "data", seed=0, stage="estimation", num_samples=100)
+
+
+def stored(*indices: int, votes: int = 60) -> StoredTally:
+    counts = [[votes, 100 - votes - i % 3, i % 3] for i in indices]
+    return StoredTally(np.array(indices), np.full(len(indices), 0.5), Tally(np.array(counts)))
+
+
+def test_parts_add_up_in_the_order_of_the_data_set(tmp_path: Path) -> None:
+    store = TallyStore(tmp_path / "tallies", 3)
+    store.append(SETTINGS, [stored(7, 9), stored(8)])
+    store.append(SETTINGS, [stored(1, 2)])
+    read = store.read(SETTINGS)
+    assert read.indices.tolist() == [1, 2, 7, 8, 9]
+    np.testing.assert_array_equal(read.tally.first_choice, stored(1, 2, 7, 8, 9).tally.first_choice)
+    assert read.seconds.tolist() == [0.5] * 5
+
+
+def test_nothing_stored_reads_as_nothing(tmp_path: Path) -> None:
+    store = TallyStore(tmp_path / "missing", 3)
+    store.append(SETTINGS, [])
+    assert len(store.read(SETTINGS).tally) == 0
+    assert not (tmp_path / "missing").exists()
+
+
+def test_other_plans_and_data_sets_are_kept_apart(tmp_path: Path) -> None:
+    store = TallyStore(tmp_path, 3)
+    others = [
+        replace(SETTINGS, seed=1),
+        replace(SETTINGS, stage="selection"),
+        replace(SETTINGS, num_samples=200),
+        replace(SETTINGS, dataset_fingerprint="other"),
+    ]
+    for number, settings in enumerate([SETTINGS, *others]):
+        store.append(settings, [stored(number)])
+    for number, settings in enumerate([SETTINGS, *others]):
+        assert store.read(settings).indices.tolist() == [number]
+
+
+def test_a_part_of_another_model_is_an_error(tmp_path: Path) -> None:
+    store = TallyStore(tmp_path, 3)
+    store.append(replace(SETTINGS, fingerprint="foreign"), [stored(0)])
+    with pytest.raises(RunFolderError, match=r"another model .*foreign"):
+        store.read(SETTINGS)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200])
+def test_a_truncated_part_is_an_error_that_names_it(tmp_path: Path, keep: int) -> None:
+    store = TallyStore(tmp_path, 3)
+    store.append(SETTINGS, [stored(0)])
+    (part,) = tmp_path.glob("*.parquet")
+    part.write_bytes(part.read_bytes()[:keep])
+    with pytest.raises(RunFolderError, match=f"{part.name} is truncated"):
+        store.read(SETTINGS)
+
+
+def test_a_foreign_parquet_file_is_an_error(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
+    with pytest.raises(RunFolderError, match="not sparsecert's"):
+        TallyStore(tmp_path, 3).read(SETTINGS)
+
+
+def test_a_part_that_a_kill_left_unfinished_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / ".estimation-0000000-abcd.parquet.1234.partial").write_bytes(b"PAR1")
+    assert len(TallyStore(tmp_path, 3).read(SETTINGS).tally) == 0
+
+
+def test_compaction_keeps_every_count_and_no_other_part(tmp_path: Path) -> None:
+    store = TallyStore(tmp_path, 3)
+    for index in (4, 2, 9):
+        store.append(SETTINGS, [stored(index)])
+    store.append(replace(SETTINGS, seed=1), [stored(0)])
+    before = store.read(SETTINGS)
+    store.compact(SETTINGS)
+    after = store.read(SETTINGS)
+    assert len(list(tmp_path.glob("*.parquet"))) == 2
+    np.testing.assert_array_equal(after.indices, before.indices)
+    np.testing.assert_array_equal(after.tally.first_choice, before.tally.first_choice)
+
+
+def test_overlapping_parts_count_once(tmp_path: Path) -> None:
+    store = TallyStore(tmp_path, 3)
+    store.append(SETTINGS, [stored(1, 2)])
+    store.append(SETTINGS, [stored(2, 3)])
+    assert store.read(SETTINGS).indices.tolist() == [1, 2, 3]
+
+
+def test_a_folder_that_cannot_be_written_to_gets_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    store = TallyStore(tmp_path / "file" / "tallies", 3)
+    with pytest.raises(RunFolderError, match="choose another"):
+        store.append(SETTINGS, [stored(0)])

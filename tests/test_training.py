@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sparsecert import checkpoint, data, training
+from sparsecert.errors import InputError, RunFolderError
+from sparsecert.recipes import RECIPES, Recipe, recipe_by_name
+from sparsecert.runs import RunConfig, RunFolder
+from sparsecert.streams import Stage, stream
+from sparsecert.training import ablated_accuracy, train
+
+
+def config(**changes: object) -> RunConfig:
+    dataset = data.load("digits", "train")
+    default = RunConfig(
+        dataset="digits",
+        train_fingerprint=dataset.fingerprint(),
+        input_shape=dataset.input_shape,
+        class_names=dataset.class_names,
+        architecture="mlp",
+        num_retained=12,
+        encoding="two-channel",
+        encoding_mean=None,
+        encoding_std=None,
+        recipe=replace(RECIPES["fast"], epochs=3),
+        seed=0,
+    )
+    return replace(default, **changes)  # type: ignore[arg-type]
+
+
+def trained(path: Path, settings: RunConfig) -> RunFolder:
+    run = RunFolder.create(path, settings)
+    train(run, settings, data.load("digits", "train"))
+    return run
+
+
+def log(run: RunFolder) -> list[dict[str, float]]:
+    return [json.loads(line) for line in run.log_path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(("recipe", "epochs"), [("fast", 12), ("paper", 40)])
+def test_learns_and_repeats_itself(tmp_path: Path, recipe: str, epochs: int) -> None:
+    settings = config(recipe=replace(RECIPES[recipe], epochs=epochs))
+    one, other = (trained(tmp_path / name, settings) for name in ("one", "other"))
+    assert one.model_path.read_bytes() == other.model_path.read_bytes()
+    lines = log(one)
+    assert [line["epoch"] for line in lines] == list(range(1, epochs + 1))
+    assert lines[-1]["loss"] < 0.98 * lines[0]["loss"]
+    assert lines[-1]["ablated_accuracy"] > max(0.15, lines[0]["ablated_accuracy"])
+    assert not one.checkpoint_path.exists()
+    different = trained(tmp_path / "different", replace(settings, seed=1))
+    assert different.model_path.read_bytes() != one.model_path.read_bytes()
+
+
+def test_stopped_and_resumed_training_ends_in_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(tmp_path / "whole", config())
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    save, saved = checkpoint.save_checkpoint, 0
+
+    class CutOffError(Exception):
+        pass
+
+    def save_and_stop(*arguments: object) -> None:
+        nonlocal saved
+        save(*arguments)  # type: ignore[arg-type]
+        saved += 1
+        if saved == 17:  # in the middle of the second epoch
+            raise CutOffError
+
+    monkeypatch.setattr(training, "save_checkpoint", save_and_stop)
+    with pytest.raises(CutOffError):
+        trained(tmp_path / "cut", config())
+    cut = RunFolder(tmp_path / "cut")
+    assert not cut.is_trained
+    with cut.log_path.open("a") as file:  # as if killed after logging, before the checkpoint
+        file.write('{"epoch": 2, "step": 20, "loss": 9.9}\n{"epo')
+    trained(tmp_path / "cut", config())
+    assert cut.model_path.read_bytes() == whole.model_path.read_bytes()
+    without_time = [{k: v for k, v in line.items() if k != "seconds"} for line in log(cut)]
+    assert without_time == [
+        {k: v for k, v in line.items() if k != "seconds"} for line in log(whole)
+    ]
+
+
+def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    """SIGKILL in the middle of the real command, then the same command again."""
+    often = "import sparsecert.training as t; t.CHECKPOINT_SECONDS = 0.05"
+    script = f"{often}; from sparsecert.cli import main; main()"
+    command = [sys.executable, "-c", script, "train", "--data", "digits"]
+    command += ["--retained", "12", "--epochs", "40"]
+    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True)
+    cut = RunFolder(tmp_path / "cut")
+    process = subprocess.Popen([*command, "--out", str(cut.path)])
+    deadline = time.monotonic() + 120
+    while not (cut.checkpoint_path.exists() and cut.log_path.exists() and len(log(cut)) >= 5):
+        assert process.poll() is None, "training ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not cut.is_trained
+    subprocess.run([*command, "--out", str(cut.path)], check=True)
+    whole = RunFolder(tmp_path / "whole")
+    assert cut.model_path.read_bytes() == whole.model_path.read_bytes()
+    assert [line["epoch"] for line in log(cut)] == list(range(1, 41))
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", config())
+    written = run.model_path.stat().st_mtime_ns
+    trained(tmp_path / "run", config())
+    assert run.model_path.stat().st_mtime_ns == written
+
+
+def test_another_run_in_the_folder_is_not_overwritten(tmp_path: Path) -> None:
+    trained(tmp_path / "run", config())
+    with pytest.raises(RunFolderError, match=r"num_retained 12 \(now 13\)"):
+        RunFolder.create(tmp_path / "run", config(num_retained=13))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("precious")
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        RunFolder.create(tmp_path / "other", config())
+
+
+def test_masks_per_batch_and_per_example() -> None:
+    from accelerate import Accelerator
+
+    dataset = data.load("digits", "train")
+    plain = replace(RECIPES["fast"], augmentation="none")
+    for mask_per, distinct in (("batch", 1), ("example", 128)):
+        recipe = replace(plain, mask_per=mask_per)  # type: ignore[arg-type]
+        batches = training._Batches(config(recipe=recipe), dataset, Accelerator(cpu=True))
+        encoded, labels = batches.at(3)
+        masks = (encoded.sum(dim=1).flatten(1) > 0.5).int()
+        assert masks.sum(dim=1).tolist() == [12] * 128
+        assert len(torch.unique(masks, dim=0)) == distinct
+        assert len(labels) == 128
+
+
+def test_every_epoch_visits_examples_once_in_a_new_order() -> None:
+    orders = [stream(0, Stage.TRAINING_ORDER, epoch).permutation(1347) for epoch in range(2)]
+    assert all(len(np.unique(order)) == 1347 for order in orders)
+    assert (orders[0] != orders[1]).any()
+
+
+def test_learning_rate_schedules() -> None:
+    paper = RECIPES["paper"]
+    rates = [paper.learning_rate_at(step, 400) for step in (0, 199, 200, 399)]
+    assert rates == pytest.approx([0.01, 0.01, 0.001, 0.001])
+    fast = RECIPES["fast"]
+    rates = [fast.learning_rate_at(step, 1000) for step in range(1000)]
+    assert max(rates) == pytest.approx(fast.learning_rate, rel=1e-3)
+    assert int(np.argmax(rates)) == 100
+    assert rates[-1] < 1e-4 * fast.learning_rate
+    assert min(rates) > 0
+
+
+def test_paper_recipe_is_the_papers() -> None:
+    assert RECIPES["paper"] == Recipe(
+        "paper", 400, 128, "sgd", 0.01, "step", 0.0, mask_per="batch", augmentation="none"
+    )
+
+
+def test_ablated_accuracy_of_a_model_that_is_always_right(tmp_path: Path) -> None:
+    settings = config()
+    dataset = data.load("digits", "test")
+
+    class Oracle(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(1))
+            self.row = 0
+
+        def forward(self, encoded: torch.Tensor) -> torch.Tensor:
+            labels = torch.from_numpy(dataset.labels[self.row : self.row + len(encoded)])
+            self.row += len(encoded)
+            return torch.nn.functional.one_hot(labels, 10).float()
+
+    arguments = (dataset, settings.ablation, settings.build_encoding())
+    assert ablated_accuracy(Oracle(), *arguments, batch_size=100) == 1.0
+    assert ablated_accuracy(settings.build_model(), *arguments) < 0.3
+
+
+def test_bad_settings_end_before_a_folder_exists(tmp_path: Path) -> None:
+    from sparsecert.workflow import train_run
+
+    out = tmp_path / "run"
+    for options, sentence in (
+        ({"num_retained": 65}, "between 1 and num_features"),
+        ({"architecture": "paper-cnn"}, "28 x 28"),
+        ({"epochs": 0}, "at least 1 epoch"),
+    ):
+        arguments: dict[str, object] = {"num_retained": 12, **options}  # type: ignore[dict-item]
+        with pytest.raises(InputError, match=sentence):
+            train_run("digits", out=out, recipe=recipe_by_name("fast"), **arguments)  # type: ignore[arg-type]
+        assert not out.exists()
+    with pytest.raises(InputError, match="paper, fast"):
+        recipe_by_name("slow")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "other"}'])
+def test_a_foreign_or_damaged_config_gets_a_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(RunFolderError, match=r"config\.json"):
+        RunFolder.open(tmp_path)
+
+
+def test_damaged_weights_and_checkpoints_get_a_sentence(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", config())
+    run.model_path.write_bytes(run.model_path.read_bytes()[:1000])
+    with pytest.raises(RunFolderError, match="damaged"):
+        run.load_model()
+    run.model_path.unlink()
+    with pytest.raises(RunFolderError, match="has not finished"):
+        RunFolder.open(run.path)
+    run.checkpoint_path.write_bytes(b"nothing")
+    with pytest.raises(RunFolderError, match="checkpoint"):
+        trained(run.path, config())
+
+
+def test_config_survives_the_file(tmp_path: Path) -> None:
+    settings = config(encoding="mean", encoding_mean=(0.3,))
+    assert RunFolder.create(tmp_path / "run", settings).read_config() == settings

@@ -1,0 +1,173 @@
+"""Theorem 1 and both corollaries against every attacker on spaces small enough to enumerate."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sparsecert.errors import InputError
+from sparsecert.theory import (
+    largest_certified,
+    majority_radius,
+    majority_thresholds,
+    margin_radius,
+    margin_thresholds,
+    smallest_num_samples,
+)
+
+CLASSES = 3
+
+
+def all_votes(d: int, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Votes of one random base classifier on every binary image, by class: (2^d, classes).
+
+    The base classifier is any function of the retained set and the retained values: a random
+    table with one entry for each, of a random lopsidedness so that every share occurs.
+    """
+    images = np.array(list(itertools.product((0, 1), repeat=d)))
+    favour = rng.dirichlet(np.full(CLASSES, 0.3))
+    votes = np.zeros((2**d, CLASSES), dtype=np.int64)
+    for subset in itertools.combinations(range(d), k):
+        table = rng.choice(CLASSES, size=2**k, p=favour)
+        seen = images[:, subset] @ (1 << np.arange(k))
+        votes[np.arange(2**d), table[seen]] += 1
+    return votes
+
+
+def distances(d: int) -> NDArray[np.int64]:
+    bits = np.arange(2**d)
+    return np.bitwise_count(bits[:, None] ^ bits[None, :]).astype(np.int64)
+
+
+@pytest.mark.parametrize(("d", "k"), [(d, k) for d in range(1, 8) for k in range(1, d + 1)])
+def test_no_attacker_beats_theorem_or_corollaries(d: int, k: int) -> None:
+    rng = np.random.default_rng((d, k))
+    distance, total = distances(d), math.comb(d, k)
+    for _ in range(4):
+        votes = all_votes(d, k, rng)
+        label = votes.argmax(axis=1)
+        top = np.take_along_axis(votes, label[:, None], axis=1)[:, 0]
+        rivals = votes.copy()
+        np.put_along_axis(rivals, label[:, None], -1, axis=1)
+        lead = top - rivals.max(axis=1)
+
+        moved = np.abs(votes[:, None, :] - votes[None, :, :]).max(axis=2)
+        for rho in range(d + 1):
+            assert (moved[distance <= rho] <= total - math.comb(d - rho, k)).all()
+
+        for radius in (
+            largest_certified(majority_thresholds(d, k), top / total),
+            largest_certified(margin_thresholds(d, k), lead / total),
+        ):
+            reachable = distance <= radius[:, None]
+            survives = label[:, None] == label[None, :]
+            strict = (votes == votes.max(axis=1, keepdims=True)).sum(axis=1) == 1
+            assert (survives & strict[None, :])[reachable].all()
+
+
+@pytest.mark.parametrize(("d", "k"), [(d, k) for d in range(1, 8) for k in range(1, d + 1)])
+def test_majority_radius_is_the_largest_possible(d: int, k: int) -> None:
+    """For every share of votes some base classifier loses its class one feature further.
+
+    At x it votes for the class on `votes` sets, leaving out sets that miss the first rho features
+    as far as there are any; on changed features it votes for the rival.
+    """
+    total = math.comb(d, k)
+    for votes in range(total + 1):
+        radius = int(largest_certified(majority_thresholds(d, k), votes / total))
+        rho = radius + 1
+        if rho > d:
+            continue
+        missed = math.comb(d - rho, k)
+        kept = max(0, votes - (total - missed))
+        assert 2 * kept <= total  # the rival has half or more, and takes a tie by its index
+
+
+def test_margin_is_at_least_majority_at_population_values() -> None:
+    shares = np.linspace(0, 1, 1001)
+    majority = largest_certified(majority_thresholds(784, 45), shares)
+    margin = largest_certified(margin_thresholds(784, 45), shares - (1 - shares))
+    # A share and its lead are rounded apart by an ulp at most, never by a radius on this grid.
+    assert (margin >= majority).all()
+
+
+def test_margin_of_two_classes_is_majority_at_half_alpha() -> None:
+    counts = np.array([[c, 1000 - c] for c in range(0, 1001, 7)])
+    label = np.zeros(len(counts), dtype=np.int64)
+    margin = margin_radius(counts, label, 64, 6, 0.05)
+    majority = majority_radius(counts, label, 64, 6, 0.025)
+    np.testing.assert_array_equal(margin.radius, majority.radius)
+
+
+def test_margin_gains_where_rivals_share_the_rest() -> None:
+    counts = np.array([[5_500, 1_500, 1_500, 1_500]])
+    label = np.zeros(1, dtype=np.int64)
+    assert (
+        margin_radius(counts, label, 784, 45, 0.05).radius
+        > majority_radius(counts, label, 784, 45, 0.05).radius
+    )
+
+
+@pytest.mark.parametrize("rule", ["majority", "margin"])
+@pytest.mark.parametrize("radius", [1, 4, 8])
+def test_error_rate_at_the_hardest_share(rule: str, radius: int) -> None:
+    """The true share sits on the threshold, so certifying `radius` is an error: at most alpha."""
+    d, k, n, alpha, trials = 784, 45, 1_000, 0.05, 20_000
+    rng = np.random.default_rng((radius, len(rule)))
+    if rule == "majority":
+        share = float(np.nextafter(majority_thresholds(d, k)[radius], 0))
+        shares = [share, 1 - share, 0.0, 0.0]
+        certify = majority_radius
+    else:
+        lead = float(np.nextafter(margin_thresholds(d, k)[radius], 0))
+        others = (1 - lead) / 4
+        shares = [others + lead, others, others, others]
+        certify = margin_radius
+    counts = rng.multinomial(n, shares, size=trials)
+    label = np.zeros(trials, dtype=np.int64)
+    errors = int((certify(counts, label, d, k, alpha).radius >= radius).sum())
+    assert errors <= alpha * trials + 4 * math.sqrt(trials * alpha * (1 - alpha))
+    if rule == "majority":
+        assert errors > 0.6 * alpha * trials  # and the bound is not needlessly loose
+
+
+@pytest.mark.parametrize("rule", ["majority", "margin"])
+@pytest.mark.parametrize(("d", "k", "radius", "alpha"), [(784, 45, 8, 0.05), (64, 12, 0, 1e-3)])
+def test_smallest_num_samples_is_the_smallest(
+    rule: str, d: int, k: int, radius: int, alpha: float
+) -> None:
+    certify = {"majority": majority_radius, "margin": margin_radius}[rule]
+    n = smallest_num_samples(d, k, radius, alpha, rule)
+    assert n is not None
+    label = np.zeros(1, dtype=np.int64)
+    assert certify(np.array([[n, 0, 0]]), label, d, k, alpha).radius >= radius
+    assert certify(np.array([[n - 1, 0, 0]]), label, d, k, alpha).radius < radius
+
+
+def test_no_number_of_samples_passes_the_ceiling() -> None:
+    assert smallest_num_samples(784, 45, 11, 0.05) is not None
+    assert smallest_num_samples(784, 45, 12, 0.05) is None
+
+
+def test_all_and_nothing() -> None:
+    counts = np.array([[10_000, 0], [0, 10_000], [5_000, 5_000]])
+    radius = majority_radius(counts, np.zeros(3, dtype=np.int64), 784, 45, 0.05).radius
+    np.testing.assert_array_equal(radius, [11, -1, -1])
+    everything = majority_radius(counts, np.zeros(3, dtype=np.int64), 784, 784, 0.05).radius
+    np.testing.assert_array_equal(everything, [0, -1, -1])
+
+
+def test_rejects_bad_shapes_and_labels() -> None:
+    counts = np.array([[9, 1]])
+    with pytest.raises(InputError, match="labels between 0 and 1"):
+        majority_radius(counts, np.array([2]), 10, 2, 0.05)
+    with pytest.raises(InputError, match="one label for each"):
+        majority_radius(counts, np.array([0, 0]), 10, 2, 0.05)
+    with pytest.raises(InputError, match="2 classes or more"):
+        majority_radius(np.array([[9]]), np.array([0]), 10, 2, 0.05)
+    with pytest.raises(InputError, match="rule"):
+        smallest_num_samples(10, 2, 0, 0.05, "sum")
