@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +52,9 @@ class Dataset:
         """Number of classes."""
         return len(self.class_names)
 
-    def batch(self, indices: NDArray[np.int64] | list[int]) -> Tensor:
+    def batch(self, indices: NDArray[np.int64] | Sequence[int]) -> Tensor:
         """Inputs at these indices as floats in [0, 1]."""
-        rows = torch.from_numpy(np.ascontiguousarray(self.inputs[indices]))
+        rows = torch.from_numpy(np.ascontiguousarray(self.inputs[np.asarray(indices)]))
         return rows.float() / 255 if rows.dtype == torch.uint8 else rows.float()
 
     def fingerprint(self) -> str:
