@@ -27,7 +27,7 @@ def main() -> None:
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     generator = np.random.default_rng(0)
-    for _ in range(600):
+    for _ in range(2_000):
         rows = generator.integers(len(train), size=128)
         mask = membership(ablation.sample(generator, len(rows)), ablation.num_features)
         logits = model(encoding(train.batch(rows), torch.from_numpy(mask)))

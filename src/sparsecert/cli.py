@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -234,12 +235,17 @@ def _certify(
     console.print(tables.terminal_table("certified accuracy by rho", certified))
 
 
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    Console(stderr=True).print(f"[yellow]warning:[/yellow] {message}", soft_wrap=True)
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Run a command line; a problem at the border ends in one sentence and exit status 2.
 
     Args:
         words: the arguments; the process's own by default.
     """
+    warnings.showwarning = _show_warning
     try:
         app(sys.argv[1:] if words is None else words, result_action="return_value")
     except (InputError, RunFolderError) as error:
@@ -248,7 +254,3 @@ def main(words: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped; repeat the command to go on")
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

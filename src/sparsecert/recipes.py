@@ -25,8 +25,8 @@ class Recipe:
             share `warmup` of the steps and then falls to zero along a cosine.
         weight_decay: as the optimiser defines it.
         mask_per: one retained set for the whole minibatch (the paper), or one per example.
-        augmentation: "none", or "affine": small random rotations, scalings, shears and shifts of
-            images.
+        augmentation: "none", or "affine": small random rotations, scalings, shears and shifts,
+            for images.
         warmup: share of the steps with a rising rate; cosine schedule only.
     """
 

@@ -153,7 +153,7 @@ class _Batches:
 
         device = self.accelerator.device
         inputs = self.dataset.batch(rows).to(device)
-        if recipe.augmentation == "affine" and inputs.ndim == 4:
+        if recipe.augmentation == "affine":
             index = step * self.accelerator.num_processes + self.accelerator.process_index
             inputs = random_affine(inputs, stream(seed, Stage.TRAINING_AUGMENTATION, index))
         labels = torch.from_numpy(self.dataset.labels[rows]).to(device)

@@ -111,7 +111,7 @@ def train_run(
         encoding=encoding,
         encoding_mean=_channel_mean(dataset) if encoding == "mean" else None,
         encoding_std=None,
-        recipe=recipe if epochs is None else replace(recipe, epochs=epochs),
+        recipe=_fitted(recipe, dataset.input_shape, epochs),
         seed=seed,
     )
     config.build_model()  # a network that does not fit ends here, before there is a folder
@@ -247,6 +247,17 @@ def predict_run(
 ) -> Prediction:
     """Predictions from stored tallies of the prediction stage."""
     return predict_tally(_stored(run, dataset, indices, plan, Stage.PREDICTION).tally, alpha)
+
+
+def _fitted(recipe: Recipe, input_shape: tuple[int, ...], epochs: int | None) -> Recipe:
+    """The recipe as it will be followed, which is how the run folder records it."""
+    # Moving an image of 8 x 8 pixels by a fraction of a pixel blurs away what it shows.
+    tiny = len(input_shape) != 3 or min(input_shape[1:]) < 16
+    return replace(
+        recipe,
+        epochs=recipe.epochs if epochs is None else epochs,
+        augmentation="none" if tiny else recipe.augmentation,
+    )
 
 
 def _store(run: RunFolder) -> TallyStore:

@@ -48,10 +48,15 @@ def build(architecture: str, encoded_shape: tuple[int, ...], num_classes: int) -
 
 def default_architecture(input_shape: tuple[int, ...], encoding: str, recipe: str) -> str:
     """The network the commands choose for inputs of this shape."""
-    if input_shape[1:] != (28, 28):
-        return "mlp"
-    # The interpolation needs to tell NULL from a pixel, which only this encoding does.
-    return "interpolating-cnn" if (encoding, recipe) == ("two-channel", "fast") else "paper-cnn"
+    # The interpolation needs to tell NULL from a pixel, which only the two-channel encoding does.
+    if (encoding, recipe) == ("two-channel", "fast") and _interpolates(input_shape):
+        return "interpolating-cnn"
+    return "paper-cnn" if input_shape[1:] == (28, 28) else "mlp"
+
+
+def _interpolates(shape: tuple[int, ...]) -> bool:
+    """Images large enough for a CNN, and small enough for the interpolation's matrix."""
+    return len(shape) == 3 and all(16 <= side <= 64 and side % 4 == 0 for side in shape[1:])
 
 
 def _paper_cnn(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
@@ -64,10 +69,10 @@ def _paper_cnn(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
 
 
 def _interpolating_cnn(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    if len(encoded_shape) != 3 or encoded_shape[0] % 2 or any(n % 4 for n in encoded_shape[1:]):
+    if not _interpolates(encoded_shape) or encoded_shape[0] % 2:
         raise InputError(
             "the interpolating CNN takes two-channel encoded images with sides divisible by 4, "
-            f"got encoded inputs of shape {encoded_shape}; choose --model mlp"
+            f"from 16 to 64, got encoded inputs of shape {encoded_shape}; choose --model mlp"
         )
     return InterpolatingCNN(*encoded_shape, num_classes)
 
