@@ -20,8 +20,7 @@ if TYPE_CHECKING:  # commands import what they need, so that --help does not wai
     from sparsecert.runs import RunFolder
     from sparsecert.workflow import SamplingPlan
 
-# The demo's k: the largest median radius among the values of k that keep 95 % accuracy. See
-# docs/how-it-works.md for the sweep.
+# The demo's k; docs/choosing.md shows the sweep it was chosen from.
 DEMO_RETAINED = 12
 DEMO_EPOCHS = 200
 

@@ -43,11 +43,21 @@ def distances(d: int) -> NDArray[np.int64]:
     return np.bitwise_count(bits[:, None] ^ bits[None, :]).astype(np.int64)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("k", range(1, 10))
+def test_no_attacker_beats_theorem_or_corollaries_on_nine_pixels(k: int) -> None:
+    check_every_attacker(9, k, classifiers=40)
+
+
 @pytest.mark.parametrize(("d", "k"), [(d, k) for d in range(1, 8) for k in range(1, d + 1)])
 def test_no_attacker_beats_theorem_or_corollaries(d: int, k: int) -> None:
+    check_every_attacker(d, k, classifiers=4)
+
+
+def check_every_attacker(d: int, k: int, classifiers: int) -> None:
     rng = np.random.default_rng((d, k))
     distance, total = distances(d), math.comb(d, k)
-    for _ in range(4):
+    for _ in range(classifiers):
         votes = all_votes(d, k, rng)
         label = votes.argmax(axis=1)
         top = np.take_along_axis(votes, label[:, None], axis=1)[:, 0]

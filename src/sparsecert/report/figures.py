@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from sparsecert.evaluation import Evaluation
@@ -37,6 +38,7 @@ def certified_accuracy_curve(evaluations: dict[str, Evaluation], unit: str) -> F
         )
     axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     axes.set(xlabel=f"changed {unit}, rho", ylabel="certified accuracy", ylim=(0, 1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(title="rule")
     return figure
 
@@ -59,6 +61,7 @@ def shift_against_rho(d: int, retained: Sequence[int], max_rho: int, unit: str) 
         axes.plot(rho, shift, linewidth=2.4 if bold else 1, label=f"k = {k}")
     axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     axes.set(xlabel=f"changed {unit}, rho", ylabel="Δ(d, k, rho)", ylim=(0, 1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(title=f"d = {d}")
     return figure
 

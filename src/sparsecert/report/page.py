@@ -57,7 +57,7 @@ class _Exhibit:
     ballots: list[_Ballot]
     votes: list[tuple[str, float]]
     prediction: str
-    radius: str
+    certified: str
 
 
 def write_report(run: RunFolder) -> Path:
@@ -170,7 +170,7 @@ def _exhibit(
         ],
         votes=[(class_names[c], float(votes[c] / votes.sum())) for c in ranked],
         prediction="abstains" if predicted < 0 else class_names[predicted],
-        radius=f"{certified} for any {radius} {unit}" if radius >= 0 else "none",
+        certified=f"{certified}, up to {radius} {unit}" if radius >= 0 else "nothing",
     )
 
 
