@@ -48,7 +48,7 @@ def main() -> None:
                     base(batch)
 
         def tally(smoothed: sc.SmoothedClassifier = smoothed) -> None:
-            smoothed.tally(x, BALLOTS)
+            smoothed.tally(x, BALLOTS, sc.Stage.ESTIMATION)
 
         whole, network = median_seconds(tally, forward)
         print(

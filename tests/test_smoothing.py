@@ -50,7 +50,7 @@ def test_votes_are_the_share_of_all_subsets() -> None:
     subsets = itertools.combinations(x.flatten().tolist(), 3)
     votes = [sum(subset) > 1.5 for subset in subsets]
     classifier = sc.SmoothedClassifier(Brightness(), sc.UniformAblation(7, 3), 2)
-    counts = classifier.tally(x, 20_000).first_choice[0]
+    counts = classifier.tally(x, 20_000, Stage.ESTIMATION).first_choice[0]
     share = np.mean(votes)
     assert abs(counts[1] / 20_000 - share) < 5 * math.sqrt(share * (1 - share) / 20_000)
 
@@ -61,10 +61,10 @@ def test_votes_depend_on_neither_pass_nor_order_nor_split(
     limit: int, order: list[int], split: int
 ) -> None:
     x = images()
-    expected = smoothed().tally(x, 100, seed=3).first_choice[order]
+    expected = smoothed().tally(x, 100, Stage.ESTIMATION, seed=3).first_choice[order]
     classifier = smoothed(limit=limit)
     parts = [
-        classifier.tally(x[part], 100, seed=3, indices=part).first_choice
+        classifier.tally(x[part], 100, Stage.ESTIMATION, seed=3, indices=part).first_choice
         for part in (order[:split], order[split:])
     ]
     np.testing.assert_array_equal(np.concatenate(parts), expected)
@@ -74,20 +74,20 @@ def test_selection_estimation_and_prediction_draw_different_ablations() -> None:
     x = images()
     classifier = smoothed()
     counts = [
-        classifier.tally(x, 200, stage=stage).first_choice
+        classifier.tally(x, 200, stage).first_choice
         for stage in (Stage.SELECTION, Stage.ESTIMATION, Stage.PREDICTION)
     ]
     for one, other in itertools.combinations(counts, 2):
         assert (one != other).any()
-    assert (classifier.tally(x, 200, seed=1).first_choice != counts[1]).any()
+    assert (classifier.tally(x, 200, Stage.ESTIMATION, seed=1).first_choice != counts[1]).any()
 
 
 def test_certify_is_selection_then_estimation() -> None:
     x = images()
     classifier = smoothed()
     result = classifier.certify(x, num_selection=50, num_samples=300, seed=2)
-    selection = classifier.tally(x, 50, seed=2, stage=Stage.SELECTION)
-    estimation = classifier.tally(x, 300, seed=2, stage=Stage.ESTIMATION)
+    selection = classifier.tally(x, 50, Stage.SELECTION, seed=2)
+    estimation = classifier.tally(x, 300, Stage.ESTIMATION, seed=2)
     np.testing.assert_array_equal(result.label, selection.top)
     np.testing.assert_array_equal(result.tally.first_choice, estimation.first_choice)
     again = sc.certify_tally(estimation, selection.top, sc.UniformAblation(D, K))
@@ -97,7 +97,7 @@ def test_certify_is_selection_then_estimation() -> None:
 def test_predict_counts_its_own_votes() -> None:
     x = images()
     prediction = smoothed().predict(x, num_samples=300, seed=2)
-    expected = smoothed().tally(x, 300, seed=2, stage=Stage.PREDICTION)
+    expected = smoothed().tally(x, 300, Stage.PREDICTION, seed=2)
     np.testing.assert_array_equal(prediction.counts, expected.first_choice)
     np.testing.assert_array_equal(prediction.label, sc.predict_tally(expected).label)
 
@@ -122,14 +122,19 @@ def test_no_changed_image_within_the_radius_changes_class() -> None:
 
 def test_vectors_and_images_with_the_same_values_get_the_same_votes() -> None:
     x = images()
-    as_vectors = smoothed().tally(x.flatten(1), 100).first_choice
-    np.testing.assert_array_equal(as_vectors, smoothed().tally(x, 100).first_choice)
+    as_vectors = smoothed().tally(x.flatten(1), 100, Stage.ESTIMATION).first_choice
+    np.testing.assert_array_equal(
+        as_vectors, smoothed().tally(x, 100, Stage.ESTIMATION).first_choice
+    )
 
 
 def test_colour_pixels_are_one_feature() -> None:
     base = base_classifier(in_features=6 * D)
     classifier = sc.SmoothedClassifier(base, sc.UniformAblation(D, K), CLASSES)
-    assert classifier.tally(torch.rand(2, 3, 4, 4), 10).num_samples.tolist() == [10, 10]
+    assert classifier.tally(torch.rand(2, 3, 4, 4), 10, Stage.ESTIMATION).num_samples.tolist() == [
+        10,
+        10,
+    ]
 
 
 def test_modes_are_restored_and_no_gradient_is_kept() -> None:
@@ -137,7 +142,7 @@ def test_modes_are_restored_and_no_gradient_is_kept() -> None:
     base.train()
     base[1].eval()
     classifier = sc.SmoothedClassifier(base, sc.UniformAblation(D, K), CLASSES)
-    one, other = (classifier.tally(images(), 50).first_choice for _ in range(2))
+    one, other = (classifier.tally(images(), 50, Stage.ESTIMATION).first_choice for _ in range(2))
     np.testing.assert_array_equal(one, other)  # dropout is off
     assert (base.training, base[1].training, base[2].training) == (True, False, True)
     assert all(parameter.grad is None for parameter in base.parameters())
@@ -147,7 +152,7 @@ def test_mode_is_restored_after_an_error() -> None:
     base = base_classifier().train()
     classifier = sc.SmoothedClassifier(base, sc.UniformAblation(D, K), CLASSES + 1)
     with pytest.raises(sc.InputError):
-        classifier.tally(images(), 10)
+        classifier.tally(images(), 10, Stage.ESTIMATION)
     assert base.training
 
 
@@ -179,7 +184,9 @@ def test_bad_inputs_get_a_sentence(x: Tensor, sentence: str) -> None:
     ("options", "sentence"),
     [
         ({"num_samples": 0}, "num_samples"),
-        ({"num_selection": 0}, "num_samples"),
+        ({"num_selection": 0}, "num_selection"),
+        ({"num_samples": 10.0}, "integer"),
+        ({"seed": 0.5}, "seed to be an integer"),
         ({"alpha": 0.0}, "alpha"),
         ({"alpha": 2.0}, "alpha"),
         ({"rule": "plurality"}, "rule"),
@@ -196,13 +203,29 @@ def test_bad_settings_get_a_sentence(options: dict[str, object], sentence: str) 
 def test_wrong_number_of_outputs_and_nan_outputs_get_a_sentence() -> None:
     classifier = sc.SmoothedClassifier(base_classifier(), sc.UniformAblation(D, K), 10)
     with pytest.raises(sc.InputError, match=r"logits of shape .*10"):
-        classifier.tally(images(), 10)
+        classifier.tally(images(), 10, Stage.ESTIMATION)
     broken = base_classifier()
     with torch.no_grad():
         broken[1].weight.fill_(float("nan"))  # type: ignore[index]
     classifier = sc.SmoothedClassifier(broken, sc.UniformAblation(D, K), CLASSES)
     with pytest.raises(sc.InputError, match="NaN"):
-        classifier.tally(images(), 10)
+        classifier.tally(images(), 10, Stage.ESTIMATION)
+
+
+def test_a_ballot_that_depends_on_the_other_ballots_is_refused() -> None:
+    base = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(2 * D, track_running_stats=False))
+    with pytest.raises(sc.InputError, match=r"layer '1' .*no certificate holds"):
+        sc.SmoothedClassifier(base, sc.UniformAblation(D, K), CLASSES)
+
+
+def test_double_precision_inputs_and_models() -> None:
+    x = images()
+    expected = smoothed().tally(x, 100, Stage.ESTIMATION).first_choice
+    np.testing.assert_array_equal(
+        smoothed().tally(x.double(), 100, Stage.ESTIMATION).first_choice, expected
+    )
+    double = sc.SmoothedClassifier(base_classifier().double(), sc.UniformAblation(D, K), CLASSES)
+    assert double.tally(x, 100, Stage.ESTIMATION).num_samples.tolist() == [100] * 6
 
 
 def test_too_few_samples_warn() -> None:

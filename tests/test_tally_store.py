@@ -96,8 +96,21 @@ def test_compaction_keeps_every_count_and_no_other_part(tmp_path: Path) -> None:
 def test_overlapping_parts_count_once(tmp_path: Path) -> None:
     store = TallyStore(tmp_path, 3)
     store.append(SETTINGS, [stored(1, 2)])
-    store.append(SETTINGS, [stored(2, 3)])
-    assert store.read(SETTINGS).indices.tolist() == [1, 2, 3]
+    store.append(SETTINGS, [stored(2, 3, votes=50)])
+    read = store.read(SETTINGS)
+    assert read.indices.tolist() == [1, 2, 3]
+    assert read.tally.num_samples.tolist() == [100] * 3
+
+
+def test_counts_that_do_not_add_up_are_an_error(tmp_path: Path) -> None:
+    store = TallyStore(tmp_path, 3)
+    twice = StoredTally(np.array([0]), np.array([0.5]), Tally(np.array([[150, 50, 0]])))
+    store.append(SETTINGS, [twice])
+    with pytest.raises(RunFolderError, match="do not add up to 100 votes"):
+        store.read(SETTINGS)
+    TallyStore(tmp_path / "wide", 3).append(SETTINGS, [stored(0)])
+    with pytest.raises(RunFolderError, match="in 4 classes"):
+        TallyStore(tmp_path / "wide", 4).read(SETTINGS)
 
 
 def test_a_folder_that_cannot_be_written_to_gets_a_sentence(tmp_path: Path) -> None:

@@ -30,12 +30,14 @@ from sparsecert.evaluation import (
     evaluate,
     median_certified_robustness,
 )
+from sparsecert.streams import Stage
 from sparsecert.tally import Tally
 from sparsecert.theory import ablation_shift, smallest_num_samples
 
 if TYPE_CHECKING:
     from sparsecert.encoding import MeanEncoding, TwoChannelEncoding
     from sparsecert.smoothing import SmoothedClassifier
+    from sparsecert.workflow import load
 
 __all__ = [
     "ABSTAIN",
@@ -45,6 +47,7 @@ __all__ = [
     "Prediction",
     "RunFolderError",
     "SmoothedClassifier",
+    "Stage",
     "Tally",
     "TooFewSamplesWarning",
     "TwoChannelEncoding",
@@ -55,6 +58,7 @@ __all__ = [
     "certified_robustness",
     "certify_tally",
     "evaluate",
+    "load",
     "median_certified_robustness",
     "predict_tally",
     "smallest_num_samples",
@@ -64,6 +68,7 @@ _NEED_TORCH = {
     "MeanEncoding": "sparsecert.encoding",
     "SmoothedClassifier": "sparsecert.smoothing",
     "TwoChannelEncoding": "sparsecert.encoding",
+    "load": "sparsecert.workflow",
 }
 
 

@@ -31,7 +31,9 @@ class UniformAblation:
     num_retained: int
 
     def __post_init__(self) -> None:
-        check_subset_size(self.num_features, self.num_retained)
+        d, k = check_subset_size(self.num_features, self.num_retained)
+        object.__setattr__(self, "num_features", d)
+        object.__setattr__(self, "num_retained", k)
 
     def sample(
         self, generator: np.random.Generator, num_samples: int

@@ -90,21 +90,31 @@ def certify_tally(
     Warns:
         TooFewSamplesWarning: if not even a unanimous vote could certify radius 0.
     """
+    check_rule(alpha, rule)
+    labels = np.asarray(label)
+    if labels.size and not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"expected labels to be integers, got dtype {labels.dtype}")
+    d, k = ablation.num_features, ablation.num_retained
+    if len(tally):
+        warn_if_too_few(int(tally.num_samples.min()), ablation, alpha, rule)
+    certified = RULES[rule](tally.first_choice, labels.astype(np.int64), d, k, alpha)
+    return Certification(labels.astype(np.int64), certified.radius, certified.lower_bound, tally)
+
+
+def check_rule(alpha: float, rule: str) -> None:
+    """Raise `InputError` for alpha outside (0, 1) or an unknown rule."""
     check_alpha(alpha)
     if rule not in RULES:
         raise InputError(f"expected rule to be one of {', '.join(RULES)}, got {rule!r}")
-    labels = np.asarray(label)
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(f"expected labels to be integers, got dtype {labels.dtype}")
-    d, k = ablation.num_features, ablation.num_retained
-    needed = smallest_num_samples(d, k, 0, alpha, rule)
-    fewest = int(tally.num_samples.min(initial=np.iinfo(np.int64).max))
-    if needed is not None and fewest < needed:
+
+
+def warn_if_too_few(num_samples: int, ablation: UniformAblation, alpha: float, rule: str) -> None:
+    """Warn if not even a unanimous vote of `num_samples` could certify radius 0."""
+    needed = smallest_num_samples(ablation.num_features, ablation.num_retained, 0, alpha, rule)
+    if needed is not None and num_samples < needed:
         warnings.warn(
-            f"{fewest} samples cannot certify anything at alpha = {alpha}, however the votes "
+            f"{num_samples} samples cannot certify anything at alpha = {alpha}, however the votes "
             f"fall; radius 0 takes {needed} or more",
             TooFewSamplesWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    certified = RULES[rule](tally.first_choice, labels.astype(np.int64), d, k, alpha)
-    return Certification(labels.astype(np.int64), certified.radius, certified.lower_bound, tally)

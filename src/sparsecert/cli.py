@@ -29,7 +29,8 @@ app = cyclopts.App(
     help="Provable robustness of classifiers against sparse (L0) attacks.",
     version=__version__,
 )
-console = Console()
+# What is printed holds the names of paths and classes, which are not markup.
+console = Console(markup=False)
 
 RunArgument = Annotated[Path, Parameter(help="Folder that `sparsecert train --out` wrote.")]
 DataOption = Annotated[
@@ -126,11 +127,13 @@ def predict_command(
 
     from sparsecert import workflow
     from sparsecert.data import evenly_spread
+    from sparsecert.errors import check_alpha
     from sparsecert.evaluation import accuracy_and_abstentions
     from sparsecert.report import tables
     from sparsecert.runs import RunFolder
     from sparsecert.streams import Stage
 
+    check_alpha(alpha)
     folder = RunFolder.open(run)
     dataset = workflow.load_evaluation_data(folder, data)
     indices = evenly_spread(len(dataset), limit)
@@ -215,8 +218,13 @@ def _certify(
     """Count what is missing, evaluate, write the record, print the tables."""
     from sparsecert import export, records, workflow
     from sparsecert.data import evenly_spread
+    from sparsecert.files import check_writable
     from sparsecert.report import tables
 
+    # What would fail after hours of counting fails now.
+    workflow.check_procedure(run, plan, alpha, rule)
+    for path in filter(None, (record, tsv)):
+        check_writable(path)
     dataset = workflow.load_evaluation_data(run, data)
     indices = evenly_spread(len(dataset), limit)
     workflow.count_votes(run, dataset, indices, plan, compile=compile, show_progress=True)
@@ -235,7 +243,11 @@ def _certify(
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    Console(stderr=True).print(f"[yellow]warning:[/yellow] {message}", soft_wrap=True)
+    _complain(f"warning: {message}", style="yellow")
+
+
+def _complain(sentence: str, style: str | None = None) -> None:
+    Console(stderr=True, markup=False, highlight=False).print(sentence, style=style, soft_wrap=True)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -248,8 +260,8 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         app(sys.argv[1:] if words is None else words, result_action="return_value")
     except (InputError, RunFolderError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        _complain(f"error: {error}", style="red")
         sys.exit(2)
     except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; repeat the command to go on")
+        _complain("stopped; repeat the command to go on")
         sys.exit(130)

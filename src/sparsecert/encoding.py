@@ -22,9 +22,12 @@ class Encoding(Protocol):
     """What `SmoothedClassifier` and training ask of an encoding."""
 
     def __call__(
-        self, x: Float[Tensor, batch * shape], mask: Bool[Tensor, "batch features"]
-    ) -> Float[Tensor, batch * encoded_shape]:
-        """Encode each x with the features outside its mask replaced by NULL."""
+        self, x: Float[Tensor, "#batch *shape"], mask: Bool[Tensor, "batch features"]
+    ) -> Float[Tensor, "batch *encoded_shape"]:
+        """Encode each x with the features outside its mask replaced by NULL.
+
+        An x of batch 1 is encoded once for every mask.
+        """
         ...
 
     def output_channels(self, input_channels: int) -> int:
@@ -56,8 +59,8 @@ class TwoChannelEncoding:
                 raise InputError(f"expected every std to be positive, got {self.std}")
 
     def __call__(
-        self, x: Float[Tensor, batch * shape], mask: Bool[Tensor, "batch features"]
-    ) -> Float[Tensor, batch * encoded_shape]:
+        self, x: Float[Tensor, "#batch *shape"], mask: Bool[Tensor, "batch features"]
+    ) -> Float[Tensor, "batch *encoded_shape"]:
         """Encode; see `Encoding`."""
         if self.mean is not None and self.std is not None:
             x = (x - _per_channel(self.mean, x)) / _per_channel(self.std, x)
@@ -82,8 +85,8 @@ class MeanEncoding:
     mean: tuple[float, ...]
 
     def __call__(
-        self, x: Float[Tensor, batch * shape], mask: Bool[Tensor, "batch features"]
-    ) -> Float[Tensor, batch * encoded_shape]:
+        self, x: Float[Tensor, "#batch *shape"], mask: Bool[Tensor, "batch features"]
+    ) -> Float[Tensor, "batch *encoded_shape"]:
         """Encode; see `Encoding`."""
         return torch.where(_spatial(mask, x), x, _per_channel(self.mean, x))
 

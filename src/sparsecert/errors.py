@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 
 class InputError(ValueError):
@@ -27,6 +28,14 @@ def check_alpha(alpha: float) -> None:
 
 
 def check_num_samples(num_samples: int, name: str = "num_samples") -> None:
-    """Raise `InputError` unless there is at least one sample."""
-    if num_samples < 1:
+    """Raise `InputError` unless it is an integer of at least 1."""
+    if as_integer(num_samples, name) < 1:
         raise InputError(f"expected {name} to be at least 1, got {num_samples}")
+
+
+def as_integer(value: int, name: str) -> int:
+    """The value as a Python integer; raises `InputError` for anything else, 1000.0 included."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InputError(f"expected {name} to be an integer, got {value!r}") from None

@@ -40,6 +40,8 @@ class Evaluation:
         num_images: images evaluated.
         accuracy: share predicted correctly without abstaining.
         abstained: share on which the prediction abstained.
+        ablated_accuracy: share of the ablations that the base classifier gets right, over all
+            images.
         median: median certified robustness; None is N/A.
         median_interval: its interval, by order statistics; None with fewer than 6 images.
         median_authors_convention: the same with correct but uncertified images at radius 0.
@@ -49,6 +51,7 @@ class Evaluation:
     num_images: int
     accuracy: Estimate
     abstained: Estimate
+    ablated_accuracy: float
     median: int | None
     median_interval: tuple[int | None, int | None] | None
     median_authors_convention: int | None
@@ -70,10 +73,12 @@ def evaluate(
     correct = certification.label == targets
     radius = certification.radius
     accuracy, abstained = accuracy_and_abstentions(prediction, targets)
+    right = certification.tally.first_choice[np.arange(len(targets)), targets]
     return Evaluation(
         num_images=len(targets),
         accuracy=accuracy,
         abstained=abstained,
+        ablated_accuracy=float((right / certification.tally.num_samples).mean()),
         median=median_certified_robustness(radius, correct),
         median_interval=median_interval(radius, correct),
         median_authors_convention=median_certified_robustness(authors_convention(radius), correct),

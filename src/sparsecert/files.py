@@ -10,6 +10,8 @@ from pathlib import Path
 
 from sparsecert.errors import RunFolderError
 
+PARTIAL = ".partial"
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -18,7 +20,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         RunFolderError: if the folder cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -38,6 +40,20 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_writable(path: Path) -> None:
+    """Raise `RunFolderError` now rather than after hours, if `path` cannot be written later."""
+    make_folder(path.parent)
+    probe = path.with_name(f".{path.name}{PARTIAL}")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write {path}: {error.strerror or error}; choose another folder, "
+            "or make this one writable"
+        ) from error
 
 
 def make_folder(path: Path) -> None:

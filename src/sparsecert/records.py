@@ -53,6 +53,7 @@ def make_record(
         "alpha": alpha,
         "accuracy": result.accuracy.value,
         "abstained": result.abstained.value,
+        "ablated_accuracy": result.ablated_accuracy,
         "median_certified_robustness": result.median,
         "median_certified_robustness_authors_convention": result.median_authors_convention,
         "certified_accuracy": [estimate.value for estimate in result.certified_accuracy],
@@ -89,7 +90,10 @@ def read_record(run: RunFolder) -> dict[str, Any]:
         )
     try:
         record: dict[str, Any] = json.loads(run.record_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        missing = {"dataset", "limit", "num_samples", "seed", "alpha", "rule"} - set(record)
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    except (OSError, ValueError, TypeError) as error:
         raise RunFolderError(
             f"{run.record_path} is damaged ({error}); run `sparsecert certify {run.path}` again, "
             "which reads the stored tallies"

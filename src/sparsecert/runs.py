@@ -27,12 +27,15 @@ from torch import nn
 from sparsecert import files, models
 from sparsecert._version import __version__
 from sparsecert.ablation import UniformAblation
+from sparsecert.data import FeatureRange
 from sparsecert.encoding import Encoding, MeanEncoding, TwoChannelEncoding
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.recipes import Recipe
 from sparsecert.theory.shift import check_subset_size
 
 FORMAT = "sparsecert-run-1"
+# Raise it when the same weights come to vote differently: another sampler, another fixed layer.
+VOTES_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class RunConfig:
         train_fingerprint: hash of the training split.
         input_shape: shape of one raw input, `(channels, height, width)` or `(features,)`.
         class_names: one per class.
+        feature_range: how feature vectors were scaled to [0, 1]; None for images.
         architecture: a key of `sparsecert.models.ARCHITECTURES`.
         num_retained: k of the uniform ablation.
         encoding: "two-channel" or "mean".
@@ -57,6 +61,7 @@ class RunConfig:
     train_fingerprint: str
     input_shape: tuple[int, ...]
     class_names: tuple[str, ...]
+    feature_range: FeatureRange | None
     architecture: str
     num_retained: int
     encoding: str
@@ -108,6 +113,8 @@ class RunConfig:
         fields = {name: values[name] for name in cls.__dataclass_fields__}
         for name in ("input_shape", "class_names", "encoding_mean", "encoding_std"):
             fields[name] = None if fields[name] is None else tuple(fields[name])
+        ends = fields["feature_range"]
+        fields["feature_range"] = None if ends is None else FeatureRange(**ends)
         return cls(**{**fields, "recipe": Recipe(**fields["recipe"])})
 
 
@@ -178,7 +185,7 @@ class RunFolder:
                     "Choose another --out, or remove that folder"
                 )
             return run
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not (path.is_dir() and _is_unused(path)):
             raise RunFolderError(f"{path} exists and is not a run folder; choose another --out")
         files.make_folder(path)
         files.write_text(run.config_path, json.dumps(config.to_json(), indent=2) + "\n")
@@ -246,11 +253,16 @@ class RunFolder:
         return model.eval()
 
     def fingerprint(self) -> str:
-        """A short hash of what decides a vote: weights, network, ablation and encoding."""
+        """A short hash of what decides a vote: weights, network, ablation, encoding, and code."""
         config = self.read_config().to_json()
         decisive = ("architecture", "input_shape", "num_retained", "design")
         encoding = ("encoding", "encoding_mean", "encoding_std")
         described = json.dumps({name: config[name] for name in (*decisive, *encoding)})
-        digest = hashlib.sha256(described.encode())
+        digest = hashlib.sha256(f"{VOTES_VERSION}{described}".encode())
         digest.update(self.model_path.read_bytes())
         return digest.hexdigest()[:16]
+
+
+def _is_unused(folder: Path) -> bool:
+    """Whether nothing is in it but what a kill may have left of writing the configuration."""
+    return all(path.name.endswith(files.PARTIAL) for path in folder.iterdir())

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from sparsecert.ablation import UniformAblation, membership
 from sparsecert.certification import Certification, Prediction, certify_tally, predict_tally
@@ -58,6 +59,13 @@ class SmoothedClassifier:
             raise InputError(f"expected at least 2 classes, got {num_classes}")
         if ballots_per_pass is not None:
             check_num_samples(ballots_per_pass, "ballots_per_pass")
+        for name, layer in base.named_modules():
+            if isinstance(layer, _NormBase) and layer.running_mean is None:
+                raise InputError(
+                    f"layer {name!r} ({type(layer).__name__}) normalises by the statistics of the "
+                    "batch at hand, so a ballot would depend on the other ballots, and no "
+                    "certificate holds; use track_running_stats=True, or group or layer norm"
+                )
         self.base = base
         self.ablation = ablation
         self.num_classes = num_classes
@@ -84,7 +92,7 @@ class SmoothedClassifier:
             indices: each input's index in its data set; 0, 1, ... by default.
         """
         check_alpha(alpha)
-        return predict_tally(self.tally(x, num_samples, seed, Stage.PREDICTION, indices), alpha)
+        return predict_tally(self.tally(x, num_samples, Stage.PREDICTION, seed, indices), alpha)
 
     def certify(
         self,
@@ -109,16 +117,18 @@ class SmoothedClassifier:
             indices: each input's index in its data set; 0, 1, ... by default.
         """
         check_alpha(alpha)
-        selection = self.tally(x, num_selection, seed, Stage.SELECTION, indices)
-        estimation = self.tally(x, num_samples, seed, Stage.ESTIMATION, indices)
+        check_num_samples(num_selection, "num_selection")
+        check_num_samples(num_samples)
+        selection = self.tally(x, num_selection, Stage.SELECTION, seed, indices)
+        estimation = self.tally(x, num_samples, Stage.ESTIMATION, seed, indices)
         return certify_tally(estimation, selection.top, self.ablation, alpha, rule)
 
     def tally(
         self,
         x: Tensor,
         num_samples: int,
+        stage: Stage,
         seed: int = 0,
-        stage: Stage = Stage.ESTIMATION,
         indices: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> Tally:
         """Count the base classifier's answers on random ablations of each input.
@@ -126,13 +136,14 @@ class SmoothedClassifier:
         Args:
             x: inputs.
             num_samples: ablations per input.
+            stage: what the ablations are for. Those of different stages are independent; within a
+                stage a larger tally contains the smaller ones.
             seed: names the random streams, together with `stage` and `indices`.
-            stage: what the ablations are for; different stages are independent.
             indices: each input's index in its data set; 0, 1, ... by default.
 
         Raises:
             InputError: for inputs of the wrong type, shape or range, or a base classifier that
-                does not take them or does not give `num_classes` finite logits.
+                does not take them, or does not give `num_classes` logits, or gives NaN.
         """
         self._check(x)
         check_num_samples(num_samples)
@@ -142,7 +153,7 @@ class SmoothedClassifier:
         counts = np.zeros((len(x), self.num_classes), dtype=np.int64)
         if not names:
             return Tally(counts)
-        x = x.to(self._device(x))
+        x = self._on_device(x)
         generators = [stream(seed, stage, name) for name in names]
         with torch.inference_mode(), _evaluating(self.base):
             for rows, retained in self._passes(generators, num_samples, x):
@@ -168,11 +179,12 @@ class SmoothedClassifier:
                 f"got {len(x)} inputs and {tuple(mask.shape)}"
             )
         with torch.inference_mode(), _evaluating(self.base):
-            return self._vote(x.to(self._device(x)), mask)
+            return self._vote(self._on_device(x), mask)
 
-    def _device(self, x: Tensor) -> torch.device:
-        """The base classifier's device; the input's if it has no parameters."""
-        return next((p.device for p in self.base.parameters()), x.device)
+    def _on_device(self, x: Tensor) -> Tensor:
+        """The input on the base classifier's device and in its precision, if it has parameters."""
+        parameter = next((p for p in self.base.parameters() if p.is_floating_point()), x)
+        return x.to(parameter.device, parameter.dtype)
 
     def _passes(
         self, generators: list[np.random.Generator], num_samples: int, x: Tensor
@@ -201,9 +213,9 @@ class SmoothedClassifier:
             raise
         except RuntimeError as error:
             raise InputError(
-                f"the base classifier does not take encoded inputs of shape "
-                f"{tuple(encoded.shape)}, made from inputs of shape {tuple(source.shape[1:])}: "
-                f"{error}. Check the number of channels or features, and the encoding"
+                f"the base classifier failed on encoded inputs of shape {tuple(encoded.shape)}, "
+                f"made from inputs of shape {tuple(source.shape[1:])}: {error}. If the shape is "
+                "the reason, check the number of channels or features, and the encoding"
             ) from error
         if logits.shape != (len(encoded), self.num_classes):
             raise InputError(

@@ -12,7 +12,7 @@ import enum
 
 import numpy as np
 
-from sparsecert.errors import InputError
+from sparsecert.errors import InputError, as_integer
 
 
 class Stage(enum.IntEnum):
@@ -33,8 +33,9 @@ def stream(seed: int, stage: Stage, index: int) -> np.random.Generator:
     """The generator named (seed, stage, index); the same name gives the same numbers.
 
     Raises:
-        InputError: for a negative seed or index.
+        InputError: for a seed or index that is negative or no integer.
     """
+    seed, index = as_integer(seed, "the seed"), as_integer(index, "the index")
     if seed < 0 or index < 0:
         raise InputError(f"expected a seed and an index of at least 0, got {seed} and {index}")
     return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, stage, index))))

@@ -32,6 +32,8 @@ class Tally:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "first_choice", _checked(self.first_choice, 2))
+        if self.first_choice.shape[1] < 2:
+            raise InputError(f"expected counts of 2 classes or more, got {self.first_choice.shape}")
         if self.head_to_head is not None:
             object.__setattr__(self, "head_to_head", _checked(self.head_to_head, 3))
             batch, classes = self.first_choice.shape

@@ -133,7 +133,7 @@ class TallyStore:
         stored = self.read(settings)
         self.append(settings, [stored])
         for path in parts:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob("[!.]*.parquet"))
@@ -153,4 +153,13 @@ class TallyStore:
                 f"the tally file {path} was counted with another model (fingerprint "
                 f"{found.fingerprint}, this run's is {wanted.fingerprint}); remove it"
             )
-        return table if found == wanted else None
+        if found != wanted:
+            return None
+        classes = table.schema.field("first_choice").type.list_size
+        counts = table["first_choice"].combine_chunks().flatten().to_numpy().reshape(-1, classes)
+        if classes != self.num_classes or (counts.sum(axis=1) != wanted.num_samples).any():
+            raise RunFolderError(
+                f"the tally file {path} holds counts that do not add up to "
+                f"{wanted.num_samples} votes in {self.num_classes} classes; remove it"
+            )
+        return table

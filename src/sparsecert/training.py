@@ -4,7 +4,7 @@
     accelerate launch -m sparsecert train ...      # several devices or machines
 
 Order, masks and augmentation of step s are functions of (seed, s) alone, so a killed run that is
-started again ends in the same weights as one that was left alone.
+started again on a CPU ends in the same weights as one that was left alone.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsecert import files, progress
-from sparsecert.ablation import UniformAblation, membership
+from sparsecert.ablation import membership
 from sparsecert.augmentation import random_affine
 from sparsecert.checkpoint import Progress, load_checkpoint, save_checkpoint
 from sparsecert.data import Dataset
-from sparsecert.encoding import Encoding
 from sparsecert.errors import InputError
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.streams import Stage, stream
@@ -158,30 +157,6 @@ class _Batches:
             inputs = random_affine(inputs, stream(seed, Stage.TRAINING_AUGMENTATION, index))
         labels = torch.from_numpy(self.dataset.labels[rows]).to(device)
         return self.encoding(inputs, torch.from_numpy(mask).to(device)), labels
-
-
-def ablated_accuracy(
-    model: nn.Module,
-    dataset: Dataset,
-    ablation: UniformAblation,
-    encoding: Encoding,
-    *,
-    seed: int = 0,
-    batch_size: int = 500,
-) -> float:
-    """Share of inputs the base classifier gets right, each ablated once (Tables 4 and 5)."""
-    device = next(model.parameters()).device
-    correct = 0
-    with torch.inference_mode():
-        for start in range(0, len(dataset), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(dataset)))
-            retained = np.concatenate(
-                [ablation.sample(stream(seed, Stage.EVALUATION, int(row)), 1) for row in rows]
-            )
-            mask = torch.from_numpy(membership(retained, ablation.num_features))
-            logits = model(encoding(dataset.batch(rows), mask).to(device))
-            correct += int((logits.argmax(dim=1).cpu().numpy() == dataset.labels[rows]).sum())
-    return correct / len(dataset)
 
 
 def _torch_seed(seed: int, step: int) -> int:

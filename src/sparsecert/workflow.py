@@ -16,9 +16,16 @@ import torch
 from numpy.typing import NDArray
 
 from sparsecert import data, models, progress
-from sparsecert.certification import Certification, Prediction, certify_tally, predict_tally
+from sparsecert.certification import (
+    Certification,
+    Prediction,
+    certify_tally,
+    check_rule,
+    predict_tally,
+    warn_if_too_few,
+)
 from sparsecert.data import Dataset
-from sparsecert.errors import InputError, check_alpha, check_num_samples
+from sparsecert.errors import InputError, check_num_samples
 from sparsecert.evaluation import Evaluation, evaluate
 from sparsecert.recipes import Recipe
 from sparsecert.runs import RunConfig, RunFolder
@@ -101,9 +108,10 @@ def train_run(
     """
     dataset = data.load(dataset_name, "train")
     config = RunConfig(
-        dataset=dataset_name,
+        dataset=data.lasting_name(dataset_name),
         train_fingerprint=dataset.fingerprint(),
         input_shape=dataset.input_shape,
+        feature_range=dataset.feature_range,
         class_names=dataset.class_names,
         architecture=architecture
         or models.default_architecture(dataset.input_shape, encoding, recipe.name),
@@ -127,24 +135,38 @@ def load_evaluation_data(run: RunFolder, dataset_name: str | None) -> Dataset:
         InputError: if its inputs or classes are not those the model was trained on.
     """
     config = run.read_config()
-    dataset = data.load(dataset_name or config.dataset, "test")
+    dataset = data.load(dataset_name or config.dataset, "test", config.feature_range)
     if dataset.input_shape != config.input_shape:
         raise InputError(
             f"expected inputs of shape {config.input_shape}, as the model in {run.path} was "
             f"trained on, got {dataset.input_shape} from {dataset.name!r}"
         )
-    if dataset.num_classes > config.num_classes:
+    if dataset.class_names != config.class_names:
         raise InputError(
-            f"expected labels of {config.num_classes} classes, as the model in {run.path} has, "
-            f"got {dataset.num_classes} from {dataset.name!r}"
+            f"expected the classes {', '.join(config.class_names)}, as the model in {run.path} "
+            f"has, got {', '.join(dataset.class_names)} from {dataset.name!r}"
         )
     return dataset
+
+
+def load(path: str | Path) -> SmoothedClassifier:
+    """The smoothed classifier of a run folder, on the best device there is.
+
+    Feature vectors must be scaled to [0, 1] as the training data was: by the `feature_range` of
+    the folder's `config.json`.
+
+    Raises:
+        RunFolderError: if there is no finished run.
+    """
+    return smoothed_classifier(RunFolder.open(Path(path)))
 
 
 def smoothed_classifier(run: RunFolder, *, compile: bool = False) -> SmoothedClassifier:
     """The run's model as a smoothed classifier, on the best device there is."""
     config = run.read_config()
-    device = torch.accelerator.current_accelerator() or torch.device("cpu")
+    # Some builds of torch name the accelerator they were compiled for, present or not.
+    present = torch.accelerator.is_available()
+    device = torch.accelerator.current_accelerator() if present else torch.device("cpu")
     return SmoothedClassifier(
         run.load_model().to(device),
         config.ablation,
@@ -152,6 +174,19 @@ def smoothed_classifier(run: RunFolder, *, compile: bool = False) -> SmoothedCla
         config.build_encoding(),
         compile=compile,
     )
+
+
+def check_procedure(run: RunFolder, plan: SamplingPlan, alpha: float, rule: str) -> None:
+    """Raise or warn now about what would make a long count useless.
+
+    Raises:
+        InputError: for alpha outside (0, 1) or an unknown rule.
+
+    Warns:
+        TooFewSamplesWarning: if not even a unanimous vote could certify radius 0.
+    """
+    check_rule(alpha, rule)
+    warn_if_too_few(plan.num_samples, run.read_config().ablation, alpha, rule)
 
 
 def count_votes(
@@ -193,7 +228,7 @@ def count_votes(
                 rows = missing[start : start + group]
                 started = time.perf_counter()
                 tally = smoothed.tally(
-                    dataset.batch(rows), settings.num_samples, plan.seed, stage, rows
+                    dataset.batch(rows), settings.num_samples, stage, plan.seed, rows
                 )
                 each = (time.perf_counter() - started) / len(rows)
                 pending.append(StoredTally(rows, np.full(len(rows), each), tally))
@@ -218,7 +253,6 @@ def measure(
     Raises:
         InputError: if some of the images have not been counted under this plan.
     """
-    check_alpha(alpha)
     selection, estimation = (
         _stored(run, dataset, indices, plan, stage) for stage in (Stage.SELECTION, Stage.ESTIMATION)
     )

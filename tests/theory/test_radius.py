@@ -80,21 +80,35 @@ def check_every_attacker(d: int, k: int, classifiers: int) -> None:
 
 
 @pytest.mark.parametrize(("d", "k"), [(d, k) for d in range(1, 8) for k in range(1, d + 1)])
-def test_majority_radius_is_the_largest_possible(d: int, k: int) -> None:
-    """For every share of votes some base classifier loses its class one feature further.
+@pytest.mark.parametrize("rule", ["majority", "margin"])
+def test_no_larger_radius_would_be_true(d: int, k: int, rule: str) -> None:
+    """For every number of votes, a base classifier that loses its class one feature further.
 
-    At x it votes for the class on `votes` sets, leaving out sets that miss the first rho features
-    as far as there are any; on changed features it votes for the rival.
+    Class 1 is certified, and class 0 takes a tie. On the unchanged image the base classifier votes
+    1 on `votes` sets, first on those that meet the rho features about to change, and 0 on the
+    rest; shown a changed feature it votes 0. The image with the first features changed is
+    enumerated set by set.
     """
     total = math.comb(d, k)
+    subsets = list(itertools.combinations(range(d), k))
     for votes in range(total + 1):
-        radius = int(largest_certified(majority_thresholds(d, k), votes / total))
+        if rule == "majority":
+            radius = int(largest_certified(majority_thresholds(d, k), votes / total))
+        else:
+            radius = int(largest_certified(margin_thresholds(d, k), (2 * votes - total) / total))
         rho = radius + 1
         if rho > d:
             continue
-        missed = math.comb(d - rho, k)
-        kept = max(0, votes - (total - missed))
-        assert 2 * kept <= total  # the rival has half or more, and takes a tie by its index
+        met_first = sorted(subsets, key=lambda subset: min(subset) >= rho)
+        for_one = set(met_first[:votes])
+
+        def winner(changed: int, for_one: set[tuple[int, ...]] = for_one) -> int:
+            ones = sum(1 for s in subsets if s in for_one and min(s) >= changed)
+            return 1 if ones > total - ones else 0
+
+        assert winner(rho) == 0
+        if radius >= 0:
+            assert all(winner(changed) == 1 for changed in range(radius + 1))
 
 
 def test_margin_is_at_least_majority_at_population_values() -> None:
@@ -105,12 +119,22 @@ def test_margin_is_at_least_majority_at_population_values() -> None:
     assert (margin >= majority).all()
 
 
-def test_margin_of_two_classes_is_majority_at_half_alpha() -> None:
+def test_margin_of_two_classes_is_majority() -> None:
     counts = np.array([[c, 1000 - c] for c in range(0, 1001, 7)])
     label = np.zeros(len(counts), dtype=np.int64)
     margin = margin_radius(counts, label, 64, 6, 0.05)
-    majority = majority_radius(counts, label, 64, 6, 0.025)
+    majority = majority_radius(counts, label, 64, 6, 0.05)
     np.testing.assert_array_equal(margin.radius, majority.radius)
+
+
+def test_margin_is_never_below_majority_at_half_alpha() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(1_000, rng.dirichlet([5, 1, 1, 1], size=500))
+    label = counts.argmax(axis=1)
+    margin = margin_radius(counts, label, 64, 6, 0.05)
+    majority = majority_radius(counts, label, 64, 6, 0.025)
+    assert (margin.radius >= majority.radius).all()
+    assert (margin.radius > majority.radius).any()
 
 
 def test_margin_gains_where_rivals_share_the_rest() -> None:
@@ -146,7 +170,10 @@ def test_error_rate_at_the_hardest_share(rule: str, radius: int) -> None:
 
 
 @pytest.mark.parametrize("rule", ["majority", "margin"])
-@pytest.mark.parametrize(("d", "k", "radius", "alpha"), [(784, 45, 8, 0.05), (64, 12, 0, 1e-3)])
+@pytest.mark.parametrize(
+    ("d", "k", "radius", "alpha"),
+    [(784, 45, 8, 0.05), (64, 12, 0, 1e-3), (50_176, 802, 43, 0.05), (50_176, 3_719, 9, 0.05)],
+)
 def test_smallest_num_samples_is_the_smallest(
     rule: str, d: int, k: int, radius: int, alpha: float
 ) -> None:
@@ -161,6 +188,13 @@ def test_smallest_num_samples_is_the_smallest(
 def test_no_number_of_samples_passes_the_ceiling() -> None:
     assert smallest_num_samples(784, 45, 11, 0.05) is not None
     assert smallest_num_samples(784, 45, 12, 0.05) is None
+
+
+def test_what_is_not_a_number_certifies_nothing() -> None:
+    assert largest_certified(majority_thresholds(784, 45), np.array([np.nan, 1.0])).tolist() == [
+        -1,
+        11,
+    ]
 
 
 def test_all_and_nothing() -> None:
@@ -179,5 +213,7 @@ def test_rejects_bad_shapes_and_labels() -> None:
         majority_radius(counts, np.array([0, 0]), 10, 2, 0.05)
     with pytest.raises(InputError, match="2 classes or more"):
         majority_radius(np.array([[9]]), np.array([0]), 10, 2, 0.05)
+    with pytest.raises(InputError, match="at least 0"):
+        smallest_num_samples(10, 2, -1, 0.05)
     with pytest.raises(InputError, match="rule"):
         smallest_num_samples(10, 2, 0, 0.05, "sum")

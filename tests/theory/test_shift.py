@@ -3,12 +3,14 @@ from __future__ import annotations
 import itertools
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparsecert.ablation import UniformAblation
 from sparsecert.errors import InputError
 from sparsecert.theory import ablation_shift, majority_thresholds, margin_thresholds
 from sparsecert.theory.shift import exact_shifts
@@ -81,6 +83,16 @@ def test_thresholds_are_rounded_up_by_less_than_one_ulp(d: int, k: int) -> None:
     for rho, threshold in enumerate(margin_thresholds(d, k).tolist()):
         excess = Fraction(threshold) - 2 * exact(d, k, rho)
         assert 0 <= excess < Fraction(math.ulp(threshold) or 1)
+
+
+@pytest.mark.parametrize(("d", "k"), [(68, 27), (91, 18), (784, 45), (50_176, 1_000)])
+def test_numpy_integers_do_not_overflow(d: int, k: int) -> None:
+    small: tuple[Any, Any] = (np.int64(d), np.int32(k))
+    np.testing.assert_array_equal(majority_thresholds(*small), majority_thresholds(d, k))
+    assert ablation_shift(*small, 1) == ablation_shift(d, k, 1)
+    assert (np.diff(majority_thresholds(*small)) > 0).all()
+    ablation = UniformAblation(*small)
+    assert (type(ablation.num_features), type(ablation.num_retained)) == (int, int)
 
 
 @pytest.mark.parametrize(

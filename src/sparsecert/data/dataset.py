@@ -16,6 +16,18 @@ from sparsecert.errors import InputError
 
 
 @dataclass(frozen=True)
+class FeatureRange:
+    """How feature vectors were scaled: each feature's smallest and largest training value."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "low", tuple(self.low))
+        object.__setattr__(self, "high", tuple(self.high))
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Inputs and labels of one split.
 
@@ -26,6 +38,7 @@ class Dataset:
             or of shape `(size, features)`.
         labels: `(size,)` int64 in 0..num_classes-1.
         class_names: one per class.
+        feature_range: how feature vectors were scaled to [0, 1]; None for images.
     """
 
     name: str
@@ -33,6 +46,7 @@ class Dataset:
     inputs: NDArray[Any]
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
+    feature_range: FeatureRange | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,7 +81,12 @@ class Dataset:
 
 
 def checked_dataset(
-    name: str, split: str, inputs: Any, labels: Any, class_names: Iterable[str]
+    name: str,
+    split: str,
+    inputs: Any,
+    labels: Any,
+    class_names: Iterable[str],
+    feature_range: FeatureRange | None = None,
 ) -> Dataset:
     """A data set of these arrays; raises `InputError` if they are not what `Dataset` says."""
     names = tuple(class_names)
@@ -104,18 +123,24 @@ def checked_dataset(
                 f"expected the inputs of {name!r} in [0, 1] (or bytes), "
                 f"got values from {inputs.min():g} to {inputs.max():g}; divide or rescale them"
             )
-    return Dataset(name, split, inputs, labels.astype(np.int64), names)
+    return Dataset(name, split, inputs, labels.astype(np.int64), names, feature_range)
 
 
-def scale_features(name: str, features: NDArray[Any], train: NDArray[Any]) -> NDArray[np.float32]:
-    """Each feature on its own mapped to [0, 1] by the training split's range, and clipped.
+def scale_features(
+    name: str, features: NDArray[Any], train: NDArray[Any], known: FeatureRange | None
+) -> tuple[NDArray[np.float32], FeatureRange]:
+    """Each feature on its own mapped to [0, 1] by the training range, and clipped.
 
     What is done feature by feature keeps the number of changed features.
 
     Args:
         name: of the data set, for messages.
         features: `(size, features)` numbers.
-        train: `(train_size, features)` numbers.
+        train: `(train_size, features)` numbers, whose range is used unless one is known.
+        known: the range a model was trained with.
+
+    Returns:
+        The scaled features and the range.
     """
     if features.ndim != 2 or features.shape[1:] != train.shape[1:] or not train.size:
         raise InputError(
@@ -127,7 +152,15 @@ def scale_features(name: str, features: NDArray[Any], train: NDArray[Any]) -> ND
             raise InputError(f"expected the features of {name!r} as numbers, got {array.dtype}")
         if not np.isfinite(array).all():
             raise InputError(f"expected finite inputs in {name!r}, found NaN or infinity")
-    low, high = train.min(axis=0).astype(np.float64), train.max(axis=0).astype(np.float64)
+    ends = known or FeatureRange(
+        tuple(train.min(axis=0).astype(float).tolist()),
+        tuple(train.max(axis=0).astype(float).tolist()),
+    )
+    if len(ends.low) != features.shape[1]:
+        raise InputError(
+            f"expected {len(ends.low)} features, as the model was trained on, "
+            f"got {features.shape[1]} from {name!r}"
+        )
+    low, high = np.array(ends.low), np.array(ends.high)
     width = np.where(high > low, high - low, 1)
-    scaled: NDArray[np.float32] = np.clip((features - low) / width, 0, 1).astype(np.float32)
-    return scaled
+    return np.clip((features - low) / width, 0, 1).astype(np.float32), ends

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.data.dataset import Dataset, checked_dataset, scale_features
+from sparsecert.data.dataset import Dataset, FeatureRange, checked_dataset, scale_features
 
 
-def _digits(name: str, split: str) -> Dataset:
+def _digits(name: str, split: str, known: FeatureRange | None) -> Dataset:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -21,19 +21,18 @@ def _digits(name: str, split: str) -> Dataset:
     )
 
 
-def _breast_cancer(name: str, split: str) -> Dataset:
+def _breast_cancer(name: str, split: str, known: FeatureRange | None) -> Dataset:
     from sklearn.datasets import load_breast_cancer
 
     bunch = load_breast_cancer()
     train = _split_rows(bunch.target, "train")
-    scaled = scale_features(name, bunch.data, bunch.data[train])
+    scaled, ends = scale_features(name, bunch.data, bunch.data[train], known)
     rows = _split_rows(bunch.target, split)
-    return checked_dataset(
-        name, split, scaled[rows], bunch.target[rows], map(str, bunch.target_names)
-    )
+    names = map(str, bunch.target_names)
+    return checked_dataset(name, split, scaled[rows], bunch.target[rows], names, ends)
 
 
-EMBEDDED: dict[str, Callable[[str, str], Dataset]] = {
+EMBEDDED: dict[str, Callable[[str, str, FeatureRange | None], Dataset]] = {
     "digits": _digits,
     "breast-cancer": _breast_cancer,
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.data.dataset import Dataset, checked_dataset, scale_features
+from sparsecert.data.dataset import Dataset, FeatureRange, checked_dataset, scale_features
 from sparsecert.errors import InputError
 
 DATA_VARIABLE = "SPARSECERT_DATA"
@@ -24,7 +24,7 @@ _BUILDERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "j
 _LABEL_COLUMNS = ("label", "labels", "target", "class", "y")
 
 
-def load_path(name: str, path: Path, split: str) -> Dataset:
+def load_path(name: str, path: Path, split: str, known: FeatureRange | None) -> Dataset:
     """A split of a Parquet folder, an image folder or a single data file."""
     import datasets
 
@@ -44,10 +44,10 @@ def load_path(name: str, path: Path, split: str) -> Dataset:
             "files named train-... and test-..., an image folder with one subfolder per class, "
             "a single data file, or an .npz"
         ) from error
-    return _from_columns(name, split, loaded)
+    return _from_columns(name, split, loaded, known)
 
 
-def load_hub(name: str, split: str) -> Dataset:
+def load_hub(name: str, split: str, known: FeatureRange | None) -> Dataset:
     """A split of a data set on the Hugging Face Hub."""
     import datasets
 
@@ -64,10 +64,10 @@ def load_hub(name: str, split: str) -> Dataset:
             f"breast-cancer, which need no download; set {DATA_VARIABLE} to a folder that holds "
             f"{name}/; or give the path of a Parquet folder, an image folder or an .npz"
         ) from error
-    return _from_columns(name, split, loaded)
+    return _from_columns(name, split, loaded, known)
 
 
-def _from_columns(name: str, split: str, loaded: Any) -> Dataset:
+def _from_columns(name: str, split: str, loaded: Any, known: FeatureRange | None) -> Dataset:
     """A split of a `datasets.DatasetDict`: an image column, or numeric columns as features."""
     import datasets
 
@@ -101,7 +101,8 @@ def _from_columns(name: str, split: str, loaded: Any) -> Dataset:
         np.stack([np.asarray(part[column], dtype=float) for column in columns], axis=1)
         for part in (table, loaded["train"])
     )
-    return checked_dataset(name, split, scale_features(name, features, train), labels, class_names)
+    scaled, ends = scale_features(name, features, train, known)
+    return checked_dataset(name, split, scaled, labels, class_names, ends)
 
 
 def _split(name: str, split: str, loaded: Any) -> Any:
@@ -116,7 +117,7 @@ def _split(name: str, split: str, loaded: Any) -> Any:
     for key in found[:-1]:
         label_column = next((c for c in _LABEL_COLUMNS if c in loaded[key].features), None)
         # Benchmarks with a hidden test set, such as ImageNet, publish it with -1 for every label.
-        if label_column is None or set(loaded[key][label_column]) != {-1}:
+        if label_column and not set(loaded[key][label_column]) <= {-1, None}:
             return loaded[key]
     return loaded[found[-1]]
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
-from sparsecert.data.dataset import Dataset, checked_dataset, scale_features
+from sparsecert.data.dataset import Dataset, FeatureRange, checked_dataset, scale_features
 from sparsecert.errors import InputError
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-def load_npz(name: str, path: Path, split: str) -> Dataset:
+def load_npz(name: str, path: Path, split: str, known: FeatureRange | None) -> Dataset:
     """A split of a file with the arrays x_train, y_train, x_test and y_test.
 
     Inputs are (size, height, width) or (size, height, width, channels) images, as bytes or in
@@ -21,7 +22,7 @@ def load_npz(name: str, path: Path, split: str) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {array: file[array] for array in file.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, BadZipFile) as error:
         raise InputError(
             f"{path} is not an .npz of plain arrays ({error}); write it with numpy.savez"
         ) from error
@@ -38,11 +39,17 @@ def load_npz(name: str, path: Path, split: str) -> Dataset:
                 f"expected {array} in {path} as an array of numbers, "
                 f"got shape {values.shape} of {values.dtype}"
             )
+    ends = None
     if inputs.ndim == 2:
-        inputs = scale_features(name, inputs, arrays["x_train"])
+        inputs, ends = scale_features(name, inputs, arrays["x_train"], known)
     elif inputs.ndim == 3:
         inputs = inputs[:, None]
     elif inputs.ndim == 4 and inputs.shape[-1] in (1, 3):
         inputs = inputs.transpose(0, 3, 1, 2)
+    else:
+        raise InputError(
+            f"expected x_{split} in {path} as (size, features), (size, height, width) or (size, "
+            f"height, width, channels) with 1 or 3 channels, got shape {inputs.shape}"
+        )
     num_classes = int(arrays["y_train"].max(initial=-1)) + 1
-    return checked_dataset(name, split, inputs, labels, map(str, range(num_classes)))
+    return checked_dataset(name, split, inputs, labels, map(str, range(num_classes)), ends)

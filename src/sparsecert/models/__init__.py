@@ -74,7 +74,8 @@ def _interpolating_cnn(encoded_shape: tuple[int, ...], num_classes: int) -> nn.M
             "the interpolating CNN takes two-channel encoded images with sides divisible by 4, "
             f"from 16 to 64, got encoded inputs of shape {encoded_shape}; choose --model mlp"
         )
-    return InterpolatingCNN(*encoded_shape, num_classes)
+    channels, height, width = encoded_shape
+    return InterpolatingCNN(channels, height, width, num_classes)
 
 
 def _mlp(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:

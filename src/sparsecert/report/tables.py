@@ -31,6 +31,7 @@ def summary_rows(evaluation: Evaluation, unit: str) -> list[tuple[str, str]]:
         ("images", str(evaluation.num_images)),
         ("classification accuracy", percent(evaluation.accuracy)),
         ("abstained", percent(evaluation.abstained)),
+        ("base classifier's accuracy on ablated inputs", f"{evaluation.ablated_accuracy:.2%}"),
         (f"median certified robustness ({unit})", median(evaluation.median) + ends),
         (
             "the same, uncertified counted as radius 0",

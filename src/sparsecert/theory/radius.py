@@ -15,9 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sparsecert.errors import InputError, check_alpha
+from sparsecert.errors import InputError, as_integer, check_alpha
 from sparsecert.theory.confidence import clopper_pearson_lower, clopper_pearson_upper
 from sparsecert.theory.shift import majority_thresholds, margin_thresholds
+
+_MOST_SAMPLES = 2**40  # nobody draws more
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def largest_certified(thresholds: NDArray[np.float64], value: ArrayLike) -> NDAr
             class, `margin_thresholds` for its lead over the strongest rival.
         value: shares or leads, of any shape.
     """
-    return np.asarray(np.searchsorted(thresholds, value, side="left") - 1, dtype=np.int64)
+    known = np.nan_to_num(np.asarray(value, dtype=np.float64), nan=-math.inf)
+    return np.asarray(np.searchsorted(thresholds, known, side="left") - 1, dtype=np.int64)
 
 
 def majority_radius(
@@ -82,19 +85,23 @@ def margin_radius(
     All bounds must hold at once. The error alpha is split by Bonferroni's inequality: one half
     for p_low, the other half shared evenly by the rivals. Where p_low holds, p_j <= 1 - p_low
     holds as well, so min(p_up_j, 1 - p_low) is used for a rival: the radius is therefore never
-    below that of Corollary 1 at alpha/2.
+    below that of Corollary 1 at alpha/2. A single rival is bounded by 1 - p_low alone, so with two
+    classes p_low gets all of alpha and the rule is Corollary 1.
 
     Arguments are those of `majority_radius`.
     """
     check_alpha(alpha)
     votes, total = _votes_and_total(counts, label)
     num_rivals = counts.shape[1] - 1
-    lower_bound = clopper_pearson_lower(votes, total, alpha / 2)
+    lower_bound = clopper_pearson_lower(votes, total, alpha / 2 if num_rivals > 1 else alpha)
     rivals = counts.copy()
     np.put_along_axis(rivals, label[:, None], -1, axis=1)
     strongest = rivals.max(axis=1)  # the upper bound grows with the count
-    upper_bound = clopper_pearson_upper(strongest, total, alpha / 2 / num_rivals)
-    lead = lower_bound - np.minimum(upper_bound, np.nextafter(1 - lower_bound, math.inf))
+    upper_bound = np.nextafter(1 - lower_bound, math.inf)
+    if num_rivals > 1:
+        rival_bound = clopper_pearson_upper(strongest, total, alpha / 2 / num_rivals)
+        upper_bound = np.minimum(upper_bound, rival_bound)
+    lead = lower_bound - upper_bound
     lead = np.nextafter(lead, -math.inf)  # the subtraction may have been rounded up
     return CertifiedRadius(largest_certified(margin_thresholds(d, k), lead), lower_bound)
 
@@ -111,22 +118,36 @@ def smallest_num_samples(
 ) -> int | None:
     """The fewest ablations with which a unanimous vote certifies `radius` features.
 
-    Returns None where no number of ablations is enough, because Delta(d, k, radius) >= 1/2.
+    Args:
+        d: number of features.
+        k: number of retained features.
+        radius: in features, at least 0.
+        alpha: error probability.
+        rule: "majority", or "margin" with three classes or more.
 
-    With n unanimous votes p_low = a^(1/n), where a is alpha (majority) or alpha/2 (margin), and
-    both rules ask for p_low > 1/2 + Delta.
+    Returns:
+        The number, or None where none is enough, because Delta(d, k, radius) >= 1/2.
     """
     check_alpha(alpha)
     if rule not in RULES:
         raise InputError(f"expected rule to be one of {', '.join(RULES)}, got {rule!r}")
+    if as_integer(radius, "radius") < 0:
+        raise InputError(f"expected a radius of at least 0, got {radius}")
     thresholds = majority_thresholds(d, k)
-    if radius >= len(thresholds):
-        return None
+    # Both rules ask for p_low > 1/2 + Delta; margin leaves p_low half of alpha.
     error = alpha if rule == "majority" else alpha / 2
-    guess = max(1, math.floor(math.log(error) / math.log(thresholds[max(radius, 0)])))
-    unanimous = np.arange(max(1, guess - 1), guess + 3)
-    bounds = clopper_pearson_lower(unanimous, unanimous, error)
-    return int(unanimous[np.argmax(bounds > thresholds[max(radius, 0)])])
+
+    def enough(num_samples: int) -> bool:
+        unanimous = clopper_pearson_lower(num_samples, num_samples, error)
+        return bool(unanimous > thresholds[radius])
+
+    if radius >= len(thresholds) or not enough(_MOST_SAMPLES):
+        return None
+    too_few, many = 0, _MOST_SAMPLES
+    while many - too_few > 1:
+        middle = (too_few + many) // 2
+        too_few, many = (too_few, middle) if enough(middle) else (middle, many)
+    return many
 
 
 def _votes_and_total(

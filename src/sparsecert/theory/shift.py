@@ -16,7 +16,6 @@ The argument holds for *any* event about the answer, not only for "the answer is
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import overload
@@ -24,18 +23,19 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sparsecert.errors import InputError
+from sparsecert.errors import InputError, as_integer
 
 HALF = Fraction(1, 2)
 
 
-def check_subset_size(num_features: int, num_retained: int) -> None:
-    """Raise `InputError` unless ``1 <= num_retained <= num_features``."""
-    for name, value in (("num_features", num_features), ("num_retained", num_retained)):
-        try:
-            operator.index(value)
-        except TypeError:
-            raise InputError(f"expected {name} to be an integer, got {value!r}") from None
+def check_subset_size(num_features: int, num_retained: int) -> tuple[int, int]:
+    """Both numbers as Python integers, which do not overflow as NumPy's do.
+
+    Raises:
+        InputError: unless they are integers with ``1 <= num_retained <= num_features``.
+    """
+    num_features = as_integer(num_features, "num_features (d)")
+    num_retained = as_integer(num_retained, "num_retained (k)")
     if num_features < 1:
         raise InputError(f"expected num_features (d) to be at least 1, got {num_features}")
     if not 1 <= num_retained <= num_features:
@@ -43,11 +43,12 @@ def check_subset_size(num_features: int, num_retained: int) -> None:
             f"expected num_retained (k) between 1 and num_features (d = {num_features}), "
             f"got {num_retained}"
         )
+    return num_features, num_retained
 
 
 def exact_shifts(d: int, k: int) -> Iterator[Fraction]:
     """Yield Delta(d, k, rho) for rho = 0, 1, ..., d as exact fractions."""
-    check_subset_size(d, k)
+    d, k = check_subset_size(d, k)
     total = math.comb(d, k)
     missed = total  # C(d - rho, k): the retained sets that miss all rho changed features
     for rho in range(d + 1):
@@ -74,7 +75,7 @@ def ablation_shift(d: int, k: int, rho: ArrayLike) -> float | NDArray[np.float64
     Raises:
         InputError: if k is not in 1..d or a rho is not an integer in 0..d.
     """
-    check_subset_size(d, k)
+    d, k = check_subset_size(d, k)
     rhos = np.asarray(rho)
     if not np.issubdtype(rhos.dtype, np.integer):
         raise InputError(f"expected rho to be an integer or integers, got dtype {rhos.dtype}")
