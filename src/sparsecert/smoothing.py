@@ -22,7 +22,9 @@ from sparsecert.tally import Tally
 # Encoded inputs of one pass through the network take at most this much memory. Activations come
 # on top: a few times as much in a typical convolutional network.
 _PASS_BYTES = 64 * 2**20
-_MAX_BALLOTS_PER_PASS = 1024
+# On a CPU the activations of larger passes fall out of its caches; an accelerator wants to be full.
+_MAX_BALLOTS_ON_CPU = 256
+_MAX_BALLOTS_ELSEWHERE = 4096
 
 
 class SmoothedClassifier:
@@ -38,7 +40,7 @@ class SmoothedClassifier:
         num_classes: outputs of `base`.
         encoding: "two-channel", or an `Encoding` such as `MeanEncoding(mean)`.
         ballots_per_pass: ablated inputs per forward pass; by default as many as fit in 64 MiB, at
-            most 1024. Never are all ablations of an input in memory at once.
+            most 256 on a CPU. Never are all ablations of an input in memory at once.
         compile: run the base classifier through `torch.compile`. Pays on long certifications.
 
     Votes do not depend on `ballots_per_pass`, the batch or its order, except where two logits are
@@ -191,9 +193,8 @@ class SmoothedClassifier:
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Rows of x and retained sets of each pass: all ballots in order, in equal portions."""
         encoded_bytes = 4 * self.encoding.output_channels(x.shape[1]) * math.prod(x.shape[2:])
-        limit = self.ballots_per_pass or max(
-            1, min(_MAX_BALLOTS_PER_PASS, _PASS_BYTES // encoded_bytes)
-        )
+        most = _MAX_BALLOTS_ON_CPU if x.device.type == "cpu" else _MAX_BALLOTS_ELSEWHERE
+        limit = self.ballots_per_pass or max(1, min(most, _PASS_BYTES // encoded_bytes))
         total = len(generators) * num_samples
         num_passes = math.ceil(total / limit)
         for portion in range(num_passes):
