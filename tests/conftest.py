@@ -7,8 +7,15 @@ import os
 # Two threads on two busy cores are slower than one here, and the numbers must not depend on it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from jaxtyping import install_import_hook
+import jaxtyping
+import pytest
 
 import tests.typechecker
 
-install_import_hook("sparsecert", f"{tests.typechecker.__name__}.typechecker")
+jaxtyping.install_import_hook("sparsecert", f"{tests.typechecker.__name__}.typechecker")
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users have no type checker at run time; where ours would get there first, switch it off."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

@@ -6,7 +6,6 @@ import re
 import time
 from typing import Any
 
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -136,11 +135,8 @@ def test_impossible_sizes_are_refused(d: int, k: int, words: str) -> None:
         (5.0, 2, "num_features to be an integer, got 5.0"),
     ],
 )
-def test_sizes_that_are_no_integers_are_refused(
-    d: Any, k: Any, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Users have no type checker at run time; the tests' own would get there first.
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+@pytest.mark.usefixtures("unchecked")
+def test_sizes_that_are_no_integers_are_refused(d: Any, k: Any, words: str) -> None:
     with pytest.raises(InputError, match=re.escape(words)):
         UniformAblation(d, k)
 

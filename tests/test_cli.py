@@ -13,10 +13,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from sparsecert import cli
+from sparsecert import cli, data
 from sparsecert.runs import RunFolder
 
 SMALL = ["--num-selection", "40", "--num-samples", "200"]
@@ -177,6 +178,17 @@ def test_vectors_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     run("train", "--data", "breast-cancer", "--retained", 5, "--epochs", 20, "--out", path)
     run("certify", path, *SMALL)
     assert "(features)" in capsys.readouterr().out
+    # A table with another range of its own is scaled as the training data was.
+    own, scaled = data.load("breast-cancer", "test"), RunFolder(path).read_config().feature_range
+    assert scaled is not None
+    raw = own.inputs * (np.array(scaled.high) - scaled.low) + scaled.low
+    table = tmp_path / "table.npz"
+    np.savez(table, x_train=raw[:5], y_train=own.labels[:5], x_test=raw, y_test=own.labels)
+    again = data.load(str(table), "test", scaled)
+    np.testing.assert_allclose(again.inputs, own.inputs, atol=1e-6)
+    assert "expected the classes malignant, benign" in fails(
+        capsys, "certify", path, "--data", table
+    )
     run("report", path)
     assert "features" in RunFolder(path).report_path.read_text()
     assert record(path)["accuracy"] > 0.8

@@ -158,7 +158,10 @@ def test_npz_images_get_their_channels_first(tmp_path: Path, side: tuple[int, ..
         ({"y_test": np.array([0.0, 1.0, 2.0, 0.0])}, "to be integers, got float64"),
         ({"y_test": np.array([0, 1])}, "as many inputs as labels .* got 4 and 2"),
         ({"x_test": np.zeros((0, 3)), "y_test": np.zeros(0, int)}, "at least one, got 0 and 0"),
-        ({"x_test": np.zeros((4, 1, 2, 2, 2))}, "channels, height, width"),
+        ({"x_test": np.zeros((4, 1, 2, 2, 2))}, "height, width, channels"),
+        ({"x_test": np.zeros((4, 8, 8, 4))}, "1 or 3 channels"),
+        ({"x_test": np.zeros((4, 2))}, "vectors of one length"),
+        ({"y_train": np.array(["a"] * 10)}, "array of numbers"),
         ({"y_train": np.zeros(10, int), "y_test": np.zeros(4, int)}, "at least 2 classes"),
     ],
 )

@@ -194,6 +194,7 @@ def test_bad_inputs_get_a_sentence(x: Tensor, sentence: str) -> None:
         ({"indices": [0]}, "one index for each"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_bad_settings_get_a_sentence(options: dict[str, object], sentence: str) -> None:
     arguments = {"num_selection": 10, "num_samples": 100, **options}
     with pytest.raises(sc.InputError, match=sentence):

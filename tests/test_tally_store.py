@@ -44,7 +44,8 @@ def test_other_plans_and_data_sets_are_kept_apart(tmp_path: Path) -> None:
         replace(SETTINGS, dataset_fingerprint="other"),
     ]
     for number, settings in enumerate([SETTINGS, *others]):
-        store.append(settings, [stored(number)])
+        counts = stored(number).tally.first_choice * settings.num_samples // 100
+        store.append(settings, [replace(stored(number), tally=Tally(counts))])
     for number, settings in enumerate([SETTINGS, *others]):
         assert store.read(settings).indices.tolist() == [number]
 

@@ -114,7 +114,8 @@ class RunConfig:
         for name in ("input_shape", "class_names", "encoding_mean", "encoding_std"):
             fields[name] = None if fields[name] is None else tuple(fields[name])
         ends = fields["feature_range"]
-        fields["feature_range"] = None if ends is None else FeatureRange(**ends)
+        if ends is not None:
+            fields["feature_range"] = FeatureRange(tuple(ends["low"]), tuple(ends["high"]))
         return cls(**{**fields, "recipe": Recipe(**fields["recipe"])})
 
 

@@ -86,6 +86,7 @@ def test_thresholds_are_rounded_up_by_less_than_one_ulp(d: int, k: int) -> None:
 
 
 @pytest.mark.parametrize(("d", "k"), [(68, 27), (91, 18), (784, 45), (50_176, 1_000)])
+@pytest.mark.usefixtures("unchecked")
 def test_numpy_integers_do_not_overflow(d: int, k: int) -> None:
     small: tuple[Any, Any] = (np.int64(d), np.int32(k))
     np.testing.assert_array_equal(majority_thresholds(*small), majority_thresholds(d, k))

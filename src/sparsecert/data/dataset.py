@@ -22,10 +22,6 @@ class FeatureRange:
     low: tuple[float, ...]
     high: tuple[float, ...]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "low", tuple(self.low))
-        object.__setattr__(self, "high", tuple(self.high))
-
 
 @dataclass(frozen=True)
 class Dataset:

@@ -34,8 +34,8 @@ def check_subset_size(num_features: int, num_retained: int) -> tuple[int, int]:
     Raises:
         InputError: unless they are integers with ``1 <= num_retained <= num_features``.
     """
-    num_features = as_integer(num_features, "num_features (d)")
-    num_retained = as_integer(num_retained, "num_retained (k)")
+    num_features = as_integer(num_features, "num_features")
+    num_retained = as_integer(num_retained, "num_retained")
     if num_features < 1:
         raise InputError(f"expected num_features (d) to be at least 1, got {num_features}")
     if not 1 <= num_retained <= num_features:
