@@ -11,6 +11,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 for recipe in paper fast; do
     run=runs/mnist-k45-$recipe
-    sparsecert train --data mnist --retained 45 --recipe "$recipe" --out "$run"
-    sparsecert certify "$run" --record "results/mnist-k45-$recipe-full.json"
+    .venv/bin/sparsecert train --data mnist --retained 45 --recipe "$recipe" --out "$run"
+    .venv/bin/sparsecert certify "$run" --record "results/mnist-k45-$recipe-full.json"
 done
