@@ -17,7 +17,7 @@ class Recipe:
 
     Attributes:
         name: what the command line calls it.
-        epochs: passes over the training set.
+        epochs: passes over the training set, before finishing.
         batch_size: examples per step, over all processes together.
         optimizer: SGD with momentum 0.9, or AdamW.
         learning_rate: the highest one.
@@ -28,6 +28,8 @@ class Recipe:
         augmentation: "none", or "affine": small random rotations, scalings, shears and shifts,
             for images.
         warmup: share of the steps with a rising rate; cosine schedule only.
+        finishing_epochs: further passes without augmentation, since test images are not augmented:
+            the schedule starts again at a quarter of the rate, with a fresh optimiser.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Recipe:
     mask_per: Literal["batch", "example"]
     augmentation: Literal["none", "affine"]
     warmup: float = 0.0
+    finishing_epochs: int = 0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:
@@ -50,15 +53,28 @@ class Recipe:
         if not self.learning_rate > 0:
             raise InputError(f"expected a positive learning rate, got {self.learning_rate}")
 
-    def learning_rate_at(self, step: int, num_steps: int) -> float:
-        """The learning rate of step `step` out of `num_steps`."""
+    @property
+    def total_epochs(self) -> int:
+        """Passes over the training set, finishing included."""
+        return self.epochs + self.finishing_epochs
+
+    def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
+        """The learning rate of a step, counted from the start of training."""
+        num_steps = self.epochs * steps_per_epoch
+        if step < num_steps:
+            return self.learning_rate * self._relative_rate(step, num_steps)
+        finishing_steps = self.finishing_epochs * steps_per_epoch
+        return self.learning_rate / 4 * self._relative_rate(step - num_steps, finishing_steps)
+
+    def _relative_rate(self, step: int, num_steps: int) -> float:
+        """The schedule's share of the highest rate at step `step` out of `num_steps`."""
         if self.schedule == "step":
-            return self.learning_rate * (1 if step < num_steps / 2 else 0.1)
+            return 1 if step < num_steps / 2 else 0.1
         warmup_steps = self.warmup * num_steps
         if step < warmup_steps:
-            return self.learning_rate * (step + 1) / (warmup_steps + 1)
+            return (step + 1) / (warmup_steps + 1)
         progress = (step - warmup_steps) / (num_steps - warmup_steps)
-        return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+        return (1 + math.cos(math.pi * progress)) / 2
 
     def build_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """A fresh optimiser for the model's parameters."""
@@ -101,6 +117,7 @@ RECIPES = {
         mask_per="example",
         augmentation="affine",
         warmup=0.1,
+        finishing_epochs=5,
     ),
 }
 

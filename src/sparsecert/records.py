@@ -44,7 +44,7 @@ def make_record(
         "encoding": config.encoding,
         "rule": rule,
         "recipe": config.recipe.name,
-        "epochs": config.recipe.epochs,
+        "epochs": config.recipe.total_epochs,
         "num_images": result.num_images,
         "limit": limit,
         "num_selection": plan.num_selection,

@@ -80,7 +80,9 @@ def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: b
         while state.step < batches.num_steps:
             if state.step % batches.steps_per_epoch == 0:
                 state.start_epoch()
-            learning_rate = recipe.learning_rate_at(state.step, batches.num_steps)
+            if state.step == batches.finishing_step:
+                optimizer.state.clear()
+            learning_rate = recipe.learning_rate_at(state.step, batches.steps_per_epoch)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
             torch.manual_seed(_torch_seed(config.seed, state.step + 1))  # for dropout and its like
@@ -104,7 +106,7 @@ def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: b
                 task,
                 advance=1,
                 description=f"epoch {(state.step - 1) // batches.steps_per_epoch + 1}"
-                f"/{recipe.epochs}  loss {state.loss_sum / state.examples:.3f}"
+                f"/{recipe.total_epochs}  loss {state.loss_sum / state.examples:.3f}"
                 f"  ablated accuracy {state.correct / state.examples:.3f}",
             )
             if not accelerator.is_main_process:
@@ -129,7 +131,8 @@ class _Batches:
         share = accelerator.num_processes
         self.batch_size = max(1, min(config.recipe.batch_size, len(dataset)) // share) * share
         self.steps_per_epoch = len(dataset) // self.batch_size
-        self.num_steps = self.steps_per_epoch * config.recipe.epochs
+        self.finishing_step = self.steps_per_epoch * config.recipe.epochs
+        self.num_steps = self.steps_per_epoch * config.recipe.total_epochs
         self.ablation, self.encoding = config.ablation, config.build_encoding()
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
@@ -152,7 +155,7 @@ class _Batches:
 
         device = self.accelerator.device
         inputs = self.dataset.batch(rows).to(device)
-        if recipe.augmentation == "affine":
+        if recipe.augmentation == "affine" and step < self.finishing_step:
             index = step * self.accelerator.num_processes + self.accelerator.process_index
             inputs = random_affine(inputs, stream(seed, Stage.TRAINING_AUGMENTATION, index))
         labels = torch.from_numpy(self.dataset.labels[rows]).to(device)

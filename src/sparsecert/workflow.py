@@ -291,6 +291,7 @@ def _fitted(recipe: Recipe, input_shape: tuple[int, ...], epochs: int | None) ->
         recipe,
         epochs=recipe.epochs if epochs is None else epochs,
         augmentation="none" if tiny else recipe.augmentation,
+        finishing_epochs=0 if tiny else recipe.finishing_epochs,
     )
 
 
