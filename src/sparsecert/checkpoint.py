@@ -25,7 +25,7 @@ class Progress:
         loss_sum: of the losses of the examples.
         correct: ablated examples classified correctly.
         examples: examples seen.
-        seconds: spent on training so far, over all sessions.
+        seconds: spent on training so far, over all starts.
     """
 
     step: int = 0
