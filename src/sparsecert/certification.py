@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sparsecert.ablation import UniformAblation
 from sparsecert.errors import InputError, TooFewSamplesWarning, check_alpha
 from sparsecert.tally import Tally
-from sparsecert.theory import RULES, smallest_num_samples, top_two_p_value
+from sparsecert.theory import RULES, check_rule, smallest_num_samples, top_two_p_value
 
 ABSTAIN = -1
 
@@ -99,13 +99,6 @@ def certify_tally(
         warn_if_too_few(int(tally.num_samples.min()), ablation, alpha, rule)
     certified = RULES[rule](tally.first_choice, labels.astype(np.int64), d, k, alpha)
     return Certification(labels.astype(np.int64), certified.radius, certified.lower_bound, tally)
-
-
-def check_rule(alpha: float, rule: str) -> None:
-    """Raise `InputError` for alpha outside (0, 1) or an unknown rule."""
-    check_alpha(alpha)
-    if rule not in RULES:
-        raise InputError(f"expected rule to be one of {', '.join(RULES)}, got {rule!r}")
 
 
 def warn_if_too_few(num_samples: int, ablation: UniformAblation, alpha: float, rule: str) -> None:

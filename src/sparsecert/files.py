@@ -27,10 +27,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise RunFolderError(
-            f"cannot write {path}: {error.strerror or error}; choose another folder, "
-            "or make this one writable"
-        ) from error
+        raise _cannot_write(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -50,10 +47,7 @@ def check_writable(path: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise RunFolderError(
-            f"cannot write {path}: {error.strerror or error}; choose another folder, "
-            "or make this one writable"
-        ) from error
+        raise _cannot_write(path, error) from error
 
 
 def make_folder(path: Path) -> None:
@@ -68,3 +62,10 @@ def make_folder(path: Path) -> None:
         raise RunFolderError(
             f"cannot create the folder {path}: {error.strerror or error}; choose another one"
         ) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(
+        f"cannot write {path}: {error.strerror or error}; choose another folder, "
+        "or make this one writable"
+    )

@@ -20,7 +20,6 @@ from sparsecert.certification import (
     Certification,
     Prediction,
     certify_tally,
-    check_rule,
     predict_tally,
     warn_if_too_few,
 )
@@ -32,6 +31,7 @@ from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage
 from sparsecert.tally_store import StoredTally, TallySettings, TallyStore
+from sparsecert.theory import check_rule
 from sparsecert.training import train
 
 # Images are counted in groups, so that a pass through the network is full even where there are

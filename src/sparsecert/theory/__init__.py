@@ -9,6 +9,7 @@ from sparsecert.theory.confidence import (
 from sparsecert.theory.radius import (
     RULES,
     CertifiedRadius,
+    check_rule,
     largest_certified,
     majority_radius,
     margin_radius,
@@ -20,6 +21,7 @@ __all__ = [
     "RULES",
     "CertifiedRadius",
     "ablation_shift",
+    "check_rule",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
     "largest_certified",

@@ -113,6 +113,13 @@ Rule = Callable[
 RULES: dict[str, Rule] = {"majority": majority_radius, "margin": margin_radius}
 
 
+def check_rule(alpha: float, rule: str) -> None:
+    """Raise `InputError` for alpha outside (0, 1) or an unknown rule."""
+    check_alpha(alpha)
+    if rule not in RULES:
+        raise InputError(f"expected rule to be one of {', '.join(RULES)}, got {rule!r}")
+
+
 def smallest_num_samples(
     d: int, k: int, radius: int, alpha: float, rule: str = "majority"
 ) -> int | None:
@@ -128,9 +135,7 @@ def smallest_num_samples(
     Returns:
         The number, or None where none is enough, because Delta(d, k, radius) >= 1/2.
     """
-    check_alpha(alpha)
-    if rule not in RULES:
-        raise InputError(f"expected rule to be one of {', '.join(RULES)}, got {rule!r}")
+    check_rule(alpha, rule)
     if as_integer(radius, "radius") < 0:
         raise InputError(f"expected a radius of at least 0, got {radius}")
     thresholds = majority_thresholds(d, k)
