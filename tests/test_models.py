@@ -146,7 +146,7 @@ def test_interpolating_cnn(channels: int, height: int, width: int) -> None:
         ("BatchNorm1d", (500,)),
         ("Linear", (100,)),
         ("BatchNorm1d", (100,)),
-        ("Linear", (7,)),
+        ("Float32Linear", (7,)),
     ]
 
 
@@ -213,3 +213,15 @@ def test_the_default_network_takes_its_input(
     models.build(name, (channels, *input_shape[1:]), 10)
     if recipe == "paper" and input_shape[1:] == (28, 28):
         assert name == "paper-cnn"
+
+
+def test_logits_are_float32_under_autocast() -> None:
+    model = InterpolatingCNN(in_channels=2, height=28, width=28, num_classes=10).eval()
+    x = encoded_images(1, 28, 28)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        logits = model(x)
+    assert logits.dtype == torch.float32
+    rounded = logits.bfloat16().float()
+    assert (logits != rounded).any()
+    with torch.inference_mode():
+        torch.testing.assert_close(model(x), logits, rtol=0.05, atol=0.05)

@@ -229,6 +229,23 @@ def test_double_precision_inputs_and_models() -> None:
     assert double.tally(x, 100, Stage.ESTIMATION).num_samples.tolist() == [100] * 6
 
 
+def test_bfloat16_is_used_where_asked_and_votes_much_the_same() -> None:
+    seen = []
+    for precision in ("float32", "bfloat16"):
+        base = base_classifier()
+        base[1].register_forward_hook(lambda *call: seen.append(call[2].dtype))  # type: ignore[index]
+        classifier = sc.SmoothedClassifier(
+            base, sc.UniformAblation(D, K), CLASSES, precision=precision
+        )
+        counts = classifier.tally(images(), 1_000, Stage.ESTIMATION).first_choice
+        np.testing.assert_allclose(
+            counts, smoothed().tally(images(), 1_000, Stage.ESTIMATION).first_choice, atol=20
+        )
+    assert set(seen) == {torch.float32, torch.bfloat16}
+    with pytest.raises(sc.InputError, match="float32 or bfloat16, got 'half'"):
+        sc.SmoothedClassifier(base_classifier(), sc.UniformAblation(D, K), 3, precision="half")
+
+
 def test_too_few_samples_warn() -> None:
     with pytest.warns(sc.TooFewSamplesWarning, match="5 or more"):
         smoothed().certify(images(), num_selection=1, num_samples=4)

@@ -20,8 +20,13 @@ MAX_SHIFT = 0.04  # of the image's side
 def random_affine(
     images: Float[Tensor, "batch channels height width"], generator: np.random.Generator
 ) -> Float[Tensor, "batch channels height width"]:
-    """Rotate, scale, shear and shift each image by small random amounts; black comes in."""
-    uniform = torch.from_numpy(generator.uniform(-1, 1, size=(len(images), 6)).astype(np.float32))
+    """Rotate, scale, shear and shift about half the images by small random amounts.
+
+    The other half stay as they are: interpolation between pixels, though bicubic, smooths a
+    little, and a network that only saw smooth images would miss the grey levels of plain ones.
+    Black comes in at the borders.
+    """
+    uniform = torch.from_numpy(generator.uniform(-1, 1, size=(len(images), 7)).astype(np.float32))
     uniform = uniform.to(images.device)
     angle, scale, shear = (
         uniform[:, 0] * MAX_ROTATION,
@@ -33,7 +38,7 @@ def random_affine(
     matrix[:, 0, 1] = shear - scale[:, 0] * angle.sin()
     matrix[:, 1, 0] = scale[:, 1] * angle.sin()
     matrix[:, 1, 1] = scale[:, 1] * angle.cos()
-    matrix[:, :, 2] = 2 * MAX_SHIFT * uniform[:, 4:]  # grid coordinates run from -1 to 1
+    matrix[:, :, 2] = 2 * MAX_SHIFT * uniform[:, 4:6]  # grid coordinates run from -1 to 1
     grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
-    # Interpolation may overshoot [0, 1] by a rounding error.
-    return functional.grid_sample(images, grid, align_corners=False).clamp(0, 1)
+    moved = functional.grid_sample(images, grid, mode="bicubic", align_corners=False).clamp(0, 1)
+    return torch.where(uniform[:, 6, None, None, None] < 0, moved, images)

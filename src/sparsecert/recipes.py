@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import nn, optim
 
+from sparsecert.devices import Precision, check_precision
 from sparsecert.errors import InputError
 
 
@@ -17,7 +18,7 @@ class Recipe:
 
     Attributes:
         name: what the command line calls it.
-        epochs: passes over the training set, before finishing.
+        epochs: passes over the training set.
         batch_size: examples per step, over all processes together.
         optimizer: SGD with momentum 0.9, or AdamW.
         learning_rate: the highest one.
@@ -26,10 +27,9 @@ class Recipe:
         weight_decay: as the optimiser defines it.
         mask_per: one retained set for the whole minibatch (the paper), or one per example.
         augmentation: "none", or "affine": small random rotations, scalings, shears and shifts,
-            for images.
+            for half the images.
         warmup: share of the steps with a rising rate; cosine schedule only.
-        finishing_epochs: further passes without augmentation, since test images are not augmented:
-            the schedule starts again at a quarter of the rate, with a fresh optimiser.
+        precision: number format of the network's products, in training and in voting.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Recipe:
     mask_per: Literal["batch", "example"]
     augmentation: Literal["none", "affine"]
     warmup: float = 0.0
-    finishing_epochs: int = 0
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:
@@ -50,31 +50,19 @@ class Recipe:
                 f"expected at least 1 epoch and 1 example per batch, "
                 f"got {self.epochs} and {self.batch_size}"
             )
+        check_precision(self.precision)
         if not self.learning_rate > 0:
             raise InputError(f"expected a positive learning rate, got {self.learning_rate}")
 
-    @property
-    def total_epochs(self) -> int:
-        """Passes over the training set, finishing included."""
-        return self.epochs + self.finishing_epochs
-
-    def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
-        """The learning rate of a step, counted from the start of training."""
-        num_steps = self.epochs * steps_per_epoch
-        if step < num_steps:
-            return self.learning_rate * self._relative_rate(step, num_steps)
-        finishing_steps = self.finishing_epochs * steps_per_epoch
-        return self.learning_rate / 4 * self._relative_rate(step - num_steps, finishing_steps)
-
-    def _relative_rate(self, step: int, num_steps: int) -> float:
-        """The schedule's share of the highest rate at step `step` out of `num_steps`."""
+    def learning_rate_at(self, step: int, num_steps: int) -> float:
+        """The learning rate of step 0, 1, ... out of `num_steps`."""
         if self.schedule == "step":
-            return 1 if step < num_steps / 2 else 0.1
+            return self.learning_rate * (1 if step < num_steps / 2 else 0.1)
         warmup_steps = self.warmup * num_steps
         if step < warmup_steps:
-            return (step + 1) / (warmup_steps + 1)
+            return self.learning_rate * (step + 1) / (warmup_steps + 1)
         progress = (step - warmup_steps) / (num_steps - warmup_steps)
-        return (1 + math.cos(math.pi * progress)) / 2
+        return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
 
     def build_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """A fresh optimiser for the model's parameters."""
@@ -108,16 +96,16 @@ RECIPES = {
     ),
     "fast": Recipe(
         name="fast",
-        epochs=60,
-        batch_size=128,
+        epochs=180,
+        batch_size=256,
         optimizer="adamw",
         learning_rate=2e-3,
         schedule="cosine",
-        weight_decay=0.02,
+        weight_decay=0.5,
         mask_per="example",
         augmentation="affine",
         warmup=0.1,
-        finishing_epochs=5,
+        precision="bfloat16",
     ),
 }
 

@@ -33,7 +33,7 @@ from sparsecert.errors import InputError, RunFolderError
 from sparsecert.recipes import Recipe
 from sparsecert.theory.shift import check_subset_size
 
-FORMAT = "sparsecert-run-1"
+FORMAT = "sparsecert-run-2"
 # Raise it when the same weights come to vote differently: another sampler, another fixed layer.
 VOTES_VERSION = 1
 
@@ -258,7 +258,8 @@ class RunFolder:
         config = self.read_config().to_json()
         decisive = ("architecture", "input_shape", "num_retained", "design")
         encoding = ("encoding", "encoding_mean", "encoding_std")
-        described = json.dumps({name: config[name] for name in (*decisive, *encoding)})
+        values = {name: config[name] for name in (*decisive, *encoding)}
+        described = json.dumps({**values, "precision": config["recipe"]["precision"]})
         digest = hashlib.sha256(f"{VOTES_VERSION}{described}".encode())
         digest.update(self.model_path.read_bytes())
         return digest.hexdigest()[:16]

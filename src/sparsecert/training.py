@@ -23,6 +23,7 @@ from sparsecert.ablation import membership
 from sparsecert.augmentation import random_affine
 from sparsecert.checkpoint import Progress, load_checkpoint, save_checkpoint
 from sparsecert.data import Dataset
+from sparsecert.devices import autocast
 from sparsecert.errors import InputError
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.streams import Stage, stream
@@ -80,15 +81,14 @@ def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: b
         while state.step < batches.num_steps:
             if state.step % batches.steps_per_epoch == 0:
                 state.start_epoch()
-            if state.step == batches.finishing_step:
-                optimizer.state.clear()
-            learning_rate = recipe.learning_rate_at(state.step, batches.steps_per_epoch)
+            learning_rate = recipe.learning_rate_at(state.step, batches.num_steps)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
             torch.manual_seed(_torch_seed(config.seed, state.step + 1))  # for dropout and its like
             encoded, labels = batches.at(state.step)
-            logits = on_device(encoded)
-            loss = functional.cross_entropy(logits, labels)
+            with autocast(recipe.precision, encoded.device):
+                logits = on_device(encoded)
+            loss = functional.cross_entropy(logits.float(), labels)
             optimizer.zero_grad()
             accelerator.backward(loss)
             optimizer.step()
@@ -106,7 +106,7 @@ def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: b
                 task,
                 advance=1,
                 description=f"epoch {(state.step - 1) // batches.steps_per_epoch + 1}"
-                f"/{recipe.total_epochs}  loss {state.loss_sum / state.examples:.3f}"
+                f"/{recipe.epochs}  loss {state.loss_sum / state.examples:.3f}"
                 f"  ablated accuracy {state.correct / state.examples:.3f}",
             )
             if not accelerator.is_main_process:
@@ -131,8 +131,7 @@ class _Batches:
         share = accelerator.num_processes
         self.batch_size = max(1, min(config.recipe.batch_size, len(dataset)) // share) * share
         self.steps_per_epoch = len(dataset) // self.batch_size
-        self.finishing_step = self.steps_per_epoch * config.recipe.epochs
-        self.num_steps = self.steps_per_epoch * config.recipe.total_epochs
+        self.num_steps = self.steps_per_epoch * config.recipe.epochs
         self.ablation, self.encoding = config.ablation, config.build_encoding()
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
@@ -155,7 +154,7 @@ class _Batches:
 
         device = self.accelerator.device
         inputs = self.dataset.batch(rows).to(device)
-        if recipe.augmentation == "affine" and step < self.finishing_step:
+        if recipe.augmentation == "affine":
             index = step * self.accelerator.num_processes + self.accelerator.process_index
             inputs = random_affine(inputs, stream(seed, Stage.TRAINING_AUGMENTATION, index))
         labels = torch.from_numpy(self.dataset.labels[rows]).to(device)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sparsecert import data, models, progress
@@ -24,6 +23,7 @@ from sparsecert.certification import (
     warn_if_too_few,
 )
 from sparsecert.data import Dataset
+from sparsecert.devices import best_device, multiplies_bfloat16
 from sparsecert.errors import InputError, check_num_samples
 from sparsecert.evaluation import Evaluation, evaluate
 from sparsecert.recipes import Recipe
@@ -164,14 +164,12 @@ def load(path: str | Path) -> SmoothedClassifier:
 def smoothed_classifier(run: RunFolder, *, compile: bool = False) -> SmoothedClassifier:
     """The run's model as a smoothed classifier, on the best device there is."""
     config = run.read_config()
-    # Some builds of torch name the accelerator they were compiled for, present or not.
-    present = torch.accelerator.is_available()
-    device = torch.accelerator.current_accelerator() if present else torch.device("cpu")
     return SmoothedClassifier(
-        run.load_model().to(device),
+        run.load_model().to(best_device()),
         config.ablation,
         config.num_classes,
         config.build_encoding(),
+        precision=config.recipe.precision,
         compile=compile,
     )
 
@@ -291,7 +289,7 @@ def _fitted(recipe: Recipe, input_shape: tuple[int, ...], epochs: int | None) ->
         recipe,
         epochs=recipe.epochs if epochs is None else epochs,
         augmentation="none" if tiny else recipe.augmentation,
-        finishing_epochs=0 if tiny else recipe.finishing_epochs,
+        precision="float32" if tiny or not multiplies_bfloat16(best_device()) else recipe.precision,
     )
 
 

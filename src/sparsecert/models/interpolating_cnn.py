@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sparsecert.models.layers import Float32Linear
+
 _EMPTY = 1e-3  # far below the weight of one pixel nearby, so it only decides where there is none
 
 
@@ -84,7 +86,7 @@ class InterpolatingCNN(nn.Sequential):
             nn.Linear(500, 100),
             nn.BatchNorm1d(100),
             nn.ReLU(),
-            nn.Linear(100, num_classes),
+            Float32Linear(100, num_classes),
         )
 
 

@@ -65,7 +65,7 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
         ("classes", ", ".join(config.class_names)),
         ("base classifier", f"{config.architecture}, {config.encoding} encoding"),
         ("ablation", f"uniform, k = {config.num_retained} of d = {config.ablation.num_features}"),
-        ("recipe", f"{recipe.name}, {recipe.total_epochs} epochs, seed {config.seed}"),
+        ("recipe", f"{recipe.name}, {recipe.epochs} epochs, seed {config.seed}"),
         ("training", state),
         ("tallies", ", ".join(parts) or "none"),
         ("record", str(run.record_path) if run.record_path.exists() else "none"),

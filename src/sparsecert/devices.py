@@ -1,0 +1,48 @@
+"""Where networks run, and the number format they compute in.
+
+In "bfloat16" weights, optimiser, loss and logits stay float32, while matrix products and
+convolutions round their inputs to 8 significant bits, which processors made for it do at about
+twice the speed. A certificate speaks of the base classifier as it votes, rounding included, so no
+bound changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Literal
+
+import torch
+
+from sparsecert.errors import InputError
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def best_device() -> torch.device:
+    """The accelerator if there is one, else the CPU."""
+    # Some builds of torch name the accelerator they were compiled for, present or not.
+    present = torch.accelerator.is_available()
+    device = torch.accelerator.current_accelerator() if present else None
+    return device or torch.device("cpu")
+
+
+def check_precision(precision: str) -> None:
+    """Raise `InputError` for an unknown precision."""
+    if precision not in ("float32", "bfloat16"):
+        raise InputError(f"expected precision to be float32 or bfloat16, got {precision!r}")
+
+
+def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """A context in which networks on the device compute in this precision."""
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it; others imitate them, slowly."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    instructions = ("avx512_bf16", "amx_bf16", "bf16")
+    return device.type == "cpu" and any(capabilities.get(name, False) for name in instructions)
