@@ -67,7 +67,7 @@ def majority_radius(
         k: number of retained features.
         alpha: error probability of each certificate.
     """
-    votes, total = _votes_and_total(counts, label)
+    votes, total = votes_and_total(counts, label)
     lower_bound = clopper_pearson_lower(votes, total, alpha)
     return CertifiedRadius(largest_certified(majority_thresholds(d, k), lower_bound), lower_bound)
 
@@ -91,7 +91,7 @@ def margin_radius(
     Arguments are those of `majority_radius`.
     """
     check_alpha(alpha)
-    votes, total = _votes_and_total(counts, label)
+    votes, total = votes_and_total(counts, label)
     num_rivals = counts.shape[1] - 1
     lower_bound = clopper_pearson_lower(votes, total, alpha / 2 if num_rivals > 1 else alpha)
     rivals = counts.copy()
@@ -155,7 +155,7 @@ def smallest_num_samples(
     return many
 
 
-def _votes_and_total(
+def votes_and_total(
     counts: NDArray[np.int64], label: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if counts.ndim != 2 or counts.shape[1] < 2:
