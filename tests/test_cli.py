@@ -121,7 +121,7 @@ def test_counting_in_pieces_gives_the_same_result(folder: Path, tmp_path: Path) 
 def test_killed_certification_resumes_to_the_same_table(folder: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(folder, tmp_path / "other"))
     words = ["certify", "--num-selection", "100", "--num-samples", "1000"]
-    often = "import sparsecert.workflow as w; w._FLUSH_SECONDS = 0; w._BALLOTS_PER_GROUP = 1000"
+    often = "import sparsecert.counting as w; w._FLUSH_SECONDS = 0; w._BALLOTS_PER_GROUP = 1000"
     script = f"{often}; from sparsecert.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", script, *words, str(folder)], stderr=subprocess.DEVNULL

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparsecert import checkpoint, data, training
+from sparsecert import UniformAblation, checkpoint, data, training
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.recipes import RECIPES, Recipe, recipe_by_name
 from sparsecert.runs import RunConfig, RunFolder
@@ -29,7 +29,7 @@ def config(**changes: object) -> RunConfig:
         class_names=dataset.class_names,
         feature_range=None,
         architecture="mlp",
-        num_retained=12,
+        design=UniformAblation(64, 12),
         encoding="two-channel",
         encoding_mean=None,
         encoding_std=None,
@@ -128,8 +128,8 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
 
 def test_another_run_in_the_folder_is_not_overwritten(tmp_path: Path) -> None:
     trained(tmp_path / "run", config())
-    with pytest.raises(RunFolderError, match=r"num_retained 12 \(now 13\)"):
-        RunFolder.create(tmp_path / "run", config(num_retained=13))
+    with pytest.raises(RunFolderError, match=r"num_retained=12\) \(now .*13\)"):
+        RunFolder.create(tmp_path / "run", config(design=UniformAblation(64, 13)))
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("precious")
     with pytest.raises(RunFolderError, match="not a run folder"):
@@ -184,9 +184,9 @@ def test_bad_settings_end_before_a_folder_exists(tmp_path: Path) -> None:
         ({"architecture": "paper-cnn"}, "28 x 28"),
         ({"epochs": 0}, "at least 1 epoch"),
     ):
-        arguments: dict[str, object] = {"num_retained": 12, **options}
+        settings = {"num_retained": options.pop("num_retained", 12)}
         with pytest.raises(InputError, match=sentence):
-            train_run("digits", out=out, recipe=recipe_by_name("fast"), **arguments)  # type: ignore[arg-type]
+            train_run("digits", out, recipe_by_name("fast"), design_settings=settings, **options)
         assert not out.exists()
     with pytest.raises(InputError, match="paper, fast"):
         recipe_by_name("slow")

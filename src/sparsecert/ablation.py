@@ -7,11 +7,14 @@ k-subset of the d features is equally likely.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Int
+from numpy.typing import NDArray
 
 from sparsecert.errors import check_num_samples
+from sparsecert.theory import RULES, CertifiedRadius, check_rule, smallest_num_samples
 from sparsecert.theory.shift import check_subset_size
 
 
@@ -29,11 +32,21 @@ class UniformAblation:
 
     num_features: int
     num_retained: int
+    name: ClassVar[str] = "uniform"
+    rules: ClassVar[tuple[str, ...]] = ("majority", "margin")
 
     def __post_init__(self) -> None:
         d, k = check_subset_size(self.num_features, self.num_retained)
         object.__setattr__(self, "num_features", d)
         object.__setattr__(self, "num_retained", k)
+
+    def __str__(self) -> str:
+        return f"k = {self.num_retained} of {self.num_features}"
+
+    @staticmethod
+    def features_of(input_shape: tuple[int, ...]) -> int:
+        """Count the features of an input: pixels of an image, or entries of a vector."""
+        return int(np.prod(input_shape[-2:]))
 
     def sample(
         self, generator: np.random.Generator, num_samples: int
@@ -61,6 +74,23 @@ class UniformAblation:
             candidate[taken] = d - k + step
             member[offset + candidate] = True
         return retained.T
+
+    def draw(
+        self, generator: np.random.Generator, num_samples: int
+    ) -> Bool[np.ndarray, "samples features"]:
+        """Draw retained sets as masks: entry (s, i) says whether sample s retains feature i."""
+        return membership(self.sample(generator, num_samples), self.num_features)
+
+    def certify(
+        self, counts: NDArray[np.int64], label: NDArray[np.int64], alpha: float, rule: str
+    ) -> CertifiedRadius:
+        """Radii in features, from votes, by one of `theory.RULES`."""
+        check_rule(alpha, rule)
+        return RULES[rule](counts, label, self.num_features, self.num_retained, alpha)
+
+    def smallest_num_samples(self, radius: int, alpha: float, rule: str) -> int | None:
+        """The fewest ablations with which a unanimous vote certifies `radius` features."""
+        return smallest_num_samples(self.num_features, self.num_retained, radius, alpha, rule)
 
 
 def membership(

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sparsecert.ablation import UniformAblation
+from sparsecert.designs import Design
 from sparsecert.errors import InputError, TooFewSamplesWarning, check_alpha
 from sparsecert.tally import Tally
-from sparsecert.theory import RULES, check_rule, smallest_num_samples, top_two_p_value
+from sparsecert.theory import check_rule, top_two_p_value
 
 ABSTAIN = -1
 
@@ -68,7 +68,7 @@ def predict_tally(tally: Tally, alpha: float = 0.05) -> Prediction:
 def certify_tally(
     tally: Tally,
     label: ArrayLike,
-    ablation: UniformAblation,
+    ablation: Design,
     alpha: float = 0.05,
     rule: str = "majority",
 ) -> Certification:
@@ -78,9 +78,9 @@ def certify_tally(
     without looking at `tally`.
 
     Args:
-        tally: votes of ablations drawn from `ablation`.
+        tally: votes on samples drawn from `ablation`.
         label: `(batch,)` classes to certify.
-        ablation: the design of the retained sets.
+        ablation: the design the samples were drawn from.
         alpha: error probability of each certificate.
         rule: "majority" (Corollary 1) or "margin" (Corollary 2).
 
@@ -94,16 +94,15 @@ def certify_tally(
     labels = np.asarray(label)
     if labels.size and not np.issubdtype(labels.dtype, np.integer):
         raise InputError(f"expected labels to be integers, got dtype {labels.dtype}")
-    d, k = ablation.num_features, ablation.num_retained
     if len(tally):
         warn_if_too_few(int(tally.num_samples.min()), ablation, alpha, rule)
-    certified = RULES[rule](tally.first_choice, labels.astype(np.int64), d, k, alpha)
+    certified = ablation.certify(tally.first_choice, labels.astype(np.int64), alpha, rule)
     return Certification(labels.astype(np.int64), certified.radius, certified.lower_bound, tally)
 
 
-def warn_if_too_few(num_samples: int, ablation: UniformAblation, alpha: float, rule: str) -> None:
+def warn_if_too_few(num_samples: int, ablation: Design, alpha: float, rule: str) -> None:
     """Warn if not even a unanimous vote of `num_samples` could certify radius 0."""
-    needed = smallest_num_samples(ablation.num_features, ablation.num_retained, 0, alpha, rule)
+    needed = ablation.smallest_num_samples(0, alpha, rule)
     if needed is not None and num_samples < needed:
         warnings.warn(
             f"{num_samples} samples cannot certify anything at alpha = {alpha}, however the votes "

@@ -18,7 +18,7 @@ from sparsecert.errors import InputError, RunFolderError
 
 if TYPE_CHECKING:  # commands import what they need, so that --help does not wait for torch
     from sparsecert.runs import RunFolder
-    from sparsecert.workflow import SamplingPlan
+    from sparsecert.workflow import Procedure
 
 # The demo's k; docs/choosing.md shows the sweep it was chosen from.
 DEMO_RETAINED = 14
@@ -52,8 +52,10 @@ def train_command(
         str,
         Parameter(help="digits, breast-cancer, mnist, cifar10, a Hub name, a local path or .npz."),
     ],
-    retained: Annotated[int, Parameter(help="k: features each ablated input retains.")],
     out: Annotated[Path, Parameter(help="Run folder to write, or to resume.")],
+    retained: Annotated[
+        int | None, Parameter(help="k: features each ablated input retains.")
+    ] = None,
     recipe: Literal["fast", "paper"] = "fast",
     encoding: Literal["two-channel", "mean"] = "two-channel",
     model: Annotated[
@@ -62,17 +64,33 @@ def train_command(
     ] = None,
     epochs: Annotated[int | None, Parameter(help="Instead of the recipe's.")] = None,
     seed: int = 0,
+    design: Annotated[
+        Literal["uniform", "lee2019"],
+        Parameter(help="Ablation, or the noise of Lee et al. (2019) to compare with."),
+    ] = "uniform",
+    keep_probability: Annotated[
+        float | None, Parameter(help="lee2019: probability that a feature keeps its value.")
+    ] = None,
+    num_values: Annotated[
+        int | None, Parameter(help="lee2019: values a feature can take; 2 is black and white.")
+    ] = None,
 ) -> None:
     """Train a base classifier on ablated inputs. Repeat the command to resume a killed run."""
     from sparsecert.recipes import recipe_by_name
     from sparsecert.workflow import train_run
 
+    settings = {
+        "num_retained": retained,
+        "keep_probability": keep_probability,
+        "num_values": num_values,
+    }
     run = train_run(
         data,
-        retained,
         out,
         recipe_by_name(recipe),
-        encoding=encoding,
+        design=design,
+        design_settings=settings,
+        encoding=encoding if design == "uniform" else "none",
         architecture=model,
         epochs=epochs,
         seed=seed,
@@ -101,13 +119,12 @@ def certify_command(
     record: Annotated[Path | None, Parameter(help="Write the result as JSON to this file.")] = None,
 ) -> None:
     """Certify test images. Votes are stored: repeat with another alpha or rule at no cost."""
+    from sparsecert.counting import SamplingPlan
     from sparsecert.runs import RunFolder
-    from sparsecert.workflow import SamplingPlan
+    from sparsecert.workflow import Procedure
 
-    plan = SamplingPlan(num_selection, num_samples, seed)
-    _certify(
-        RunFolder.open(run), data, limit, plan, alpha, rule, compile=compile, tsv=tsv, record=record
-    )
+    procedure = Procedure(limit, SamplingPlan(num_selection, num_samples, seed), alpha, rule)
+    _certify(RunFolder.open(run), procedure, data, compile=compile, tsv=tsv, record=record)
 
 
 @app.command(name="predict")
@@ -125,7 +142,7 @@ def predict_command(
     """Predict test images by vote, abstaining where the vote is too close to call."""
     from rich.table import Table
 
-    from sparsecert import workflow
+    from sparsecert import counting, workflow
     from sparsecert.data import evenly_spread
     from sparsecert.errors import check_alpha
     from sparsecert.evaluation import accuracy_and_abstentions
@@ -137,8 +154,8 @@ def predict_command(
     folder = RunFolder.open(run)
     dataset = workflow.load_evaluation_data(folder, data)
     indices = evenly_spread(len(dataset), limit)
-    plan = workflow.SamplingPlan(num_samples=num_samples, seed=seed)
-    workflow.count_votes(
+    plan = counting.SamplingPlan(num_samples=num_samples, seed=seed)
+    counting.count_votes(
         folder, dataset, indices, plan, [Stage.PREDICTION], compile=compile, show_progress=True
     )
     prediction = workflow.predict_run(folder, dataset, indices, plan, alpha)
@@ -197,19 +214,21 @@ def demo_command(
 
     recipe = recipe_by_name("fast")
     run = workflow.train_run(
-        "digits", DEMO_RETAINED, out, recipe, epochs=DEMO_EPOCHS, show_progress=True
+        "digits",
+        out,
+        recipe,
+        design_settings={"num_retained": DEMO_RETAINED},
+        epochs=DEMO_EPOCHS,
+        show_progress=True,
     )
-    _certify(run, None, None, workflow.SamplingPlan(), 0.05, "majority")
+    _certify(run, workflow.Procedure())
     console.print(f"report: {write_report(run)}", soft_wrap=True)
 
 
 def _certify(
     run: RunFolder,
-    data: str | None,
-    limit: int | None,
-    plan: SamplingPlan,
-    alpha: float,
-    rule: str,
+    procedure: Procedure,
+    data: str | None = None,
     *,
     compile: bool = False,
     tsv: Path | None = None,
@@ -217,25 +236,22 @@ def _certify(
 ) -> None:
     """Count what is missing, evaluate, write the record, print the tables."""
     from sparsecert import export, records, workflow
-    from sparsecert.data import evenly_spread
     from sparsecert.files import check_writable
     from sparsecert.report import tables
 
-    # What would fail after hours of counting fails now.
-    workflow.check_procedure(run, plan, alpha, rule)
     for path in filter(None, (record, tsv)):
-        check_writable(path)
-    dataset = workflow.load_evaluation_data(run, data)
-    indices = evenly_spread(len(dataset), limit)
-    workflow.count_votes(run, dataset, indices, plan, compile=compile, show_progress=True)
-    measurement = workflow.measure(run, dataset, indices, plan, alpha, rule)
-    result = records.make_record(run, dataset, limit, plan, alpha, rule, measurement)
+        check_writable(path)  # what would fail after hours of counting fails now
+    dataset, measurement = workflow.certify_run(
+        run, procedure, data, compile=compile, show_progress=True
+    )
+    result = records.make_record(run, dataset, procedure, measurement)
     for path in filter(None, (run.record_path, record)):
         records.write_record(path, result)
     if tsv is not None:
         export.write_tsv(tsv, measurement)
     unit = "pixels" if len(dataset.input_shape) == 3 else "features"
-    title = f"{dataset.name}, k = {result['num_retained']}, {rule} rule, alpha = {alpha}"
+    design = run.read_config().design
+    title = f"{dataset.name}, {design}, {procedure.rule} rule, alpha = {procedure.alpha}"
     summary = tables.summary_rows(measurement.evaluation, unit)
     certified = tables.certified_rows(measurement.evaluation)
     console.print(tables.terminal_table(title, summary))

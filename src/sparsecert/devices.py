@@ -42,7 +42,7 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
 def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for it; others imitate them, slowly."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     instructions = ("avx512_bf16", "amx_bf16", "bf16")
     return device.type == "cpu" and any(capabilities.get(name, False) for name in instructions)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from sparsecert.errors import InputError
@@ -22,11 +22,11 @@ class Encoding(Protocol):
     """What `SmoothedClassifier` and training ask of an encoding."""
 
     def __call__(
-        self, x: Float[Tensor, "#batch *shape"], mask: Bool[Tensor, "batch features"]
+        self, x: Float[Tensor, "#batch *shape"], mask: Shaped[Tensor, "batch features"]
     ) -> Float[Tensor, "batch *encoded_shape"]:
         """Encode each x with the features outside its mask replaced by NULL.
 
-        An x of batch 1 is encoded once for every mask.
+        The mask is what the design draws. An x of batch 1 is encoded once for every mask.
         """
         ...
 
@@ -89,6 +89,31 @@ class MeanEncoding:
     ) -> Float[Tensor, "batch *encoded_shape"]:
         """Encode; see `Encoding`."""
         return torch.where(_spatial(mask, x), x, _per_channel(self.mean, x))
+
+    def output_channels(self, input_channels: int) -> int:
+        """The input's."""
+        return input_channels
+
+
+@dataclass(frozen=True)
+class NoiseEncoding:
+    """What `DiscreteNoise` leaves of an input; nothing is NULL.
+
+    Inputs are rounded to levels 0 .. num_values - 1, so with 2 values images are black and white.
+
+    Attributes:
+        num_values: |S| of the noise.
+    """
+
+    num_values: int
+
+    def __call__(
+        self, x: Float[Tensor, "#batch *shape"], mask: Int[Tensor, "batch features"]
+    ) -> Float[Tensor, "batch *shape"]:
+        """Add the drawn offsets (called `mask` by the protocol) to the levels of each x."""
+        level = (x * (self.num_values - 1)).round()
+        noisy = (level + mask.view(len(mask), *x.shape[1:])) % self.num_values
+        return noisy / (self.num_values - 1)
 
     def output_channels(self, input_channels: int) -> int:
         """The input's."""

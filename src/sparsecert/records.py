@@ -13,20 +13,20 @@ import torch
 
 from sparsecert import files
 from sparsecert._version import __version__
+from sparsecert.ablation import UniformAblation
+from sparsecert.counting import SamplingPlan
 from sparsecert.data import Dataset
+from sparsecert.designs import design_settings
 from sparsecert.errors import RunFolderError
 from sparsecert.evaluation import Estimate
 from sparsecert.runs import RunConfig, RunFolder
-from sparsecert.workflow import Measurement, SamplingPlan
+from sparsecert.workflow import Measurement, Procedure
 
 
 def make_record(
     run: RunFolder,
     dataset: Dataset,
-    limit: int | None,
-    plan: SamplingPlan,
-    alpha: float,
-    rule: str,
+    procedure: Procedure,
     measurement: Measurement,
 ) -> dict[str, Any]:
     """The record of one measurement, as JSON values.
@@ -37,21 +37,19 @@ def make_record(
     config, result = run.read_config(), measurement.evaluation
     return {
         "dataset": dataset.name,
-        "design": "uniform",
-        "num_features": config.ablation.num_features,
-        "num_retained": config.num_retained,
+        **design_settings(config.design),
         "architecture": config.architecture,
         "encoding": config.encoding,
-        "rule": rule,
+        "rule": procedure.rule,
         "recipe": config.recipe.name,
         "epochs": config.recipe.epochs,
         "precision": config.recipe.precision,
         "num_images": result.num_images,
-        "limit": limit,
-        "num_selection": plan.num_selection,
-        "num_samples": plan.num_samples,
-        "seed": plan.seed,
-        "alpha": alpha,
+        "limit": procedure.limit,
+        "num_selection": procedure.plan.num_selection,
+        "num_samples": procedure.plan.num_samples,
+        "seed": procedure.plan.seed,
+        "alpha": procedure.alpha,
         "accuracy": result.accuracy.value,
         "abstained": result.abstained.value,
         "ablated_accuracy": result.ablated_accuracy,
@@ -65,7 +63,7 @@ def make_record(
             "certified_accuracy": [_ends(estimate) for estimate in result.certified_accuracy],
         },
         "command": f"{train_command(config, run)} && "
-        f"{certify_command(config, run, dataset, limit, plan, alpha, rule)}",
+        f"{certify_command(config, run, dataset, procedure)}",
         "hardware": hardware(),
         "seconds": round(float(measurement.seconds.sum()), 1),
         "training_seconds": training_seconds(run),
@@ -91,7 +89,8 @@ def read_record(run: RunFolder) -> dict[str, Any]:
         )
     try:
         record: dict[str, Any] = json.loads(run.record_path.read_text(encoding="utf-8"))
-        missing = {"dataset", "limit", "num_samples", "seed", "alpha", "rule"} - set(record)
+        procedure_keys = {"num_selection", "num_samples", "seed", "alpha", "rule"}
+        missing = ({"dataset", "limit"} | procedure_keys) - set(record)
         if missing:
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     except (OSError, ValueError, TypeError) as error:
@@ -102,32 +101,38 @@ def read_record(run: RunFolder) -> dict[str, Any]:
     return record
 
 
+def recorded_procedure(record: dict[str, Any]) -> Procedure:
+    """The procedure that a record was measured by."""
+    plan = SamplingPlan(record["num_selection"], record["num_samples"], record["seed"])
+    return Procedure(record["limit"], plan, record["alpha"], record["rule"])
+
+
 def train_command(config: RunConfig, run: RunFolder) -> str:
     """The command that repeats the training."""
     words: list[object] = ["sparsecert", "train", "--data", config.dataset]
-    words += ["--retained", config.num_retained, "--out", run.path, "--recipe", config.recipe.name]
-    words += ["--encoding", config.encoding, "--model", config.architecture]
+    design = config.design
+    if isinstance(design, UniformAblation):
+        words += ["--retained", design.num_retained, "--encoding", config.encoding]
+    else:
+        words += ["--design", design.name, "--keep-probability", design.keep_probability]
+        words += ["--num-values", design.num_values]
+    words += ["--out", run.path, "--recipe", config.recipe.name, "--model", config.architecture]
     words += ["--epochs", config.recipe.epochs, "--seed", config.seed]
     return shlex.join(map(str, words))
 
 
 def certify_command(
-    config: RunConfig,
-    run: RunFolder,
-    dataset: Dataset,
-    limit: int | None,
-    plan: SamplingPlan,
-    alpha: float,
-    rule: str,
+    config: RunConfig, run: RunFolder, dataset: Dataset, procedure: Procedure
 ) -> str:
     """The command that repeats the certification."""
     words: list[object] = ["sparsecert", "certify", run.path]
     if dataset.name != config.dataset:
         words += ["--data", dataset.name]
-    if limit is not None:
-        words += ["--limit", limit]
+    if procedure.limit is not None:
+        words += ["--limit", procedure.limit]
+    plan = procedure.plan
     words += ["--num-selection", plan.num_selection, "--num-samples", plan.num_samples]
-    words += ["--seed", plan.seed, "--alpha", alpha, "--rule", rule]
+    words += ["--seed", plan.seed, "--alpha", procedure.alpha, "--rule", procedure.rule]
     return shlex.join(map(str, words))
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,10 +27,11 @@ from sparsecert import files, models
 from sparsecert._version import __version__
 from sparsecert.ablation import UniformAblation
 from sparsecert.data import FeatureRange
-from sparsecert.encoding import Encoding, MeanEncoding, TwoChannelEncoding
+from sparsecert.designs import build_design, design_settings
+from sparsecert.encoding import Encoding, MeanEncoding, NoiseEncoding, TwoChannelEncoding
 from sparsecert.errors import InputError, RunFolderError
+from sparsecert.noise import DiscreteNoise
 from sparsecert.recipes import Recipe
-from sparsecert.theory.shift import check_subset_size
 
 FORMAT = "sparsecert-run-2"
 # Raise it when the same weights come to vote differently: another sampler, another fixed layer.
@@ -49,8 +49,8 @@ class RunConfig:
         class_names: one per class.
         feature_range: how feature vectors were scaled to [0, 1]; None for images.
         architecture: a key of `sparsecert.models.ARCHITECTURES`.
-        num_retained: k of the uniform ablation.
-        encoding: "two-channel" or "mean".
+        design: the ablation (or noise) the model was trained for.
+        encoding: "two-channel" or "mean"; "none" for noise, which makes nothing NULL.
         encoding_mean: the mean shown as NULL, or by which channels are standardised.
         encoding_std: the standard deviation by which channels are standardised.
         recipe: the training recipe, with every override applied.
@@ -63,7 +63,7 @@ class RunConfig:
     class_names: tuple[str, ...]
     feature_range: FeatureRange | None
     architecture: str
-    num_retained: int
+    design: UniformAblation | DiscreteNoise
     encoding: str
     encoding_mean: tuple[float, ...] | None
     encoding_std: tuple[float, ...] | None
@@ -71,17 +71,19 @@ class RunConfig:
     seed: int
 
     def __post_init__(self) -> None:
-        check_subset_size(math.prod(self.input_shape[-2:]), self.num_retained)
+        expected = self.design.features_of(self.input_shape)
+        if self.design.num_features != expected:
+            raise InputError(
+                f"expected a design for the {expected} features of inputs of shape "
+                f"{self.input_shape}, got one for {self.design.num_features}"
+            )
+        if (self.encoding == "none") != isinstance(self.design, DiscreteNoise):
+            raise InputError("expected encoding none for noise, two-channel or mean for ablation")
 
     @property
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
-
-    @property
-    def ablation(self) -> UniformAblation:
-        """The ablation the model was trained for."""
-        return UniformAblation(math.prod(self.input_shape[-2:]), self.num_retained)
 
     def build_encoding(self) -> Encoding:
         """The encoding the model was trained with."""
@@ -89,6 +91,8 @@ class RunConfig:
             return TwoChannelEncoding(self.encoding_mean, self.encoding_std)
         if self.encoding == "mean" and self.encoding_mean is not None:
             return MeanEncoding(self.encoding_mean)
+        if isinstance(self.design, DiscreteNoise):
+            return NoiseEncoding(self.design.num_values)
         raise InputError(f"expected encoding to be two-channel or mean, got {self.encoding!r}")
 
     def build_model(self) -> nn.Module:
@@ -102,8 +106,7 @@ class RunConfig:
         return {
             "format": FORMAT,
             **asdict(self),
-            "design": "uniform",
-            "num_features": self.ablation.num_features,
+            **design_settings(self.design),
             "versions": {**versions, "python": platform.python_version()},
         }
 
@@ -111,6 +114,7 @@ class RunConfig:
     def from_json(cls, values: dict[str, Any]) -> RunConfig:
         """The inverse of `to_json`."""
         fields = {name: values[name] for name in cls.__dataclass_fields__}
+        fields["design"] = build_design(values["design"], values)
         for name in ("input_shape", "class_names", "encoding_mean", "encoding_std"):
             fields[name] = None if fields[name] is None else tuple(fields[name])
         ends = fields["feature_range"]
@@ -256,9 +260,10 @@ class RunFolder:
     def fingerprint(self) -> str:
         """A short hash of what decides a vote: weights, network, ablation, encoding, and code."""
         config = self.read_config().to_json()
-        decisive = ("architecture", "input_shape", "num_retained", "design")
-        encoding = ("encoding", "encoding_mean", "encoding_std")
-        values = {name: config[name] for name in (*decisive, *encoding)}
+        decisive = ("architecture", "input_shape", "encoding", "encoding_mean", "encoding_std")
+        values = {name: config[name] for name in decisive} | design_settings(
+            self.read_config().design
+        )
         described = json.dumps({**values, "precision": config["recipe"]["precision"]})
         digest = hashlib.sha256(f"{VOTES_VERSION}{described}".encode())
         digest.update(self.model_path.read_bytes())

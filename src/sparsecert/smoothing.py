@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from sparsecert.ablation import UniformAblation, membership
 from sparsecert.certification import Certification, Prediction, certify_tally, predict_tally
+from sparsecert.designs import Design
 from sparsecert.devices import autocast, check_precision
 from sparsecert.encoding import Encoding, resolve_encoding
 from sparsecert.errors import InputError, check_alpha, check_num_samples
@@ -37,7 +37,8 @@ class SmoothedClassifier:
     Args:
         base: any module from encoded inputs to `(batch, num_classes)` logits, trained on ablated
             inputs. Votes are cast on its device, in evaluation mode.
-        ablation: which features are retained.
+        ablation: which features are retained: a `UniformAblation` (or the noise it is compared
+            with, a `DiscreteNoise`, with the encoding that applies it).
         num_classes: outputs of `base`.
         encoding: "two-channel", or an `Encoding` such as `MeanEncoding(mean)`.
         ballots_per_pass: ablated inputs per forward pass; by default as many as fit in 64 MiB, at
@@ -53,7 +54,7 @@ class SmoothedClassifier:
     def __init__(
         self,
         base: nn.Module,
-        ablation: UniformAblation,
+        ablation: Design,
         num_classes: int,
         encoding: str | Encoding = "two-channel",
         *,
@@ -164,8 +165,7 @@ class SmoothedClassifier:
         x = self._on_device(x)
         generators = [stream(seed, stage, name) for name in names]
         with torch.inference_mode(), _evaluating(self.base):
-            for rows, retained in self._passes(generators, num_samples, x):
-                mask = torch.from_numpy(membership(retained, self.ablation.num_features))
+            for rows, mask in self._passes(generators, num_samples, x):
                 source = x[rows[:1]] if rows[0] == rows[-1] else x[torch.from_numpy(rows)]
                 np.add.at(counts, (rows, self._vote(source, mask)), 1)
         return Tally(counts)
@@ -175,7 +175,7 @@ class SmoothedClassifier:
 
         Args:
             x: one input, as a batch of 1.
-            mask: `(samples, features)` booleans: the features each sample retains.
+            mask: `(samples, features)`, as the design draws it: the features each sample retains.
 
         Returns:
             `(samples,)` classes.
@@ -196,8 +196,8 @@ class SmoothedClassifier:
 
     def _passes(
         self, generators: list[np.random.Generator], num_samples: int, x: Tensor
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Rows of x and retained sets of each pass: all ballots in order, in equal portions."""
+    ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """Rows of x and masks of each pass: all ballots in order, in equal portions."""
         encoded_bytes = 4 * self.encoding.output_channels(x.shape[1]) * math.prod(x.shape[2:])
         most = _MAX_BALLOTS_ON_CPU if x.device.type == "cpu" else _MAX_BALLOTS_ELSEWHERE
         limit = self.ballots_per_pass or max(1, min(most, _PASS_BYTES // encoded_bytes))
@@ -207,10 +207,10 @@ class SmoothedClassifier:
             start, stop = (total * end // num_passes for end in (portion, portion + 1))
             rows = np.arange(start, stop) // num_samples
             drawn = [
-                self.ablation.sample(generators[row], int(count))
+                self.ablation.draw(generators[row], int(count))
                 for row, count in zip(*np.unique(rows, return_counts=True), strict=True)
             ]
-            yield rows, np.concatenate(drawn)
+            yield rows, torch.from_numpy(drawn[0] if len(drawn) == 1 else np.concatenate(drawn))
 
     def _vote(self, source: Tensor, mask: Tensor) -> NDArray[np.int64]:
         encoded = self.encoding(source, mask.to(source.device))
@@ -248,7 +248,7 @@ class SmoothedClassifier:
                 "expected images of shape (batch, channels, height, width) or vectors of shape "
                 f"(batch, features), got {tuple(x.shape)}"
             )
-        features = math.prod(x.shape[-2:]) if x.ndim == 4 else x.shape[1]
+        features = self.ablation.features_of(tuple(x.shape[1:]))
         if features != d:
             kind = "pixels" if x.ndim == 4 else "features"
             raise InputError(

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsecert import files, progress
-from sparsecert.ablation import membership
 from sparsecert.augmentation import random_affine
 from sparsecert.checkpoint import Progress, load_checkpoint, save_checkpoint
 from sparsecert.data import Dataset
@@ -132,7 +131,7 @@ class _Batches:
         self.batch_size = max(1, min(config.recipe.batch_size, len(dataset)) // share) * share
         self.steps_per_epoch = len(dataset) // self.batch_size
         self.num_steps = self.steps_per_epoch * config.recipe.epochs
-        self.ablation, self.encoding = config.ablation, config.build_encoding()
+        self.design, self.encoding = config.design, config.build_encoding()
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
@@ -148,8 +147,7 @@ class _Batches:
 
         masks = stream(seed, Stage.TRAINING_MASKS, step)
         num_masks = 1 if recipe.mask_per == "batch" else self.batch_size
-        retained = self.ablation.sample(masks, num_masks)
-        mask = membership(retained, self.ablation.num_features)
+        mask = self.design.draw(masks, num_masks)
         mask = np.repeat(mask, len(rows), axis=0) if recipe.mask_per == "batch" else mask[mine]
 
         device = self.accelerator.device

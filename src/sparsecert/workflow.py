@@ -6,15 +6,15 @@ the rule can change at no cost.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert import data, models, progress
+from sparsecert import data, models
 from sparsecert.certification import (
     Certification,
     Prediction,
@@ -22,41 +22,42 @@ from sparsecert.certification import (
     predict_tally,
     warn_if_too_few,
 )
+from sparsecert.counting import SamplingPlan, count_votes, smoothed_classifier, stored_votes
 from sparsecert.data import Dataset
+from sparsecert.designs import build_design, check_design
 from sparsecert.devices import best_device, multiplies_bfloat16
-from sparsecert.errors import InputError, check_num_samples
+from sparsecert.errors import InputError
 from sparsecert.evaluation import Evaluation, evaluate
 from sparsecert.recipes import Recipe
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage
-from sparsecert.tally_store import StoredTally, TallySettings, TallyStore
 from sparsecert.theory import check_rule
 from sparsecert.training import train
 
-# Images are counted in groups, so that a pass through the network is full even where there are
-# few ablations per image, and a kill loses at most this many seconds of work or one group.
-_FLUSH_SECONDS = 10.0
-_BALLOTS_PER_GROUP = 10_000
-
 
 @dataclass(frozen=True)
-class SamplingPlan:
-    """How many ablations, and from which streams.
+class Procedure:
+    """Which test images are certified, and how.
 
     Attributes:
-        num_selection: n0, ablations that choose the class to certify.
-        num_samples: n, ablations that estimate its share.
-        seed: of the random streams.
+        limit: number of images, spread evenly over the test split; None for all.
+        plan: how many samples, and from which streams.
+        alpha: error probability of each certificate and prediction.
+        rule: "majority" or "margin".
     """
 
-    num_selection: int = 1_000
-    num_samples: int = 10_000
-    seed: int = 0
+    limit: int | None = None
+    plan: SamplingPlan = field(default_factory=SamplingPlan)
+    alpha: float = 0.05
+    rule: str = "majority"
 
     def __post_init__(self) -> None:
-        check_num_samples(self.num_selection, "num_selection")
-        check_num_samples(self.num_samples)
+        check_rule(self.alpha, self.rule)
+
+    def indices(self, dataset: Dataset) -> NDArray[np.int64]:
+        """The images, as indices in the data set."""
+        return data.evenly_spread(len(dataset), self.limit)
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,11 @@ class Measurement:
 
 def train_run(
     dataset_name: str,
-    num_retained: int,
     out: Path,
     recipe: Recipe,
     *,
+    design: str = "uniform",
+    design_settings: Mapping[str, Any],
     encoding: str = "two-channel",
     architecture: str | None = None,
     epochs: int | None = None,
@@ -97,16 +99,18 @@ def train_run(
 
     Args:
         dataset_name: as `sparsecert.data.load` takes it.
-        num_retained: k.
         out: the run folder.
         recipe: training recipe.
-        encoding: "two-channel" or "mean".
+        design: a key of `designs.DESIGNS`.
+        design_settings: num_retained for "uniform"; keep_probability and num_values for "lee2019".
+        encoding: "two-channel" or "mean"; "none" for noise.
         architecture: a key of `models.ARCHITECTURES`; by default chosen by recipe and shape.
         epochs: instead of the recipe's.
         seed: of everything random in training.
         show_progress: draw a progress bar.
     """
     dataset = data.load(dataset_name, "train")
+    num_features = check_design(design).features_of(dataset.input_shape)
     config = RunConfig(
         dataset=data.lasting_name(dataset_name),
         train_fingerprint=dataset.fingerprint(),
@@ -115,7 +119,7 @@ def train_run(
         class_names=dataset.class_names,
         architecture=architecture
         or models.default_architecture(dataset.input_shape, encoding, recipe.name),
-        num_retained=num_retained,
+        design=build_design(design, {**design_settings, "num_features": num_features}),
         encoding=encoding,
         encoding_mean=_channel_mean(dataset) if encoding == "mean" else None,
         encoding_std=None,
@@ -161,104 +165,58 @@ def load(path: str | Path) -> SmoothedClassifier:
     return smoothed_classifier(RunFolder.open(Path(path)))
 
 
-def smoothed_classifier(run: RunFolder, *, compile: bool = False) -> SmoothedClassifier:
-    """The run's model as a smoothed classifier, on the best device there is."""
-    config = run.read_config()
-    return SmoothedClassifier(
-        run.load_model().to(best_device()),
-        config.ablation,
-        config.num_classes,
-        config.build_encoding(),
-        precision=config.recipe.precision,
-        compile=compile,
-    )
+def certify_run(
+    run: RunFolder,
+    procedure: Procedure,
+    dataset_name: str | None = None,
+    *,
+    compile: bool = False,
+    show_progress: bool = False,
+) -> tuple[Dataset, Measurement]:
+    """Count the votes that are missing, then measure.
 
+    Args:
+        run: a trained run.
+        procedure: which images, and how.
+        dataset_name: whose test split; by default the run's own data set.
+        compile: run the base classifier through `torch.compile`.
+        show_progress: draw a progress bar.
 
-def check_procedure(run: RunFolder, plan: SamplingPlan, alpha: float, rule: str) -> None:
-    """Raise or warn now about what would make a long count useless.
-
-    Raises:
-        InputError: for alpha outside (0, 1) or an unknown rule.
+    Returns:
+        The test split, and what was measured on it.
 
     Warns:
         TooFewSamplesWarning: if not even a unanimous vote could certify radius 0.
     """
-    check_rule(alpha, rule)
-    warn_if_too_few(plan.num_samples, run.read_config().ablation, alpha, rule)
+    plan = procedure.plan
+    design = run.read_config().design
+    # What would make hours of counting useless is said now.
+    warn_if_too_few(plan.num_samples, design, procedure.alpha, procedure.rule)
+    dataset = load_evaluation_data(run, dataset_name)
+    indices = procedure.indices(dataset)
+    count_votes(run, dataset, indices, plan, compile=compile, show_progress=show_progress)
+    return dataset, measure(run, dataset, procedure)
 
 
-def count_votes(
-    run: RunFolder,
-    dataset: Dataset,
-    indices: NDArray[np.int64],
-    plan: SamplingPlan,
-    stages: Sequence[Stage] = (Stage.SELECTION, Stage.ESTIMATION),
-    *,
-    compile: bool = False,
-    show_progress: bool = False,
-) -> None:
-    """Count the votes that are not in the run's tallies yet, and store them as they come.
-
-    Args:
-        run: a trained run.
-        dataset: the split that `indices` refer to.
-        indices: images to count.
-        plan: how many ablations.
-        stages: what for.
-        compile: run the base classifier through `torch.compile`.
-        show_progress: draw a progress bar.
-    """
-    smoothed = smoothed_classifier(run, compile=compile)
-    store = _store(run)
-    with progress.bar(show_progress) as bar:
-        for stage in stages:
-            settings = _settings(run, dataset, plan, stage)
-            missing = np.setdiff1d(indices, store.read(settings).indices)
-            group = max(1, _BALLOTS_PER_GROUP // settings.num_samples)
-            task = bar.add_task(
-                f"{settings.stage}: {settings.num_samples} ablations per image",
-                total=len(indices),
-                completed=len(indices) - len(missing),
-            )
-            pending: list[StoredTally] = []
-            flushed = time.monotonic()
-            for start in range(0, len(missing), group):
-                rows = missing[start : start + group]
-                started = time.perf_counter()
-                tally = smoothed.tally(
-                    dataset.batch(rows), settings.num_samples, stage, plan.seed, rows
-                )
-                each = (time.perf_counter() - started) / len(rows)
-                pending.append(StoredTally(rows, np.full(len(rows), each), tally))
-                bar.update(task, advance=len(rows))
-                if time.monotonic() - flushed > _FLUSH_SECONDS:
-                    store.append(settings, pending)
-                    pending, flushed = [], time.monotonic()
-            store.append(settings, pending)
-            store.compact(settings)
-
-
-def measure(
-    run: RunFolder,
-    dataset: Dataset,
-    indices: NDArray[np.int64],
-    plan: SamplingPlan,
-    alpha: float = 0.05,
-    rule: str = "majority",
-) -> Measurement:
+def measure(run: RunFolder, dataset: Dataset, procedure: Procedure) -> Measurement:
     """Predictions, certificates and their evaluation, from stored tallies only.
 
     Raises:
-        InputError: if some of the images have not been counted under this plan.
+        InputError: if some of the images have not been counted under the procedure's plan.
     """
+    indices = procedure.indices(dataset)
     selection, estimation = (
-        _stored(run, dataset, indices, plan, stage) for stage in (Stage.SELECTION, Stage.ESTIMATION)
+        stored_votes(run, dataset, indices, procedure.plan, stage)
+        for stage in (Stage.SELECTION, Stage.ESTIMATION)
     )
-    config = run.read_config()
     targets = dataset.labels[indices]
-    prediction = predict_tally(estimation.tally, alpha)
+    prediction = predict_tally(estimation.tally, procedure.alpha)
     certification = certify_tally(
-        estimation.tally, selection.tally.top, config.ablation, alpha, rule
+        estimation.tally,
+        selection.tally.top,
+        run.read_config().design,
+        procedure.alpha,
+        procedure.rule,
     )
     return Measurement(
         indices,
@@ -278,7 +236,7 @@ def predict_run(
     alpha: float = 0.05,
 ) -> Prediction:
     """Predictions from stored tallies of the prediction stage."""
-    return predict_tally(_stored(run, dataset, indices, plan, Stage.PREDICTION).tally, alpha)
+    return predict_tally(stored_votes(run, dataset, indices, plan, Stage.PREDICTION).tally, alpha)
 
 
 def _fitted(recipe: Recipe, input_shape: tuple[int, ...], epochs: int | None) -> Recipe:
@@ -291,34 +249,6 @@ def _fitted(recipe: Recipe, input_shape: tuple[int, ...], epochs: int | None) ->
         augmentation="none" if tiny else recipe.augmentation,
         precision="float32" if tiny or not multiplies_bfloat16(best_device()) else recipe.precision,
     )
-
-
-def _store(run: RunFolder) -> TallyStore:
-    return TallyStore(run.tallies_path, run.read_config().num_classes)
-
-
-def _settings(run: RunFolder, dataset: Dataset, plan: SamplingPlan, stage: Stage) -> TallySettings:
-    samples = plan.num_selection if stage is Stage.SELECTION else plan.num_samples
-    return TallySettings(
-        run.fingerprint(), dataset.fingerprint(), plan.seed, stage.name.lower(), samples
-    )
-
-
-def _stored(
-    run: RunFolder,
-    dataset: Dataset,
-    indices: NDArray[np.int64],
-    plan: SamplingPlan,
-    stage: Stage,
-) -> StoredTally:
-    stored = _store(run).read(_settings(run, dataset, plan, stage))
-    missing = np.setdiff1d(indices, stored.indices)
-    if len(missing):
-        raise InputError(
-            f"{len(missing)} of {len(indices)} images have no {stage.name.lower()} votes in "
-            f"{run.tallies_path} under this plan; run `sparsecert certify` first"
-        )
-    return stored.take(np.searchsorted(stored.indices, indices))
 
 
 def _channel_mean(dataset: Dataset) -> tuple[float, ...]:

@@ -21,7 +21,11 @@ def likelihoods(
     outcomes = list(itertools.product(range(num_values), repeat=changed))
 
     def around(value: int) -> list[Fraction]:
-        return [math.prod(kappa if z == value else other for z in outcome) for outcome in outcomes]
+        factors = {True: kappa, False: other}
+        return [
+            math.prod((factors[z == value] for z in outcome), start=Fraction(1))
+            for outcome in outcomes
+        ]
 
     return around(0), around(1)
 
@@ -42,6 +46,7 @@ def test_worst_case_is_that_of_a_linear_program(
         b_eq=[p],
         bounds=[(0, 1)] * len(here),
     ).fun
+    assert least is not None
     if abs(least - 0.5) > 1e-6:
         certified = lee2019.certified_radius(p, kappa, num_values)
         assert (certified >= changed) == (least > 0.5)
@@ -61,7 +66,8 @@ def test_no_deterministic_classifier_breaks_the_certificate(
     thresholds = lee2019.exact_thresholds(kappa, num_values)
     threshold = next(itertools.islice(thresholds, changed, None))
     certified = p_here > threshold
-    assert certified.any() and not certified.all()
+    assert certified.any()
+    assert not certified.all()
     assert (p_there[certified] > Fraction(1, 2)).all()
     # And the threshold is no higher than it need be, up to what a single outcome weighs.
     broken = p_here[p_there <= Fraction(1, 2)]

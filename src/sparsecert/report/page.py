@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sparsecert import files
-from sparsecert.ablation import UniformAblation, membership
-from sparsecert.data import Dataset, evenly_spread
+from sparsecert.ablation import UniformAblation
+from sparsecert.counting import smoothed_classifier
+from sparsecert.data import Dataset
 from sparsecert.evaluation import certified_robustness
-from sparsecert.records import read_record
+from sparsecert.records import read_record, recorded_procedure
 from sparsecert.report import figures, tables
 from sparsecert.runs import RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage, stream
-from sparsecert.theory import RULES, majority_thresholds
-from sparsecert.workflow import (
-    Measurement,
-    SamplingPlan,
-    load_evaluation_data,
-    measure,
-    smoothed_classifier,
-)
+from sparsecert.theory import majority_thresholds
+from sparsecert.workflow import Measurement, load_evaluation_data, measure
 
 _GALLERY_SIZE = 8
 _ABLATED_SAMPLES = 4
@@ -70,16 +65,15 @@ def write_report(run: RunFolder) -> Path:
     """
     config, record = run.read_config(), read_record(run)
     dataset = load_evaluation_data(run, record["dataset"])
-    plan = SamplingPlan(record["num_selection"], record["num_samples"], record["seed"])
-    indices = evenly_spread(len(dataset), record["limit"])
+    procedure = recorded_procedure(record)
     measurements = {
-        rule: measure(run, dataset, indices, plan, record["alpha"], rule) for rule in RULES
+        rule: measure(run, dataset, replace(procedure, rule=rule)) for rule in config.design.rules
     }
     chosen = measurements[record["rule"]]
     unit = "pixels" if len(config.input_shape) == 3 else "features"
-    ablation = config.ablation
+    design = config.design
     page = _TEMPLATE.render(
-        title=f"{record['dataset']}, k = {config.num_retained} of {ablation.num_features} {unit}",
+        title=f"{record['dataset']}, {design} {unit}",
         record=record,
         unit=unit,
         summaries={
@@ -92,8 +86,7 @@ def write_report(run: RunFolder) -> Path:
                 {rule: measurement.evaluation for rule, measurement in measurements.items()}, unit
             )
         ),
-        shift=_svg(_shift_figure(ablation, unit)),
-        ceiling=len(majority_thresholds(ablation.num_features, ablation.num_retained)) - 1,
+        limits=_limits(design, unit) if isinstance(design, UniformAblation) else None,
         training=_training(run),
         gallery=_gallery(smoothed_classifier(run), dataset, chosen, config.class_names, unit),
         config=json.dumps(config.to_json(), indent=2),
@@ -103,10 +96,13 @@ def write_report(run: RunFolder) -> Path:
     return run.report_path
 
 
-def _shift_figure(ablation: UniformAblation, unit: str) -> Figure:
+def _limits(ablation: UniformAblation, unit: str) -> tuple[Markup, int]:
+    """The figure of Delta against rho, and the largest radius there can be."""
     d, k = ablation.num_features, ablation.num_retained
     others = sorted({max(1, k // 2), min(d, 2 * k)} - {k})
-    return figures.shift_against_rho(d, [k, *others], 2 * len(majority_thresholds(d, k)), unit)
+    ceiling = len(majority_thresholds(d, k)) - 1
+    figure = figures.shift_against_rho(d, [k, *others], 2 * (ceiling + 1), unit)
+    return _svg(figure), ceiling
 
 
 def _training(run: RunFolder) -> Markup | None:
@@ -150,11 +146,16 @@ def _exhibit(
     index = int(measurement.indices[row])
     target = int(measurement.targets[row])
     generator = stream(0, Stage.ILLUSTRATION, index)
-    retained = smoothed.ablation.sample(generator, _ABLATED_SAMPLES)
-    masks = membership(retained, smoothed.ablation.num_features)
+    masks = smoothed.ablation.draw(generator, _ABLATED_SAMPLES)
     x = dataset.batch([index])
     answers = smoothed.base_answers(x, torch.from_numpy(masks))
     image = x[0].numpy()
+    if isinstance(smoothed.ablation, UniformAblation):
+        samples = [_picture(image, mask) for mask in masks]
+    else:
+        samples = [
+            _picture(noisy.numpy()) for noisy in smoothed.encoding(x, torch.from_numpy(masks))
+        ]
     votes = measurement.certification.tally.first_choice[row]
     ranked = np.argsort(-votes, kind="stable")[:3]
     predicted = int(measurement.prediction.label[row])
@@ -165,8 +166,8 @@ def _exhibit(
         picture=_picture(image),
         target=class_names[target],
         ballots=[
-            _Ballot(_picture(image, mask), class_names[answer], int(answer) == target)
-            for mask, answer in zip(masks, answers, strict=True)
+            _Ballot(sample, class_names[answer], int(answer) == target)
+            for sample, answer in zip(samples, answers, strict=True)
         ],
         votes=[(class_names[c], float(votes[c] / votes.sum())) for c in ranked],
         prediction="abstains" if predicted < 0 else class_names[predicted],

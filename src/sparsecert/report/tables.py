@@ -64,7 +64,7 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
         ("data", f"{config.dataset}, inputs of shape {config.input_shape}"),
         ("classes", ", ".join(config.class_names)),
         ("base classifier", f"{config.architecture}, {config.encoding} encoding"),
-        ("ablation", f"uniform, k = {config.num_retained} of d = {config.ablation.num_features}"),
+        ("design", f"{config.design.name}: {config.design}"),
         ("recipe", f"{recipe.name}, {recipe.epochs} epochs, seed {config.seed}"),
         ("training", state),
         ("tallies", ", ".join(parts) or "none"),

@@ -135,9 +135,7 @@ def noise_radius(
     """
     votes, total = votes_and_total(counts, label)
     lower_bound = clopper_pearson_lower(votes, total, alpha)
-    return CertifiedRadius(
-        certified_radius(lower_bound, keep_probability, num_values), lower_bound
-    )
+    return CertifiedRadius(certified_radius(lower_bound, keep_probability, num_values), lower_bound)
 
 
 def ablation_information(num_retained: int, num_values: int) -> float:

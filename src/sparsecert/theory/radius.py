@@ -141,12 +141,14 @@ def smallest_num_samples(
     thresholds = majority_thresholds(d, k)
     # Both rules ask for p_low > 1/2 + Delta; margin leaves p_low half of alpha.
     error = alpha if rule == "majority" else alpha / 2
+    if radius >= len(thresholds):
+        return None
+    return fewest_samples(lambda n: bool(clopper_pearson_lower(n, n, error) > thresholds[radius]))
 
-    def enough(num_samples: int) -> bool:
-        unanimous = clopper_pearson_lower(num_samples, num_samples, error)
-        return bool(unanimous > thresholds[radius])
 
-    if radius >= len(thresholds) or not enough(_MOST_SAMPLES):
+def fewest_samples(enough: Callable[[int], bool]) -> int | None:
+    """The smallest number that is enough, by bisection; None if 2^40 are not."""
+    if not enough(_MOST_SAMPLES):
         return None
     too_few, many = 0, _MOST_SAMPLES
     while many - too_few > 1:
@@ -158,6 +160,7 @@ def smallest_num_samples(
 def votes_and_total(
     counts: NDArray[np.int64], label: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`(batch,)` votes of the labels, and all votes; raises `InputError` for shapes or labels."""
     if counts.ndim != 2 or counts.shape[1] < 2:
         raise InputError(
             f"expected counts of shape (batch, classes) with 2 classes or more, got {counts.shape}"

@@ -1,0 +1,143 @@
+"""Counting a run's votes: resumable, stored as images finish.
+
+This is where the network is run. What is stored answers every later question without it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsecert import progress
+from sparsecert.data import Dataset
+from sparsecert.devices import best_device
+from sparsecert.errors import InputError, check_num_samples
+from sparsecert.runs import RunFolder
+from sparsecert.smoothing import SmoothedClassifier
+from sparsecert.streams import Stage
+from sparsecert.tally_store import StoredTally, TallySettings, TallyStore
+
+# Images are counted in groups, so that a pass through the network is full even where there are
+# few ablations per image, and a kill loses at most this many seconds of work or one group.
+_FLUSH_SECONDS = 10.0
+_BALLOTS_PER_GROUP = 10_000
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """How many ablations, and from which streams.
+
+    Attributes:
+        num_selection: n0, samples that choose the class to certify.
+        num_samples: n, samples that estimate its share.
+        seed: of the random streams.
+    """
+
+    num_selection: int = 1_000
+    num_samples: int = 10_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_num_samples(self.num_selection, "num_selection")
+        check_num_samples(self.num_samples)
+
+
+def smoothed_classifier(run: RunFolder, *, compile: bool = False) -> SmoothedClassifier:
+    """The run's model as a smoothed classifier, on the best device there is."""
+    config = run.read_config()
+    return SmoothedClassifier(
+        run.load_model().to(best_device()),
+        config.design,
+        config.num_classes,
+        config.build_encoding(),
+        precision=config.recipe.precision,
+        compile=compile,
+    )
+
+
+def count_votes(
+    run: RunFolder,
+    dataset: Dataset,
+    indices: NDArray[np.int64],
+    plan: SamplingPlan,
+    stages: Sequence[Stage] = (Stage.SELECTION, Stage.ESTIMATION),
+    *,
+    compile: bool = False,
+    show_progress: bool = False,
+) -> None:
+    """Count the votes that are not in the run's tallies yet, and store them as they come.
+
+    Args:
+        run: a trained run.
+        dataset: the split that `indices` refer to.
+        indices: images to count.
+        plan: how many ablations.
+        stages: what for.
+        compile: run the base classifier through `torch.compile`.
+        show_progress: draw a progress bar.
+    """
+    smoothed = smoothed_classifier(run, compile=compile)
+    store = _store(run)
+    with progress.bar(show_progress) as bar:
+        for stage in stages:
+            settings = _settings(run, dataset, plan, stage)
+            missing = np.setdiff1d(indices, store.read(settings).indices)
+            group = max(1, _BALLOTS_PER_GROUP // settings.num_samples)
+            task = bar.add_task(
+                f"{settings.stage}: {settings.num_samples} ablations per image",
+                total=len(indices),
+                completed=len(indices) - len(missing),
+            )
+            pending: list[StoredTally] = []
+            flushed = time.monotonic()
+            for start in range(0, len(missing), group):
+                rows = missing[start : start + group]
+                started = time.perf_counter()
+                tally = smoothed.tally(
+                    dataset.batch(rows), settings.num_samples, stage, plan.seed, rows
+                )
+                each = (time.perf_counter() - started) / len(rows)
+                pending.append(StoredTally(rows, np.full(len(rows), each), tally))
+                bar.update(task, advance=len(rows))
+                if time.monotonic() - flushed > _FLUSH_SECONDS:
+                    store.append(settings, pending)
+                    pending, flushed = [], time.monotonic()
+            store.append(settings, pending)
+            store.compact(settings)
+
+
+def _store(run: RunFolder) -> TallyStore:
+    return TallyStore(run.tallies_path, run.read_config().num_classes)
+
+
+def _settings(run: RunFolder, dataset: Dataset, plan: SamplingPlan, stage: Stage) -> TallySettings:
+    samples = plan.num_selection if stage is Stage.SELECTION else plan.num_samples
+    return TallySettings(
+        run.fingerprint(), dataset.fingerprint(), plan.seed, stage.name.lower(), samples
+    )
+
+
+def stored_votes(
+    run: RunFolder,
+    dataset: Dataset,
+    indices: NDArray[np.int64],
+    plan: SamplingPlan,
+    stage: Stage,
+) -> StoredTally:
+    """The votes of these images, in their order, from the run's tallies.
+
+    Raises:
+        InputError: if some of the images have not been counted under this plan.
+    """
+    stored = _store(run).read(_settings(run, dataset, plan, stage))
+    missing = np.setdiff1d(indices, stored.indices)
+    if len(missing):
+        raise InputError(
+            f"{len(missing)} of {len(indices)} images have no {stage.name.lower()} votes in "
+            f"{run.tallies_path} under this plan; run `sparsecert certify` first"
+        )
+    return stored.take(np.searchsorted(stored.indices, indices))

@@ -1,0 +1,91 @@
+"""How inputs are randomised: the one choice behind sampling, certificates and file names.
+
+A design draws what happens to each feature of each sample, which an encoding then applies to an
+input, and knows what the votes on such samples certify. It needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsecert.ablation import UniformAblation
+from sparsecert.errors import InputError
+from sparsecert.noise import DiscreteNoise
+from sparsecert.theory import CertifiedRadius
+
+
+@runtime_checkable
+class Design(Protocol):
+    """What the smoothed classifier, training and certification ask of a design.
+
+    Attributes:
+        name: a key of `DESIGNS`.
+        rules: keys of `theory.RULES` that it certifies by.
+    """
+
+    name: ClassVar[str]
+    rules: ClassVar[tuple[str, ...]]
+
+    @property
+    def num_features(self) -> int:
+        """d, in the units in which radii count."""
+        ...
+
+    @staticmethod
+    def features_of(input_shape: tuple[int, ...]) -> int:
+        """Count the features of an input of this shape."""
+        ...
+
+    def draw(self, generator: np.random.Generator, num_samples: int) -> NDArray[Any]:
+        """`(samples, features)`: what happens to each feature, as the encoding reads it."""
+        ...
+
+    def certify(
+        self, counts: NDArray[np.int64], label: NDArray[np.int64], alpha: float, rule: str
+    ) -> CertifiedRadius:
+        """Radii in features; each is wrong with probability at most alpha."""
+        ...
+
+    def smallest_num_samples(self, radius: int, alpha: float, rule: str) -> int | None:
+        """The fewest samples with which a unanimous vote certifies `radius` features."""
+        ...
+
+
+DESIGNS: dict[str, type[UniformAblation] | type[DiscreteNoise]] = {
+    design.name: design for design in (UniformAblation, DiscreteNoise)
+}
+
+
+def check_design(name: str) -> type[UniformAblation] | type[DiscreteNoise]:
+    """The design of that name; raises `InputError` if there is none."""
+    if name not in DESIGNS:
+        raise InputError(f"expected design to be one of {', '.join(DESIGNS)}, got {name!r}")
+    return DESIGNS[name]
+
+
+def build_design(name: str, settings: Mapping[str, Any]) -> UniformAblation | DiscreteNoise:
+    """A design by name.
+
+    Args:
+        name: a key of `DESIGNS`.
+        settings: the attributes of the design; others are passed over.
+
+    Raises:
+        InputError: for an unknown name, a missing setting or one out of range.
+    """
+    design = check_design(name)
+    fields = list(design.__dataclass_fields__)
+    missing = [field for field in fields if settings.get(field) is None]
+    if missing:
+        raise InputError(f"the design {name} needs {' and '.join(missing)}")
+    return design(**{field: settings[field] for field in fields})
+
+
+def design_settings(design: Design) -> dict[str, Any]:
+    """The inverse of `build_design`, with the name under "design"."""
+    return {"design": design.name, **asdict(design)}  # type: ignore[call-overload]

@@ -1,0 +1,101 @@
+"""The scheme the paper compares with: noise that replaces features (Lee et al. 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Int
+from numpy.typing import NDArray
+
+from sparsecert.errors import InputError, as_integer, check_num_samples
+from sparsecert.theory import CertifiedRadius, clopper_pearson_lower
+from sparsecert.theory.lee2019 import check_noise, exact_thresholds, noise_radius
+from sparsecert.theory.radius import fewest_samples
+from sparsecert.theory.shift import round_up
+
+_DRAWS = 2**64
+
+
+@dataclass(frozen=True)
+class DiscreteNoise:
+    """Keep each feature with probability kappa, else replace it by one of the other values.
+
+    Attributes:
+        num_features: d; every channel of a pixel is a feature of its own.
+        keep_probability: kappa, above 1 / num_values and below 1.
+        num_values: |S|, the values a feature can take: 256 for bytes, 2 for black and white.
+
+    Raises:
+        InputError: for noise that is none, or that nothing survives.
+    """
+
+    num_features: int
+    keep_probability: float
+    num_values: int
+    name: ClassVar[str] = "lee2019"
+    rules: ClassVar[tuple[str, ...]] = ("majority",)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "num_features", as_integer(self.num_features, "num_features"))
+        if self.num_features < 1:
+            raise InputError(f"expected num_features (d) to be at least 1, got {self.num_features}")
+        check_noise(self.keep_probability, self.num_values)
+
+    def __str__(self) -> str:
+        return f"noise, kappa = {self.keep_probability}, {self.num_values} values"
+
+    @staticmethod
+    def features_of(input_shape: tuple[int, ...]) -> int:
+        """Count the features of an input: every number of it."""
+        return int(np.prod(input_shape))
+
+    @property
+    def exact_keep_probability(self) -> Fraction:
+        """The probability that `draw` keeps a feature with: kappa up to 2^-50, and exact."""
+        return Fraction(self._num_keeping, _DRAWS)
+
+    @property
+    def _num_keeping(self) -> int:
+        """How many of the 2^64 draws keep; the others split evenly over the other values."""
+        others = self.num_values - 1
+        replacing = int((1 - Fraction(self.keep_probability)) * _DRAWS / others)
+        return _DRAWS - others * replacing
+
+    def draw(
+        self, generator: np.random.Generator, num_samples: int
+    ) -> Int[np.ndarray, "samples features"]:
+        """Draw independent noise: 0 keeps a feature, j adds j to its level, modulo num_values.
+
+        One integer below 2^64 decides about a feature, and each of the other values has the same
+        number of them, so the noise is exactly what `exact_keep_probability` says. Drawing n
+        samples at once or in several calls gives the same noise.
+        """
+        check_num_samples(num_samples)
+        shape = (num_samples, self.num_features)
+        drawn = generator.integers(0, _DRAWS, size=shape, dtype=np.uint64)
+        keeping = np.uint64(self._num_keeping)
+        offset = 1 + (drawn - keeping) % np.uint64(self.num_values - 1)
+        return np.where(drawn < keeping, 0, offset).astype(np.int32)
+
+    def certify(
+        self, counts: NDArray[np.int64], label: NDArray[np.int64], alpha: float, rule: str
+    ) -> CertifiedRadius:
+        """Radii in features, from votes, with the tight certificate of Lee et al."""
+        _check_rule(rule)
+        probability = self.exact_keep_probability
+        return noise_radius(counts, label, probability, self.num_values, alpha)
+
+    def smallest_num_samples(self, radius: int, alpha: float, rule: str) -> int | None:
+        """The fewest noisy inputs with which a unanimous vote certifies `radius` features."""
+        _check_rule(rule)
+        thresholds = exact_thresholds(self.exact_keep_probability, self.num_values)
+        needed = round_up(next(value for rho, value in enumerate(thresholds) if rho == radius))
+        return fewest_samples(lambda n: bool(clopper_pearson_lower(n, n, alpha) > needed))
+
+
+def _check_rule(rule: str) -> None:
+    if rule not in DiscreteNoise.rules:
+        raise InputError(f"expected the majority rule, the only one for noise, got {rule!r}")

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+import sparsecert as sc
+from sparsecert.encoding import NoiseEncoding
+from sparsecert.errors import InputError
+from sparsecert.noise import DiscreteNoise
+from sparsecert.streams import Stage
+
+
+@pytest.mark.parametrize(
+    ("kappa", "num_values"), [(0.8, 2), (0.1, 256), (0.5000001, 2), (0.999, 3), (0.34, 3)]
+)
+def test_the_draws_split_exactly(kappa: float, num_values: int) -> None:
+    noise = DiscreteNoise(4, kappa, num_values)
+    kept = noise.exact_keep_probability
+    assert Fraction(kappa) <= kept <= Fraction(kappa) + Fraction(num_values, 2**64)
+    assert ((1 - kept) * 2**64) % (num_values - 1) == 0
+
+
+@pytest.mark.parametrize(("kappa", "num_values"), [(0.8, 2), (0.4, 5)])
+def test_noise_has_the_stated_distribution(kappa: float, num_values: int) -> None:
+    offsets = DiscreteNoise(50, kappa, num_values).draw(np.random.default_rng(0), 4_000)
+    assert offsets.shape == (4_000, 50)
+    counts = np.bincount(offsets.ravel(), minlength=num_values)
+    expected = np.full(num_values, (1 - kappa) / (num_values - 1))
+    expected[0] = kappa
+    assert stats.chisquare(counts, expected * offsets.size).pvalue > 1e-4
+    # Features are independent: the number kept is binomial.
+    kept = (offsets == 0).sum(axis=1)
+    assert kept.var() == pytest.approx(50 * kappa * (1 - kappa), rel=0.15)
+
+
+def test_noise_does_not_depend_on_how_it_is_split() -> None:
+    noise = DiscreteNoise(7, 0.3, 10)
+    whole = noise.draw(np.random.default_rng(3), 20)
+    generator = np.random.default_rng(3)
+    parts = [noise.draw(generator, count) for count in (1, 12, 7)]
+    np.testing.assert_array_equal(whole, np.concatenate(parts))
+
+
+def test_encoding_replaces_by_every_other_value() -> None:
+    x = torch.tensor([[0.0, 0.5, 1.0]])
+    offsets = torch.tensor([[0, 0, 0], [1, 1, 1], [2, 2, 2]], dtype=torch.int32)
+    noisy = NoiseEncoding(3)(x, offsets)
+    assert noisy.tolist() == [[0.0, 0.5, 1.0], [0.5, 1.0, 0.0], [1.0, 0.0, 0.5]]
+    colour = torch.rand(1, 3, 2, 2)
+    shown = NoiseEncoding(256)(colour, torch.zeros(5, 12, dtype=torch.int32))
+    torch.testing.assert_close(shown, colour.expand(5, 3, 2, 2), atol=1 / 510 + 1e-6, rtol=0)
+
+
+class Table(nn.Module):
+    """An arbitrary function of binary vectors: class by look-up."""
+
+    def __init__(self, classes: Tensor) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        place = 2 ** torch.arange(noisy.shape[1])
+        return nn.functional.one_hot(self.classes[(noisy.long() * place).sum(dim=1)], 2).float()
+
+
+def test_certificates_hold_for_every_change_on_a_small_space() -> None:
+    """Random base classifiers on 5 bits; the smoothed class of every neighbour, by enumeration."""
+    d, kappa = 5, 0.8
+    noise = DiscreteNoise(d, kappa, 2)
+    points = np.array(list(itertools.product([0, 1], repeat=d)))
+    distance = (points[:, None] != points[None, :]).sum(axis=2)
+    likelihood = kappa ** (d - distance) * (1 - kappa) ** distance
+    generator = np.random.default_rng(0)
+    certified = 0
+    for _ in range(20):
+        table = torch.from_numpy(generator.permutation(2**d) < generator.integers(1, 2**d)).long()
+        classifier = sc.SmoothedClassifier(Table(table), noise, 2, NoiseEncoding(2))
+        by_place = table.numpy()[points @ (2 ** np.arange(d))]
+        exact = likelihood @ by_place  # share of class 1 around each point
+        x = torch.from_numpy(points).float()
+        answer = classifier.certify(x, 100, 2_000, alpha=1e-4)
+        shares = answer.tally.first_choice[:, 1] / 2_000
+        np.testing.assert_allclose(shares, exact, atol=5.5 * np.sqrt(0.25 / 2_000))
+        for row in range(len(points)):
+            near = exact[distance[row] <= answer.radius[row]]
+            assert ((near > 0.5) == answer.label[row]).all()
+        certified += int((answer.radius >= 1).sum())
+    assert certified > 50
+
+
+def test_a_certificate_needs_enough_samples() -> None:
+    noise = DiscreteNoise(5, 0.8, 2)
+    needed = noise.smallest_num_samples(2, 0.01, "majority")
+    assert needed is not None
+    for samples, radius in ((needed, 2), (needed - 1, 1)):
+        tally = sc.Tally(np.array([[samples, 0]]))
+        assert sc.certify_tally(tally, [0], noise, 0.01).radius == [radius]
+
+
+def test_radii_count_channels() -> None:
+    noise = DiscreteNoise(12, 0.8, 256)
+    classifier = sc.SmoothedClassifier(
+        nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), noise, 2, NoiseEncoding(256)
+    )
+    colour = torch.rand(2, 3, 2, 2)
+    assert classifier.tally(colour, 10, Stage.ESTIMATION).num_samples.tolist() == [10, 10]
+    with pytest.raises(InputError, match="got 4"):
+        classifier.tally(torch.rand(1, 1, 2, 2), 10, Stage.ESTIMATION)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_bad_settings_get_a_sentence() -> None:
+    for arguments, sentence in (
+        ((0, 0.8, 2), "num_features"),
+        ((5, 0.5, 2), "above 1 / num_values"),
+        ((5, 0.8, 1), "at least 2"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            DiscreteNoise(*arguments)
+    with pytest.raises(InputError, match="majority rule"):
+        sc.certify_tally(
+            sc.Tally(np.array([[90, 10]])), [0], DiscreteNoise(5, 0.8, 2), 0.05, "margin"
+        )
