@@ -7,7 +7,7 @@ input, and knows what the votes on such samples certify. It needs no torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -79,11 +79,11 @@ def build_design(name: str, settings: Mapping[str, Any]) -> UniformAblation | Di
         InputError: for an unknown name, a missing setting or one out of range.
     """
     design = check_design(name)
-    fields = list(design.__dataclass_fields__)
-    missing = [field for field in fields if settings.get(field) is None]
+    names = [field.name for field in fields(design)]
+    missing = [name for name in names if settings.get(name) is None]
     if missing:
-        raise InputError(f"the design {name} needs {' and '.join(missing)}")
-    return design(**{field: settings[field] for field in fields})
+        raise InputError(f"the design {design.name} needs {' and '.join(missing)}")
+    return design(**{name: settings[name] for name in names})
 
 
 def design_settings(design: Design) -> dict[str, Any]:
