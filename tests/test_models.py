@@ -187,7 +187,7 @@ def test_networks_by_name_give_one_logit_per_class(
 @pytest.mark.parametrize(
     ("architecture", "encoded_shape", "words"),
     [
-        ("resnet", (2, 28, 28), "one of interpolating-cnn, paper-cnn, mlp, got 'resnet'"),
+        ("resnet", (2, 28, 28), "one of interpolating-cnn, paper-cnn, resnet18, resnet50, mlp, got 'resnet'"),
         ("paper-cnn", (6, 32, 32), r"28 x 28 images, got .*\(6, 32, 32\); choose --model mlp"),
         ("paper-cnn", (1568,), "28 x 28 images"),
         ("interpolating-cnn", (1, 28, 28), "two-channel .*choose --model mlp"),
@@ -225,3 +225,47 @@ def test_logits_are_float32_under_autocast() -> None:
     assert (logits != rounded).any()
     with torch.inference_mode():
         torch.testing.assert_close(model(x), logits, rtol=0.05, atol=0.05)
+
+
+# Residual networks
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "channels", "classes", "parameters"),
+    [
+        # The counts of the published networks, less their first convolution, plus ours.
+        ("resnet18", 32, 6, 10, 11_173_962 + 3 * 64 * 9),
+        ("resnet50", 32, 6, 10, 23_520_842 + 3 * 64 * 9),
+        ("resnet18", 64, 3, 1000, 11_689_512),
+        ("resnet50", 64, 6, 1000, 25_557_032 + 3 * 64 * 49),
+    ],
+)
+def test_residual_networks_have_the_published_size(
+    name: str, side: int, channels: int, classes: int, parameters: int
+) -> None:
+    model = models.build(name, (channels, side, side), classes).eval()
+    assert num_parameters(model) == parameters
+    with torch.inference_mode():
+        assert model(torch.rand(2, channels, side, side)).shape == (2, classes)
+
+
+@pytest.mark.parametrize(("side", "last"), [(32, 4), (224, 7)])
+def test_residual_networks_divide_the_sides_as_published(side: int, last: int) -> None:
+    model = models.build("resnet18", (6, side, side), 10).eval()
+    stem, stages = list(model.children())[:2]
+    with torch.inference_mode():
+        assert stages(stem(torch.rand(1, 6, side, side))).shape == (1, 512, last, last)
+
+
+def test_defaults_by_shape() -> None:
+    for shape, recipe, name in (
+        ((1, 28, 28), "paper", "paper-cnn"),
+        ((1, 28, 28), "fast", "interpolating-cnn"),
+        ((3, 32, 32), "paper", "resnet18"),
+        ((3, 224, 224), "paper", "resnet50"),
+        ((1, 8, 8), "fast", "mlp"),
+        ((30,), "paper", "mlp"),
+    ):
+        assert models.default_architecture(shape, "two-channel", recipe) == name
+    with pytest.raises(InputError, match="choose --model mlp"):
+        models.build("resnet18", (2, 8, 8), 10)

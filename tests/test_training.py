@@ -14,10 +14,13 @@ import torch
 
 from sparsecert import UniformAblation, checkpoint, data, training
 from sparsecert.errors import InputError, RunFolderError
-from sparsecert.recipes import RECIPES, Recipe, recipe_by_name
+from sparsecert.noise import DiscreteNoise
+from sparsecert.recipes import Recipe, recipe_for
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.streams import Stage, stream
 from sparsecert.training import train
+
+MNIST = (1, 28, 28)
 
 
 def config(**changes: object) -> RunConfig:
@@ -33,7 +36,7 @@ def config(**changes: object) -> RunConfig:
         encoding="two-channel",
         encoding_mean=None,
         encoding_std=None,
-        recipe=replace(RECIPES["fast"], epochs=3),
+        recipe=replace(recipe_for("fast", MNIST), epochs=3),
         seed=0,
     )
     return replace(default, **changes)  # type: ignore[arg-type]
@@ -51,7 +54,7 @@ def log(run: RunFolder) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize(("recipe", "epochs"), [("fast", 12), ("paper", 40)])
 def test_learns_and_repeats_itself(tmp_path: Path, recipe: str, epochs: int) -> None:
-    settings = config(recipe=replace(RECIPES[recipe], epochs=epochs))
+    settings = config(recipe=replace(recipe_for(recipe, (64,)), epochs=epochs))
     one, other = (trained(tmp_path / name, settings) for name in ("one", "other"))
     assert one.model_path.read_bytes() == other.model_path.read_bytes()
     lines = log(one)
@@ -140,7 +143,7 @@ def test_masks_per_batch_and_per_example() -> None:
     from accelerate import Accelerator
 
     dataset = data.load("digits", "train")
-    plain = replace(RECIPES["fast"], augmentation="none")
+    plain = replace(recipe_for("fast", MNIST), augmentation="none")
     for mask_per, distinct in (("batch", 1), ("example", 256)):
         recipe = replace(plain, mask_per=mask_per)  # type: ignore[arg-type]
         batches = training._Batches(config(recipe=recipe), dataset, Accelerator(cpu=True))
@@ -158,10 +161,10 @@ def test_every_epoch_visits_examples_once_in_a_new_order() -> None:
 
 
 def test_learning_rate_schedules() -> None:
-    paper = RECIPES["paper"]
+    paper = recipe_for("paper", MNIST)
     rates = [paper.learning_rate_at(step, 400) for step in (0, 199, 200, 399)]
     assert rates == pytest.approx([0.01, 0.01, 0.001, 0.001])
-    fast = RECIPES["fast"]
+    fast = recipe_for("fast", MNIST)
     rates = [fast.learning_rate_at(step, 1000) for step in range(1000)]
     assert min(rates) > 0
     assert max(rates) == pytest.approx(fast.learning_rate, rel=1e-3)
@@ -170,9 +173,12 @@ def test_learning_rate_schedules() -> None:
 
 
 def test_paper_recipe_is_the_papers() -> None:
-    assert RECIPES["paper"] == Recipe(
-        "paper", 400, 128, "sgd", 0.01, "step", 0.0, mask_per="batch", augmentation="none"
-    )
+    settings = {"epochs": 400, "batch_size": 128, "optimizer": "sgd", "learning_rate": 0.01}
+    schedule = {"schedule": "step", "drops": (0.5,), "mask_per": "batch", "precision": "float32"}
+    mnist = Recipe(name="paper", weight_decay=0, augmentation="none", **settings, **schedule)  # type: ignore[arg-type]
+    assert recipe_for("paper", MNIST) == mnist
+    cifar10 = replace(mnist, weight_decay=5e-4, augmentation="crop-flip")
+    assert recipe_for("paper", (3, 32, 32)) == cifar10
 
 
 def test_bad_settings_end_before_a_folder_exists(tmp_path: Path) -> None:
@@ -186,10 +192,10 @@ def test_bad_settings_end_before_a_folder_exists(tmp_path: Path) -> None:
     ):
         settings = {"num_retained": options.pop("num_retained", 12)}
         with pytest.raises(InputError, match=sentence):
-            train_run("digits", out, recipe_by_name("fast"), design_settings=settings, **options)
+            train_run("digits", out, "fast", design_settings=settings, **options)
         assert not out.exists()
     with pytest.raises(InputError, match="paper, fast"):
-        recipe_by_name("slow")
+        recipe_for("slow", MNIST)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "other"}'])
@@ -213,5 +219,7 @@ def test_damaged_weights_and_checkpoints_get_a_sentence(tmp_path: Path) -> None:
 
 
 def test_config_survives_the_file(tmp_path: Path) -> None:
-    settings = config(encoding="mean", encoding_mean=(0.3,))
-    assert RunFolder.create(tmp_path / "run", settings).read_config() == settings
+    mean = config(encoding="mean", encoding_mean=(0.3,), recipe=recipe_for("paper", MNIST))
+    noise = config(design=DiscreteNoise(64, 0.8, 2), encoding="none")
+    for number, settings in enumerate((mean, noise)):
+        assert RunFolder.create(tmp_path / str(number), settings).read_config() == settings

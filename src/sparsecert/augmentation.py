@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ MAX_ROTATION = 8 * math.pi / 180
 MAX_SCALING = 0.08
 MAX_SHEAR = 0.12
 MAX_SHIFT = 0.04  # of the image's side
+PADDING = 1 / 8  # of the image's side: 4 pixels for CIFAR-10, as in the paper
 
 
 def random_affine(
@@ -42,3 +44,26 @@ def random_affine(
     grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
     moved = functional.grid_sample(images, grid, mode="bicubic", align_corners=False).clamp(0, 1)
     return torch.where(uniform[:, 6, None, None, None] < 0, moved, images)
+
+
+def random_crop_and_flip(
+    images: Float[Tensor, "batch channels height width"], generator: np.random.Generator
+) -> Float[Tensor, "batch channels height width"]:
+    """Pad each image with black, crop it at random to its size, and mirror about half of them."""
+    batch, _, height, width = images.shape
+    tall, wide = round(height * PADDING), round(width * PADDING)
+    draws = generator.integers(0, (2 * tall + 1, 2 * wide + 1, 2), size=(batch, 3))
+    top, left, mirrored = torch.from_numpy(draws).to(images.device).T[:, :, None]
+    rows = top + torch.arange(height, device=images.device)
+    columns = torch.arange(width, device=images.device)
+    columns = left + torch.where(mirrored == 1, width - 1 - columns, columns)
+    padded = functional.pad(images, (wide, wide, tall, tall)).movedim(1, 3)
+    example = torch.arange(batch, device=images.device)[:, None, None]
+    return padded[example, rows[:, :, None], columns[:, None, :]].movedim(3, 1).contiguous()
+
+
+AUGMENTATIONS: dict[str, Callable[[Tensor, np.random.Generator], Tensor] | None] = {
+    "none": None,
+    "affine": random_affine,
+    "crop-flip": random_crop_and_flip,
+}

@@ -59,7 +59,7 @@ def train_command(
     recipe: Literal["fast", "paper"] = "fast",
     encoding: Literal["two-channel", "mean"] = "two-channel",
     model: Annotated[
-        Literal["interpolating-cnn", "paper-cnn", "mlp"] | None,
+        Literal["interpolating-cnn", "paper-cnn", "resnet18", "resnet50", "mlp"] | None,
         Parameter(help="Base classifier; by default chosen by recipe and shape of the inputs."),
     ] = None,
     epochs: Annotated[int | None, Parameter(help="Instead of the recipe's.")] = None,
@@ -76,7 +76,6 @@ def train_command(
     ] = None,
 ) -> None:
     """Train a base classifier on ablated inputs. Repeat the command to resume a killed run."""
-    from sparsecert.recipes import recipe_by_name
     from sparsecert.workflow import train_run
 
     settings = {
@@ -87,7 +86,7 @@ def train_command(
     run = train_run(
         data,
         out,
-        recipe_by_name(recipe),
+        recipe,
         design=design,
         design_settings=settings,
         encoding=encoding if design == "uniform" else "none",
@@ -209,14 +208,12 @@ def demo_command(
 ) -> None:
     """Train, certify and report on handwritten digits, in about a minute on a CPU."""
     from sparsecert import workflow
-    from sparsecert.recipes import recipe_by_name
     from sparsecert.report.page import write_report
 
-    recipe = recipe_by_name("fast")
     run = workflow.train_run(
         "digits",
         out,
-        recipe,
+        "fast",
         design_settings={"num_retained": DEMO_RETAINED},
         epochs=DEMO_EPOCHS,
         show_progress=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import nn, optim
@@ -22,12 +22,12 @@ class Recipe:
         batch_size: examples per step, over all processes together.
         optimizer: SGD with momentum 0.9, or AdamW.
         learning_rate: the highest one.
-        schedule: "step" divides the rate by 10 at half time; "cosine" warms up linearly for a
-            share `warmup` of the steps and then falls to zero along a cosine.
+        schedule: "step" divides the rate by 10 at each of `drops`; "cosine" warms up linearly for
+            a share `warmup` of the steps and then falls to zero along a cosine.
         weight_decay: as the optimiser defines it.
         mask_per: one retained set for the whole minibatch (the paper), or one per example.
-        augmentation: "none", or "affine": small random rotations, scalings, shears and shifts,
-            for half the images.
+        augmentation: a key of `augmentation.AUGMENTATIONS`.
+        drops: shares of the steps after which the rate falls; step schedule only.
         warmup: share of the steps with a rising rate; cosine schedule only.
         precision: number format of the network's products, in training and in voting.
     """
@@ -40,7 +40,8 @@ class Recipe:
     schedule: Literal["step", "cosine"]
     weight_decay: float
     mask_per: Literal["batch", "example"]
-    augmentation: Literal["none", "affine"]
+    augmentation: Literal["none", "affine", "crop-flip"]
+    drops: tuple[float, ...] = ()
     warmup: float = 0.0
     precision: Precision = "float32"
 
@@ -57,7 +58,8 @@ class Recipe:
     def learning_rate_at(self, step: int, num_steps: int) -> float:
         """The learning rate of step 0, 1, ... out of `num_steps`."""
         if self.schedule == "step":
-            return self.learning_rate * (1 if step < num_steps / 2 else 0.1)
+            fallen = sum(step >= drop * num_steps for drop in self.drops)
+            return self.learning_rate * 0.1**fallen
         warmup_steps = self.warmup * num_steps
         if step < warmup_steps:
             return self.learning_rate * (step + 1) / (warmup_steps + 1)
@@ -82,36 +84,71 @@ class Recipe:
         )
 
 
-RECIPES = {
-    "paper": Recipe(
-        name="paper",
-        epochs=400,
-        batch_size=128,
-        optimizer="sgd",
-        learning_rate=0.01,
-        schedule="step",
-        weight_decay=0.0,
-        mask_per="batch",
-        augmentation="none",
-    ),
-    "fast": Recipe(
-        name="fast",
-        epochs=180,
-        batch_size=256,
-        optimizer="adamw",
-        learning_rate=2e-3,
-        schedule="cosine",
-        weight_decay=0.5,
-        mask_per="example",
-        augmentation="affine",
-        warmup=0.1,
-        precision="bfloat16",
-    ),
+Kind = Literal["features", "grey", "colour"]
+
+_PAPER = Recipe(
+    name="paper",
+    epochs=400,
+    batch_size=128,
+    optimizer="sgd",
+    learning_rate=0.01,
+    schedule="step",
+    weight_decay=0.0,
+    mask_per="batch",
+    augmentation="none",
+    drops=(0.5,),
+)
+_FAST = Recipe(
+    name="fast",
+    epochs=60,
+    batch_size=128,
+    optimizer="adamw",
+    learning_rate=2e-3,
+    schedule="cosine",
+    weight_decay=0.02,
+    mask_per="example",
+    augmentation="none",
+    warmup=0.1,
+)
+RECIPES: dict[str, dict[Kind, Recipe]] = {
+    "paper": {
+        "features": _PAPER,
+        "grey": _PAPER,
+        "colour": replace(_PAPER, weight_decay=5e-4, augmentation="crop-flip"),
+    },
+    "fast": {
+        "features": _FAST,
+        "grey": replace(
+            _FAST,
+            epochs=180,
+            batch_size=256,
+            weight_decay=0.5,
+            augmentation="affine",
+            precision="bfloat16",
+        ),
+        "colour": replace(
+            _FAST,
+            epochs=100,
+            batch_size=256,
+            weight_decay=0.5,
+            augmentation="crop-flip",
+            precision="bfloat16",
+        ),
+    },
 }
 
 
-def recipe_by_name(name: str) -> Recipe:
-    """A recipe of `RECIPES`; raises `InputError` for an unknown name."""
+def recipe_for(name: str, input_shape: tuple[int, ...]) -> Recipe:
+    """The recipe of that name for inputs of this shape.
+
+    Vectors and images under 16 pixels a side are "features": to move an image of 8 x 8 pixels by
+    a fraction of a pixel blurs away what it shows.
+
+    Raises:
+        InputError: for an unknown name.
+    """
     if name not in RECIPES:
         raise InputError(f"expected recipe to be one of {', '.join(RECIPES)}, got {name!r}")
-    return RECIPES[name]
+    if len(input_shape) != 3 or min(input_shape[1:]) < 16:
+        return RECIPES[name]["features"]
+    return RECIPES[name]["grey" if input_shape[0] == 1 else "colour"]

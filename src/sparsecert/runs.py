@@ -120,7 +120,8 @@ class RunConfig:
         ends = fields["feature_range"]
         if ends is not None:
             fields["feature_range"] = FeatureRange(tuple(ends["low"]), tuple(ends["high"]))
-        return cls(**{**fields, "recipe": Recipe(**fields["recipe"])})
+        recipe = Recipe(**{**fields["recipe"], "drops": tuple(fields["recipe"]["drops"])})
+        return cls(**{**fields, "recipe": recipe})
 
 
 @dataclass(frozen=True)

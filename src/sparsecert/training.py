@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsecert import files, progress
-from sparsecert.augmentation import random_affine
+from sparsecert.augmentation import AUGMENTATIONS
 from sparsecert.checkpoint import Progress, load_checkpoint, save_checkpoint
 from sparsecert.data import Dataset
 from sparsecert.devices import autocast
@@ -152,9 +152,10 @@ class _Batches:
 
         device = self.accelerator.device
         inputs = self.dataset.batch(rows).to(device)
-        if recipe.augmentation == "affine":
+        augment = AUGMENTATIONS[recipe.augmentation]
+        if augment is not None:
             index = step * self.accelerator.num_processes + self.accelerator.process_index
-            inputs = random_affine(inputs, stream(seed, Stage.TRAINING_AUGMENTATION, index))
+            inputs = augment(inputs, stream(seed, Stage.TRAINING_AUGMENTATION, index))
         labels = torch.from_numpy(self.dataset.labels[rows]).to(device)
         return self.encoding(inputs, torch.from_numpy(mask).to(device)), labels
 

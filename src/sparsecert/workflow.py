@@ -28,7 +28,7 @@ from sparsecert.designs import build_design, check_design
 from sparsecert.devices import best_device, multiplies_bfloat16
 from sparsecert.errors import InputError
 from sparsecert.evaluation import Evaluation, evaluate
-from sparsecert.recipes import Recipe
+from sparsecert.recipes import Recipe, recipe_for
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage
@@ -85,7 +85,7 @@ class Measurement:
 def train_run(
     dataset_name: str,
     out: Path,
-    recipe: Recipe,
+    recipe: str,
     *,
     design: str = "uniform",
     design_settings: Mapping[str, Any],
@@ -100,7 +100,7 @@ def train_run(
     Args:
         dataset_name: as `sparsecert.data.load` takes it.
         out: the run folder.
-        recipe: training recipe.
+        recipe: a key of `recipes.RECIPES`.
         design: a key of `designs.DESIGNS`.
         design_settings: num_retained for "uniform"; keep_probability and num_values for "lee2019".
         encoding: "two-channel" or "mean"; "none" for noise.
@@ -118,12 +118,12 @@ def train_run(
         feature_range=dataset.feature_range,
         class_names=dataset.class_names,
         architecture=architecture
-        or models.default_architecture(dataset.input_shape, encoding, recipe.name),
+        or models.default_architecture(dataset.input_shape, encoding, recipe),
         design=build_design(design, {**design_settings, "num_features": num_features}),
         encoding=encoding,
         encoding_mean=_channel_mean(dataset) if encoding == "mean" else None,
         encoding_std=None,
-        recipe=_fitted(recipe, dataset.input_shape, epochs),
+        recipe=_fitted(recipe_for(recipe, dataset.input_shape), epochs),
         seed=seed,
     )
     config.build_model()  # a network that does not fit ends here, before there is a folder
@@ -239,15 +239,12 @@ def predict_run(
     return predict_tally(stored_votes(run, dataset, indices, plan, Stage.PREDICTION).tally, alpha)
 
 
-def _fitted(recipe: Recipe, input_shape: tuple[int, ...], epochs: int | None) -> Recipe:
+def _fitted(recipe: Recipe, epochs: int | None) -> Recipe:
     """The recipe as it will be followed, which is how the run folder records it."""
-    # Moving an image of 8 x 8 pixels by a fraction of a pixel blurs away what it shows.
-    tiny = len(input_shape) != 3 or min(input_shape[1:]) < 16
     return replace(
         recipe,
         epochs=recipe.epochs if epochs is None else epochs,
-        augmentation="none" if tiny else recipe.augmentation,
-        precision="float32" if tiny or not multiplies_bfloat16(best_device()) else recipe.precision,
+        precision=recipe.precision if multiplies_bfloat16(best_device()) else "float32",
     )
 
 

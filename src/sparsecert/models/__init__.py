@@ -15,6 +15,7 @@ from sparsecert.errors import InputError
 from sparsecert.models.interpolating_cnn import InterpolatingCNN, Interpolation
 from sparsecert.models.mlp import MLP
 from sparsecert.models.paper_cnn import PaperCNN
+from sparsecert.models.resnet import ResNet
 
 __all__ = [
     "ARCHITECTURES",
@@ -22,6 +23,7 @@ __all__ = [
     "InterpolatingCNN",
     "Interpolation",
     "PaperCNN",
+    "ResNet",
     "build",
     "default_architecture",
 ]
@@ -51,7 +53,12 @@ def default_architecture(input_shape: tuple[int, ...], encoding: str, recipe: st
     # The interpolation needs to tell NULL from a pixel, which only the two-channel encoding does.
     if (encoding, recipe) == ("two-channel", "fast") and _interpolates(input_shape):
         return "interpolating-cnn"
-    return "paper-cnn" if input_shape[1:] == (28, 28) else "mlp"
+    if input_shape[1:] == (28, 28):
+        return "paper-cnn"
+    if len(input_shape) == 3 and min(input_shape[1:]) >= 64:
+        return "resnet50"
+    colour = len(input_shape) == 3 and input_shape[0] == 3 and min(input_shape[1:]) >= 16
+    return "resnet18" if colour else "mlp"
 
 
 def _interpolates(shape: tuple[int, ...]) -> bool:
@@ -78,6 +85,25 @@ def _interpolating_cnn(encoded_shape: tuple[int, ...], num_classes: int) -> nn.M
     return InterpolatingCNN(channels, height, width, num_classes)
 
 
+def _resnet(
+    depths: tuple[int, ...], *, bottleneck: bool
+) -> Callable[[tuple[int, ...], int], nn.Module]:
+    """A builder of residual networks whose stem is that for the size of the images."""
+
+    def build_resnet(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+        if len(encoded_shape) != 3 or min(encoded_shape[1:]) < 16:
+            raise InputError(
+                "residual networks take images of 16 pixels a side or more, got encoded inputs of "
+                f"shape {encoded_shape}; choose --model mlp"
+            )
+        large = min(encoded_shape[1:]) >= 64
+        return ResNet(
+            encoded_shape[0], num_classes, depths, bottleneck=bottleneck, large_images=large
+        )
+
+    return build_resnet
+
+
 def _mlp(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     return MLP(math.prod(encoded_shape), num_classes)
 
@@ -85,5 +111,7 @@ def _mlp(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
 ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
     "interpolating-cnn": _interpolating_cnn,
     "paper-cnn": _paper_cnn,
+    "resnet18": _resnet((2, 2, 2, 2), bottleneck=False),
+    "resnet50": _resnet((3, 4, 6, 3), bottleneck=True),
     "mlp": _mlp,
 }
