@@ -201,6 +201,33 @@ def info_command(run: RunArgument) -> None:
     console.print(tables.terminal_table(str(run), tables.run_rows(RunFolder(run))))
 
 
+@app.command(name="reproduce")
+def reproduce_command(
+    name: Annotated[
+        str,
+        Parameter(
+            help="table1, table3, table7, table8, figure1, figure2, figure4, or overview, which "
+            "writes README.md from the records in --results."
+        ),
+    ],
+    *,
+    retained: Annotated[
+        tuple[int, ...], Parameter(help="Only these k.", consume_multiple=True)
+    ] = (),
+    data: Annotated[str | None, Parameter(help="Only rows of this data set.")] = None,
+    limit: LimitOption = None,
+    recipe: Literal["fast", "paper"] = "paper",
+    epochs: Annotated[int | None, Parameter(help="Instead of the recipe's.")] = None,
+    out: Annotated[Path, Parameter(help="Folder of the run folders.")] = Path("runs/reproduce"),
+    results: Annotated[Path, Parameter(help="Folder of the result records.")] = Path("results"),
+) -> None:
+    """Repeat a table or figure of the paper. Repeat the command to resume a killed run."""
+    from sparsecert.reproduce import entries, experiment
+
+    options = experiment.Options(retained, data, limit, recipe, epochs, out, results)
+    entries.reproduce(name, options, console)
+
+
 @app.command(name="demo")
 def demo_command(
     *,

@@ -8,10 +8,12 @@ height x width pixels; feature vectors are `(batch, features)`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsecert.errors import InputError
@@ -118,6 +120,17 @@ class NoiseEncoding:
     def output_channels(self, input_channels: int) -> int:
         """The input's."""
         return input_channels
+
+
+def channel_mean(inputs: NDArray[Any]) -> tuple[float, ...]:
+    """Mean of each channel of `(size, channels, height, width)` images, or of each feature.
+
+    Bytes are taken as shares of 255.
+    """
+    axes = (0, 2, 3) if inputs.ndim == 4 else 0
+    scale = 255 if inputs.dtype == np.uint8 else 1
+    mean = np.atleast_1d(inputs.mean(axis=axes, dtype=np.float64)) / scale
+    return tuple(mean.tolist())
 
 
 def resolve_encoding(encoding: str | Encoding) -> Encoding:

@@ -26,6 +26,7 @@ from sparsecert.counting import SamplingPlan, count_votes, smoothed_classifier, 
 from sparsecert.data import Dataset
 from sparsecert.designs import build_design, check_design
 from sparsecert.devices import best_device, multiplies_bfloat16
+from sparsecert.encoding import channel_mean
 from sparsecert.errors import InputError
 from sparsecert.evaluation import Evaluation, evaluate
 from sparsecert.recipes import Recipe, recipe_for
@@ -121,7 +122,7 @@ def train_run(
         or models.default_architecture(dataset.input_shape, encoding, recipe),
         design=build_design(design, {**design_settings, "num_features": num_features}),
         encoding=encoding,
-        encoding_mean=_channel_mean(dataset) if encoding == "mean" else None,
+        encoding_mean=channel_mean(dataset.inputs) if encoding == "mean" else None,
         encoding_std=None,
         recipe=_fitted(recipe_for(recipe, dataset.input_shape), epochs),
         seed=seed,
@@ -246,11 +247,3 @@ def _fitted(recipe: Recipe, epochs: int | None) -> Recipe:
         epochs=recipe.epochs if epochs is None else epochs,
         precision=recipe.precision if multiplies_bfloat16(best_device()) else "float32",
     )
-
-
-def _channel_mean(dataset: Dataset) -> tuple[float, ...]:
-    """Mean of each channel of the training images, or of each feature."""
-    axes = (0, 2, 3) if dataset.inputs.ndim == 4 else 0
-    scale = 255 if dataset.inputs.dtype == np.uint8 else 1
-    mean = np.atleast_1d(dataset.inputs.mean(axis=axes, dtype=np.float64)) / scale
-    return tuple(mean.tolist())

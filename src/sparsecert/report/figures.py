@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -76,9 +77,19 @@ def training_curve(epochs: Sequence[int], accuracy: Sequence[float]) -> Figure:
 
 
 def picture(image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Figure:
-    """An image, or what an ablation leaves of it; NULL is light blue.
+    """An image, or what an ablation leaves of it, without a frame; see `draw_image`."""
+    figure = Figure(figsize=(1, 1), frameon=False)
+    draw_image(figure.add_axes((0, 0, 1, 1)), image, mask)
+    return figure
+
+
+def draw_image(
+    axes: Axes, image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None
+) -> None:
+    """Draw an image, or what an ablation leaves of it; NULL is light blue.
 
     Args:
+        axes: where.
         image: `(channels, height, width)` in [0, 1], with 1 or 3 channels.
         mask: `(height * width,)` retained pixels; all by default.
     """
@@ -86,8 +97,5 @@ def picture(image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -
     colours = np.broadcast_to(image.transpose(1, 2, 0), (height, width, 3)).copy()
     if mask is not None:
         colours[~mask.reshape(height, width)] = _NULL_COLOUR
-    figure = Figure(figsize=(1, 1), frameon=False)
-    axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(colours, interpolation="nearest", vmin=0, vmax=1)
     axes.set_axis_off()
-    return figure

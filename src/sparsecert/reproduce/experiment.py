@@ -1,0 +1,95 @@
+"""Repeating rows of a table: train what is missing, certify, record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sparsecert import records
+from sparsecert.counting import SamplingPlan
+from sparsecert.errors import InputError
+from sparsecert.reproduce.paper import PaperRow, PaperTable
+from sparsecert.runs import RunFolder
+from sparsecert.workflow import Procedure, certify_run, train_run
+
+
+@dataclass(frozen=True)
+class Options:
+    """What narrows a table down, and where results go.
+
+    Attributes:
+        retained: values of k; all rows by default, and those without a k.
+        dataset: of the rows; all by default.
+        limit: test images per row, spread evenly; all by default.
+        recipe: a key of `recipes.RECIPES`.
+        epochs: instead of the recipe's.
+        out: folder of the run folders.
+        results: folder of the result records.
+    """
+
+    retained: tuple[int, ...] = ()
+    dataset: str | None = None
+    limit: int | None = None
+    recipe: str = "paper"
+    epochs: int | None = None
+    out: Path = Path("runs/reproduce")
+    results: Path = Path("results")
+
+
+def chosen_rows(table: PaperTable, options: Options) -> list[PaperRow]:
+    """The rows of a table that the options leave.
+
+    Raises:
+        InputError: if none are left.
+    """
+    rows = [
+        row
+        for row in table.rows
+        if options.dataset in (None, row.dataset)
+        and (not options.retained or row.settings.get("num_retained") in options.retained)
+    ]
+    if not rows:
+        has = ", ".join(f"{row.dataset}: {row.label}" for row in table.rows)
+        raise InputError(f"no row of {table.name} is left; it has {has}")
+    return rows
+
+
+def trained_run(row: PaperRow, options: Options) -> RunFolder:
+    """The row's run folder, trained by the recipe unless that is done."""
+    recipe = options.recipe if options.epochs is None else f"{options.recipe}{options.epochs}"
+    return train_run(
+        row.dataset,
+        options.out / f"{row.folder_name}-{recipe}",
+        options.recipe,
+        design=row.design,
+        design_settings=row.settings,
+        encoding=row.encoding,
+        architecture=row.architecture,
+        epochs=options.epochs,
+        show_progress=True,
+    )
+
+
+def repeat(table: PaperTable, row: PaperRow, options: Options) -> dict[str, Any]:
+    """Train the row's classifier unless that is done, certify it, and write the record.
+
+    What an earlier call left unfinished is gone on with.
+
+    Args:
+        table: names the record.
+        row: what to repeat.
+        options: recipe, number of images, folders.
+
+    Returns:
+        The record.
+    """
+    run = trained_run(row, options)
+    procedure = Procedure(
+        options.limit, SamplingPlan(row.num_selection, row.num_samples), row.alpha
+    )
+    dataset, measurement = certify_run(run, procedure, show_progress=True)
+    record = records.make_record(run, dataset, procedure, measurement)
+    for path in (run.record_path, options.results / f"{table.name}-{run.path.name}.json"):
+        records.write_record(path, record)
+    return record

@@ -1,0 +1,177 @@
+"""The paper's tables, with digits in the place of MNIST."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsecert import cli
+from sparsecert.reproduce import entries, figure1, overview
+from sparsecert.reproduce.paper import PaperRow, PaperTable
+
+DIGITS = PaperTable(
+    "table9",
+    "digits",
+    (
+        PaperRow("k = 8", "digits", {"num_retained": 8}, accuracy=50.0, median=None),
+        PaperRow(
+            "k = 16",
+            "digits",
+            {"num_retained": 16},
+            accuracy=60.25,
+            abstained=1.5,
+            median=1,
+            num_selection=30,
+            num_samples=150,
+        ),
+        PaperRow(
+            "noise",
+            "digits",
+            {"keep_probability": 0.8, "num_values": 17},
+            design="lee2019",
+            encoding="none",
+            median=1,
+            num_selection=20,
+            num_samples=100,
+        ),
+    ),
+    notes="Made up.",
+)
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(overview.TABLES, "table9", DIGITS)
+    monkeypatch.setattr(figure1, "TABLE", DIGITS)
+
+
+def reproduce(folder: Path, *words: object) -> None:
+    places = ["--out", folder / "runs", "--results", folder / "results", "--recipe", "fast"]
+    cli.main([str(word) for word in ("reproduce", *words, *places)])
+
+
+@pytest.mark.usefixtures("table")
+def test_a_row_is_trained_certified_recorded_and_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    narrow = ["table9", "--retained", 16, "--limit", 30, "--epochs", 3]
+    reproduce(tmp_path, *narrow)
+    output = capsys.readouterr().out
+    assert "60.25 %" in output
+    records = list((tmp_path / "results").glob("*.json"))
+    assert [path.name for path in records] == ["table9-digits-k16-two-channel-default-fast3.json"]
+    record: dict[str, Any] = json.loads(records[0].read_text())
+    assert record["num_images"] == 30
+    assert record["epochs"] == 3
+    assert (record["num_selection"], record["num_samples"]) == (30, 150)
+    page = (tmp_path / "results" / "README.md").read_text()
+    assert "## Table 9: digits\n\nMade up." in page
+    assert "| **k = 16** | paper |  | 60.25 % | 1.50 % | 1 |" in page
+    assert f"{100 * record['accuracy']:.1f} % [" in page
+    assert record["command"].split(" && ")[0] in page
+    assert "k = 8" not in page  # nothing to say about it yet
+    assert "Beyond the paper" not in page
+
+    model = next((tmp_path / "runs").glob("*/model.safetensors"))
+    written = model.stat().st_mtime_ns
+    reproduce(tmp_path, *narrow)  # a second call trains and counts nothing
+    assert model.stat().st_mtime_ns == written
+    assert json.loads(records[0].read_text())["seconds"] == record["seconds"]
+
+
+@pytest.mark.usefixtures("table")
+def test_the_compared_scheme_is_trained_certified_and_reported(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    noise = replace(DIGITS, rows=DIGITS.rows[2:])
+    overview.TABLES["table9"] = noise
+    reproduce(tmp_path, "table9", "--limit", 20, "--epochs", 2)
+    (record_path,) = (tmp_path / "results").glob("*.json")
+    record = json.loads(record_path.read_text())
+    assert record["design"] == "lee2019"
+    assert record["keep_probability"] == 0.8
+    assert record["num_features"] == 64
+    assert "--keep-probability 0.8 --num-values 17" in record["command"]
+    (run,) = (tmp_path / "runs").iterdir()
+    cli.main(["report", str(run)])
+    page = (run / "report" / "index.html").read_text()
+    assert "margin rule" not in page
+    assert "Δ(d, k, rho)" not in page
+    cli.main(["info", str(run)])
+    with pytest.raises(SystemExit):
+        cli.main(["certify", str(run), "--rule", "margin"])
+
+
+def test_records_match_rows_by_what_was_measured() -> None:
+    record = {
+        "dataset": "mnist",
+        "design": "uniform",
+        "num_retained": 45,
+        "encoding": "two-channel",
+        "architecture": "paper-cnn",
+        "num_selection": 1_000,
+        "num_samples": 10_000,
+        "alpha": 0.05,
+        "rule": "margin",
+    }
+
+    def labels(**changes: object) -> list[tuple[str, str]]:
+        rows = overview.matching_rows({**record, **changes})
+        return [(table.name, row.label) for table, row in rows]
+
+    both = [("table1", "k = 45"), ("table8", "mnist, k = 45, two-channel")]
+    assert labels() == both
+    assert labels(architecture="interpolating-cnn") == both[:1]
+    assert labels(encoding="mean") == [("table8", "mnist, k = 45, mean")]
+    assert labels(num_retained=46) == labels(alpha=0.01) == labels(dataset="digits") == []
+    seven = {"num_selection": 100, "num_samples": 100_000, "alpha": 0.001}
+    assert labels(**seven) == [("table7", "ablation, k = 45")]
+
+
+def test_tables_are_the_papers() -> None:
+    sizes = {name: len(table.rows) for name, table in overview.TABLES.items()}
+    assert sizes == {"table1": 20, "table3": 6, "table7": 2, "table8": 4}
+    names = [row.folder_name for row in overview.TABLES["table1"].rows]
+    assert len(set(names)) == 20
+    peak = [row.label for row in overview.TABLES["table1"].rows if row.median == 8]
+    assert peak == ["k = 40", "k = 45"]
+
+
+@pytest.mark.usefixtures("table")
+def test_figures_are_written(tmp_path: Path) -> None:
+    reproduce(tmp_path, "figure1", "--retained", 16, "--epochs", 1)
+    reproduce(tmp_path, "figure2")
+    reproduce(tmp_path, "figure4", "--data", "digits", "--retained", 12)
+    for name in ("figure1", "figure2", "figure4"):
+        assert (tmp_path / "results" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["table0"], "expected one of table1"),
+        (["table1", "--retained", "46"], "no row of table1 is left"),
+        (["table3", "--data", "mnist"], "it has cifar10: k = 25"),
+    ],
+)
+def test_what_there_is_not_gets_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        reproduce(tmp_path, *words)
+    assert end.value.code == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())
+    assert set(entries.FIGURES) == {"figure1", "figure2", "figure4"}
+
+
+def test_an_overview_of_foreign_files_gets_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "mine.json").write_text('{"a": 1}')
+    with pytest.raises(SystemExit):
+        reproduce(tmp_path, "overview")
+    assert "not a result record" in " ".join(capsys.readouterr().err.split())
