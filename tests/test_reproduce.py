@@ -10,27 +10,27 @@ import pytest
 
 from sparsecert import cli
 from sparsecert.reproduce import entries, figure1, overview
-from sparsecert.reproduce.paper import PaperRow, PaperTable
+from sparsecert.reproduce.paper import BaseRow, CertifiedRow, PaperTable
 
 DIGITS = PaperTable(
     "table9",
     "digits",
     (
-        PaperRow("k = 8", "digits", {"num_retained": 8}, accuracy=50.0, median=None),
-        PaperRow(
-            "k = 16",
-            "digits",
-            {"num_retained": 16},
+        CertifiedRow(label="k = 8", dataset="digits", settings={"num_retained": 8}, median=None),
+        CertifiedRow(
+            label="k = 16",
+            dataset="digits",
+            settings={"num_retained": 16},
             accuracy=60.25,
             abstained=1.5,
             median=1,
             num_selection=30,
             num_samples=150,
         ),
-        PaperRow(
-            "noise",
-            "digits",
-            {"keep_probability": 0.8, "num_values": 17},
+        CertifiedRow(
+            label="noise",
+            dataset="digits",
+            settings={"keep_probability": 0.8, "num_values": 17},
             design="lee2019",
             encoding="none",
             median=1,
@@ -74,6 +74,12 @@ def test_a_row_is_trained_certified_recorded_and_compared(
     assert record["command"].split(" && ")[0] in page
     assert "k = 8" not in page  # nothing to say about it yet
     assert "Beyond the paper" not in page
+    (run,) = (tmp_path / "runs").iterdir()
+    cli.main(["report", str(run)])
+    report = (run / "report" / "index.html").read_text()
+    assert "Beside the paper" in report
+    assert "Table 9, k = 16" in report
+    assert "60.25 %" in report
 
     model = next((tmp_path / "runs").glob("*/model.safetensors"))
     written = model.stat().st_mtime_ns
@@ -84,10 +90,7 @@ def test_a_row_is_trained_certified_recorded_and_compared(
 
 @pytest.mark.usefixtures("table")
 def test_the_compared_scheme_is_trained_certified_and_reported(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    noise = replace(DIGITS, rows=DIGITS.rows[2:])
-    overview.TABLES["table9"] = noise
+    overview.TABLES["table9"] = PaperTable("table9", "digits", DIGITS.rows[2:])
     reproduce(tmp_path, "table9", "--limit", 20, "--epochs", 2)
     (record_path,) = (tmp_path / "results").glob("*.json")
     record = json.loads(record_path.read_text())
@@ -103,6 +106,24 @@ def test_the_compared_scheme_is_trained_certified_and_reported(tmp_path: Path) -
     cli.main(["info", str(run)])
     with pytest.raises(SystemExit):
         cli.main(["certify", str(run), "--rule", "margin"])
+
+
+def test_base_classifiers_are_measured_on_both_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = BaseRow(
+        label="k = 16", dataset="digits", settings={"num_retained": 16}, train=91.5, test=81.25
+    )
+    monkeypatch.setitem(overview.TABLES, "table9", PaperTable("table9", "bases", (row,)))
+    reproduce(tmp_path, "table9", "--epochs", 30)
+    (path,) = (tmp_path / "results").glob("*.json")
+    record = json.loads(path.read_text())
+    assert 0.5 < record["test_accuracy"] < record["train_accuracy"] < 1
+    low, high = record["intervals"]["test_accuracy"]
+    assert low < record["test_accuracy"] < high
+    page = (tmp_path / "results" / "README.md").read_text()
+    assert "| paper |  | 91.50 % | 81.25 % |" in page
+    assert f"{100 * record['train_accuracy']:.1f} % [" in page
 
 
 def test_records_match_rows_by_what_was_measured() -> None:
@@ -133,10 +154,18 @@ def test_records_match_rows_by_what_was_measured() -> None:
 
 def test_tables_are_the_papers() -> None:
     sizes = {name: len(table.rows) for name, table in overview.TABLES.items()}
-    assert sizes == {"table1": 20, "table3": 6, "table7": 2, "table8": 4}
+    assert sizes == {
+        "table1": 20,
+        "table3": 6,
+        "table4": 6,
+        "table5": 6,
+        "table7": 2,
+        "table8": 4,
+    }
     names = [row.folder_name for row in overview.TABLES["table1"].rows]
     assert len(set(names)) == 20
-    peak = [row.label for row in overview.TABLES["table1"].rows if row.median == 8]
+    rows = overview.TABLES["table1"].rows
+    peak = [row.label for row in rows if isinstance(row, CertifiedRow) and row.median == 8]
     assert peak == ["k = 40", "k = 45"]
 
 

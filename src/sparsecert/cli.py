@@ -206,8 +206,8 @@ def reproduce_command(
     name: Annotated[
         str,
         Parameter(
-            help="table1, table3, table7, table8, figure1, figure2, figure4, or overview, which "
-            "writes README.md from the records in --results."
+            help="table1, table3, table4, table5, table7, table8, figure1, figure2, figure4, or "
+            "overview, which writes README.md from the records in --results."
         ),
     ],
     *,

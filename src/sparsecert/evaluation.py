@@ -83,7 +83,7 @@ def evaluate(
         median_interval=median_interval(radius, correct),
         median_authors_convention=median_certified_robustness(authors_convention(radius), correct),
         certified_accuracy=tuple(
-            _share(certified_robustness(radius, correct) >= rho)
+            share(certified_robustness(radius, correct) >= rho)
             for rho in range(max(0, int(radius.max())) + 1)
         ),
     )
@@ -93,7 +93,7 @@ def accuracy_and_abstentions(
     prediction: Prediction, targets: NDArray[np.int64]
 ) -> tuple[Estimate, Estimate]:
     """Share predicted correctly without abstaining, and share of abstentions."""
-    return _share(prediction.label == targets), _share(prediction.label == ABSTAIN)
+    return share(prediction.label == targets), share(prediction.label == ABSTAIN)
 
 
 def certified_robustness(radius: ArrayLike, correct: ArrayLike) -> NDArray[np.int64]:
@@ -163,7 +163,8 @@ def _as_median(robustness: np.int64) -> int | None:
     return None if robustness < 0 else int(robustness)
 
 
-def _share(hits: NDArray[np.bool_]) -> Estimate:
+def share(hits: NDArray[np.bool_]) -> Estimate:
+    """The share of hits, and its interval."""
     count, total = int(hits.sum()), len(hits)
     low, high = proportion_interval(count, total, CONFIDENCE)
     return Estimate(count / total, float(low), float(high))

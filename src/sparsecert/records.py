@@ -22,6 +22,8 @@ from sparsecert.evaluation import Estimate
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.workflow import Measurement, Procedure
 
+BASE_ACCURACY = "base_accuracy"
+
 
 def make_record(
     run: RunFolder,
@@ -36,14 +38,9 @@ def make_record(
     """
     config, result = run.read_config(), measurement.evaluation
     return {
+        **_classifier(config),
         "dataset": dataset.name,
-        **design_settings(config.design),
-        "architecture": config.architecture,
-        "encoding": config.encoding,
         "rule": procedure.rule,
-        "recipe": config.recipe.name,
-        "epochs": config.recipe.epochs,
-        "precision": config.recipe.precision,
         "num_images": result.num_images,
         "limit": procedure.limit,
         "num_selection": procedure.plan.num_selection,
@@ -66,6 +63,28 @@ def make_record(
         f"{certify_command(config, run, dataset, procedure)}",
         "hardware": hardware(),
         "seconds": round(float(measurement.seconds.sum()), 1),
+        "training_seconds": training_seconds(run),
+        "version": __version__,
+    }
+
+
+def make_base_record(
+    run: RunFolder, limit: int | None, train: Estimate, test: Estimate
+) -> dict[str, Any]:
+    """The record of a base classifier's accuracy on ablated inputs of either split.
+
+    `limit` is the number of inputs per split, spread evenly; None for all.
+    """
+    config = run.read_config()
+    return {
+        "kind": BASE_ACCURACY,
+        **_classifier(config),
+        "limit": limit,
+        "train_accuracy": train.value,
+        "test_accuracy": test.value,
+        "intervals": {"train_accuracy": _ends(train), "test_accuracy": _ends(test)},
+        "command": train_command(config, run),
+        "hardware": hardware(),
         "training_seconds": training_seconds(run),
         "version": __version__,
     }
@@ -159,6 +178,19 @@ def training_seconds(run: RunFolder) -> float | None:
         return None
     lines = run.log_path.read_text(encoding="utf-8").splitlines()
     return float(json.loads(lines[-1])["seconds"]) if lines else None
+
+
+def _classifier(config: RunConfig) -> dict[str, Any]:
+    """What was trained, as every record says it."""
+    return {
+        "dataset": config.dataset,
+        **design_settings(config.design),
+        "architecture": config.architecture,
+        "encoding": config.encoding,
+        "recipe": config.recipe.name,
+        "epochs": config.recipe.epochs,
+        "precision": config.recipe.precision,
+    }
 
 
 def _ends(estimate: Estimate) -> tuple[float, float]:

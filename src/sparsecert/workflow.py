@@ -28,7 +28,7 @@ from sparsecert.designs import build_design, check_design
 from sparsecert.devices import best_device, multiplies_bfloat16
 from sparsecert.encoding import channel_mean
 from sparsecert.errors import InputError
-from sparsecert.evaluation import Evaluation, evaluate
+from sparsecert.evaluation import Estimate, Evaluation, evaluate, share
 from sparsecert.recipes import Recipe, recipe_for
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.smoothing import SmoothedClassifier
@@ -133,14 +133,16 @@ def train_run(
     return run
 
 
-def load_evaluation_data(run: RunFolder, dataset_name: str | None) -> Dataset:
-    """The test split of the named data set, or of the run's own.
+def load_evaluation_data(
+    run: RunFolder, dataset_name: str | None = None, split: str = "test"
+) -> Dataset:
+    """A split of the named data set, or of the run's own.
 
     Raises:
         InputError: if its inputs or classes are not those the model was trained on.
     """
     config = run.read_config()
-    dataset = data.load(dataset_name or config.dataset, "test", config.feature_range)
+    dataset = data.load(dataset_name or config.dataset, split, config.feature_range)
     if dataset.input_shape != config.input_shape:
         raise InputError(
             f"expected inputs of shape {config.input_shape}, as the model in {run.path} was "
@@ -227,6 +229,24 @@ def measure(run: RunFolder, dataset: Dataset, procedure: Procedure) -> Measureme
         selection.seconds + estimation.seconds,
         evaluate(prediction, certification, targets),
     )
+
+
+def base_accuracy(
+    run: RunFolder, dataset: Dataset, limit: int | None = None, *, show_progress: bool = False
+) -> Estimate:
+    """Share of inputs that the base classifier gets right, each seen through one ablation.
+
+    Args:
+        run: a trained run.
+        dataset: a split.
+        limit: number of inputs, spread evenly; all by default.
+        show_progress: draw a progress bar.
+    """
+    indices = data.evenly_spread(len(dataset), limit)
+    plan = SamplingPlan(num_samples=1)
+    count_votes(run, dataset, indices, plan, [Stage.EVALUATION], show_progress=show_progress)
+    stored = stored_votes(run, dataset, indices, plan, Stage.EVALUATION)
+    return share(stored.tally.top == dataset.labels[indices])
 
 
 def predict_run(

@@ -23,6 +23,8 @@ from sparsecert.data import Dataset
 from sparsecert.evaluation import certified_robustness
 from sparsecert.records import read_record, recorded_procedure
 from sparsecert.report import figures, tables
+from sparsecert.reproduce.overview import matching_rows
+from sparsecert.reproduce.paper import CertifiedRow
 from sparsecert.runs import RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage, stream
@@ -89,6 +91,12 @@ def write_report(run: RunFolder) -> Path:
         limits=_limits(design, unit) if isinstance(design, UniformAblation) else None,
         training=_training(run),
         gallery=_gallery(smoothed_classifier(run), dataset, chosen, config.class_names, unit),
+        columns=CertifiedRow.COLUMNS[1:],
+        paper=[
+            (table.name.replace("table", "Table "), row.label, row.paper_cells()[1:])
+            for table, row in matching_rows(record)
+        ],
+        here=CertifiedRow.record_cells(record)[1:],
         config=json.dumps(config.to_json(), indent=2),
     )
     files.make_folder(run.report_path.parent)

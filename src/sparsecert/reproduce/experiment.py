@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,15 @@ from typing import Any
 from sparsecert import records
 from sparsecert.counting import SamplingPlan
 from sparsecert.errors import InputError
-from sparsecert.reproduce.paper import PaperRow, PaperTable
+from sparsecert.reproduce.paper import CertifiedRow, PaperClassifier, PaperRow, PaperTable
 from sparsecert.runs import RunFolder
-from sparsecert.workflow import Procedure, certify_run, train_run
+from sparsecert.workflow import (
+    Procedure,
+    base_accuracy,
+    certify_run,
+    load_evaluation_data,
+    train_run,
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Options:
     results: Path = Path("results")
 
 
-def chosen_rows(table: PaperTable, options: Options) -> list[PaperRow]:
+def chosen_rows(table: PaperTable, options: Options) -> Sequence[PaperRow]:
     """The rows of a table that the options leave.
 
     Raises:
@@ -55,7 +62,7 @@ def chosen_rows(table: PaperTable, options: Options) -> list[PaperRow]:
     return rows
 
 
-def trained_run(row: PaperRow, options: Options) -> RunFolder:
+def trained_run(row: PaperClassifier, options: Options) -> RunFolder:
     """The row's run folder, trained by the recipe unless that is done."""
     recipe = options.recipe if options.epochs is None else f"{options.recipe}{options.epochs}"
     return train_run(
@@ -72,7 +79,7 @@ def trained_run(row: PaperRow, options: Options) -> RunFolder:
 
 
 def repeat(table: PaperTable, row: PaperRow, options: Options) -> dict[str, Any]:
-    """Train the row's classifier unless that is done, certify it, and write the record.
+    """Train the row's classifier unless that is done, measure it, and write the record.
 
     What an earlier call left unfinished is gone on with.
 
@@ -85,11 +92,25 @@ def repeat(table: PaperTable, row: PaperRow, options: Options) -> dict[str, Any]
         The record.
     """
     run = trained_run(row, options)
-    procedure = Procedure(
-        options.limit, SamplingPlan(row.num_selection, row.num_samples), row.alpha
-    )
+    record = _certified(run, row, options) if isinstance(row, CertifiedRow) else _base(run, options)
+    records.write_record(options.results / f"{table.name}-{run.path.name}.json", record)
+    return record
+
+
+def _certified(run: RunFolder, row: CertifiedRow, options: Options) -> dict[str, Any]:
+    plan = SamplingPlan(row.num_selection, row.num_samples)
+    procedure = Procedure(options.limit, plan, row.alpha)
     dataset, measurement = certify_run(run, procedure, show_progress=True)
     record = records.make_record(run, dataset, procedure, measurement)
-    for path in (run.record_path, options.results / f"{table.name}-{run.path.name}.json"):
-        records.write_record(path, record)
+    records.write_record(run.record_path, record)
     return record
+
+
+def _base(run: RunFolder, options: Options) -> dict[str, Any]:
+    train, test = (
+        base_accuracy(
+            run, load_evaluation_data(run, split=split), options.limit, show_progress=True
+        )
+        for split in ("train", "test")
+    )
+    return records.make_base_record(run, options.limit, train, test)

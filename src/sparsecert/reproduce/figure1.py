@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -16,12 +18,13 @@ from sparsecert.workflow import load_evaluation_data
 RETAINED = (5, 25, 45, 100)
 IMAGE = 0  # of the test set
 NUM_SAMPLES = 5
+NUM_VOTES = 10_000
 
 
 def draw(options: Options) -> Figure:
     """Train the classifiers of Table 1 that are missing, and draw; one row of samples per k."""
     retained = options.retained or RETAINED
-    rows = [row for row in chosen_rows(TABLE, options) if row.settings["num_retained"] in retained]
+    rows = chosen_rows(TABLE, replace(options, retained=retained))
     figure = Figure(figsize=(1.3 * (NUM_SAMPLES + 1), 1.55 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), NUM_SAMPLES + 1, squeeze=False)
     for axes, row in zip(grid, rows, strict=True):
@@ -31,7 +34,7 @@ def draw(options: Options) -> Figure:
         x = dataset.batch([IMAGE])
         masks = smoothed.ablation.draw(stream(0, Stage.ILLUSTRATION, IMAGE), NUM_SAMPLES)
         answers = smoothed.base_answers(x, torch.from_numpy(masks))
-        votes = smoothed.tally(x, row.num_samples, Stage.PREDICTION).first_choice[0]
+        votes = smoothed.tally(x, NUM_VOTES, Stage.PREDICTION).first_choice[0]
         draw_image(axes[0], x[0].numpy())
         share = votes.max() / votes.sum()
         axes[0].set_title(f"{row.label}\n{int(np.argmax(votes))}: {share:.0%} of votes", fontsize=8)

@@ -12,13 +12,13 @@ from rich.table import Table
 
 from sparsecert import files
 from sparsecert.errors import RunFolderError
-from sparsecert.reproduce import table1, table3, table7, table8
-from sparsecert.reproduce.paper import PaperRow, PaperTable
+from sparsecert.records import BASE_ACCURACY
+from sparsecert.reproduce import table1, table3, table4, table5, table7, table8
+from sparsecert.reproduce.paper import BaseRow, CertifiedRow, PaperRow, PaperTable
 
 TABLES: dict[str, PaperTable] = {
-    table.TABLE.name: table.TABLE for table in (table1, table3, table7, table8)
+    table.TABLE.name: table.TABLE for table in (table1, table3, table4, table5, table7, table8)
 }
-COLUMNS = ("", "images", "accuracy", "abstained", "median certified pixels", "certified at it")
 
 
 @dataclass(frozen=True)
@@ -29,35 +29,6 @@ class Result:
     record: Mapping[str, Any]
 
 
-def paper_cells(row: PaperRow) -> tuple[str, ...]:
-    """The paper's values of a row, one for each of `COLUMNS`."""
-    return (
-        "paper",
-        "",
-        "" if row.accuracy is None else f"{row.accuracy:.2f} %",
-        "" if row.abstained is None else f"{row.abstained:.2f} %",
-        _median(row.median),
-        "",
-    )
-
-
-def record_cells(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """Values and 95 % intervals of a record, one for each of `COLUMNS`."""
-    intervals = record["intervals"]
-    median, ends = record["median_certified_robustness"], intervals["median_certified_robustness"]
-    interval = "" if ends is None else f" [{_median(ends[0])}, {_median(ends[1])}]"
-    share = "" if median is None else _percent(record, "certified_accuracy", median)
-    trained = f"{record['architecture']}, {record['recipe']}, {record['epochs']} epochs"
-    return (
-        f"{trained}, {record['rule']}",
-        f"{record['num_images']}",
-        _percent(record, "accuracy"),
-        _percent(record, "abstained"),
-        _median(median) + interval,
-        share,
-    )
-
-
 def matching_rows(record: Mapping[str, Any]) -> list[tuple[PaperTable, PaperRow]]:
     """The rows of the paper that a record repeats."""
     return [(table, row) for table in TABLES.values() for row in table.rows if row.matches(record)]
@@ -65,11 +36,11 @@ def matching_rows(record: Mapping[str, Any]) -> list[tuple[PaperTable, PaperRow]
 
 def comparison(table: PaperTable, rows: Sequence[tuple[PaperRow, Mapping[str, Any]]]) -> Table:
     """Rows of a table beside their repetitions, for the terminal."""
-    shown = Table(*COLUMNS, title=table.title, title_justify="left")
+    shown = Table(*table.columns, title=table.title, title_justify="left")
     for row, record in rows:
         shown.add_section()
-        shown.add_row(row.label, *paper_cells(row)[1:])
-        shown.add_row(*record_cells(record))
+        shown.add_row(f"{row.label} (paper)", *row.paper_cells()[1:])
+        shown.add_row(*row.record_cells(record))
     return shown
 
 
@@ -83,7 +54,7 @@ def read_results(folder: Path) -> list[Result]:
     for path in sorted(folder.glob("*.json")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            record_cells(record)
+            _kind(record).record_cells(record)
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise RunFolderError(
                 f"{path} is not a result record ({error!r}); move it out of {folder}"
@@ -101,8 +72,11 @@ def write_overview(folder: Path) -> Path:
         if section:
             parts.append(section)
     others = [result for result in results if not matching_rows(result.record)]
-    if others:
-        parts.append("## Beyond the paper\n\n" + _markdown(_other_rows(others), _OTHER_COLUMNS))
+    for kind in (CertifiedRow, BaseRow):
+        rows = _other_rows(result for result in others if _kind(result.record) is kind)
+        if rows:
+            columns = ("record", "data and design", *kind.COLUMNS)
+            parts.append(f"## Beyond the paper\n\n{_markdown(rows, columns)}")
     parts.append(_provenance(results))
     path = folder / "README.md"
     files.make_folder(folder)
@@ -117,7 +91,6 @@ its command, settings, sample size, 95 % intervals (in square brackets here), ti
 Commands run from the project's root; `SPARSECERT_DATA` names a folder that holds the data sets.
 Images are spread evenly over the test set; the paper's are all 10 000. "Certified at it" is the
 share of images certified at the median: the largest radius at which it is one half or more."""
-_OTHER_COLUMNS = ("record", "design", *COLUMNS)
 
 
 def _section(table: PaperTable, results: Iterable[Result]) -> str:
@@ -126,15 +99,19 @@ def _section(table: PaperTable, results: Iterable[Result]) -> str:
     for row in table.rows:
         repeated = [result for result in results if row.matches(result.record)]
         if repeated:
-            rows.append((f"**{row.label}**", *paper_cells(row)))
+            rows.append((f"**{row.label}**", *row.paper_cells()))
         for result in repeated:
-            name, *cells = record_cells(result.record)
+            name, *cells = row.record_cells(result.record)
             rows.append(("", f"[{name}]({result.path.name})", *cells))
     if not rows:
         return ""
     number = table.name.removeprefix("table")
     notes = f"{table.notes}\n\n" if table.notes else ""
-    return f"## Table {number}: {table.title}\n\n{notes}{_markdown(rows, ('', *COLUMNS))}"
+    return f"## Table {number}: {table.title}\n\n{notes}{_markdown(rows, ('', *table.columns))}"
+
+
+def _kind(record: Mapping[str, Any]) -> type[CertifiedRow] | type[BaseRow]:
+    return BaseRow if record.get("kind") == BASE_ACCURACY else CertifiedRow
 
 
 def _other_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
@@ -144,7 +121,7 @@ def _other_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
         k = record.get("num_retained")
         design = f"{record['dataset']}, " + (f"k = {k}" if k else record["design"])
         link = f"[{result.path.stem}]({result.path.name})"
-        rows.append((link, design, *record_cells(record)))
+        rows.append((link, design, *_kind(record).record_cells(record)))
     return rows
 
 
@@ -154,9 +131,8 @@ def _provenance(results: Iterable[Result]) -> str:
     for result in results:
         record = result.record
         lines.append(f"- [{result.path.stem}]({result.path.name}): {record['hardware']}; ")
-        seconds = record["training_seconds"]
-        trained = "" if seconds is None else f"training {seconds:.0f} s, "
-        lines[-1] += f"{trained}certification {record['seconds']:.0f} s"
+        times = {"training": record["training_seconds"], "certification": record.get("seconds")}
+        lines[-1] += ", ".join(f"{name} {s:.0f} s" for name, s in times.items() if s is not None)
         lines += ["", *(f"      {command}" for command in record["command"].split(" && ")), ""]
     return "\n".join(lines).rstrip()
 
@@ -164,14 +140,3 @@ def _provenance(results: Iterable[Result]) -> str:
 def _markdown(rows: Iterable[tuple[str, ...]], columns: Sequence[str]) -> str:
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
-def _percent(record: Mapping[str, Any], name: str, index: int | None = None) -> str:
-    value, ends = record[name], record["intervals"][name]
-    if index is not None:
-        value, ends = value[index], ends[index]
-    return f"{100 * value:.1f} % [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
-
-
-def _median(value: int | None) -> str:
-    return "N/A" if value is None else str(value)

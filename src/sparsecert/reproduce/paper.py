@@ -1,15 +1,19 @@
-"""One row of the paper's tables: the experiment, and what the authors measured."""
+"""Rows of the paper's tables: the experiment, what the authors measured, what was measured here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sparsecert.records import BASE_ACCURACY
+
+_SHORT = {"num_retained": "k", "keep_probability": "kappa", "num_values": "values"}
 
 
-@dataclass(frozen=True)
-class PaperRow:
-    """One smoothed classifier of the paper.
+@dataclass(frozen=True, kw_only=True)
+class PaperClassifier:
+    """A trained base classifier of the paper.
 
     Attributes:
         label: what tells it from the other rows of its table.
@@ -18,6 +22,40 @@ class PaperRow:
         design: a key of `designs.DESIGNS`.
         encoding: of NULL.
         architecture: of the base classifier; None for the recipe's own choice.
+    """
+
+    label: str
+    dataset: str
+    settings: Mapping[str, Any]
+    design: str = "uniform"
+    encoding: str = "two-channel"
+    architecture: str | None = None
+
+    @property
+    def folder_name(self) -> str:
+        """A name for the run, which rows that differ in the procedure alone share."""
+        settings = (f"{_SHORT[name]}{value}" for name, value in self.settings.items())
+        architecture = self.architecture or "default"
+        return "-".join([self.dataset, *settings, self.encoding, architecture])
+
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record repeats this row, whatever its recipe, rule and number of images."""
+        wanted = {
+            "dataset": self.dataset,
+            "design": self.design,
+            "encoding": self.encoding,
+            **self.settings,
+        }
+        if self.architecture is not None:
+            wanted["architecture"] = self.architecture
+        return all(record.get(name) == value for name, value in wanted.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertifiedRow(PaperClassifier):
+    """A smoothed classifier and its certificates.
+
+    Attributes:
         num_selection: n0.
         num_samples: n.
         alpha: error probability.
@@ -26,40 +64,81 @@ class PaperRow:
         median: median certified robustness, in pixels; None is N/A.
     """
 
-    label: str
-    dataset: str
-    settings: Mapping[str, Any]
-    median: int | None
-    accuracy: float | None = None
-    abstained: float | None = None
-    design: str = "uniform"
-    encoding: str = "two-channel"
-    architecture: str | None = None
     num_selection: int = 1_000
     num_samples: int = 10_000
     alpha: float = 0.05
+    median: int | None
+    accuracy: float | None = None
+    abstained: float | None = None
 
-    @property
-    def folder_name(self) -> str:
-        """A name for the trained run, which rows that differ in the procedure alone share."""
-        short = {"num_retained": "k", "keep_probability": "kappa", "num_values": "values"}
-        words = [self.dataset, *(f"{short[name]}{value}" for name, value in self.settings.items())]
-        return "-".join([*words, self.encoding, self.architecture or "default"])
+    COLUMNS: ClassVar = (
+        "classifier",
+        "images",
+        "accuracy",
+        "abstained",
+        "median certified pixels",
+        "certified at it",
+    )
 
     def matches(self, record: Mapping[str, Any]) -> bool:
-        """Whether a result record repeats this row, whatever its recipe, rule and images."""
-        wanted = {
-            "dataset": self.dataset,
-            "design": self.design,
-            "encoding": self.encoding,
-            "num_selection": self.num_selection,
-            "num_samples": self.num_samples,
-            "alpha": self.alpha,
-            **self.settings,
-        }
-        if self.architecture is not None:
-            wanted["architecture"] = self.architecture
-        return all(record.get(name) == value for name, value in wanted.items())
+        """Whether a record repeats this row, whatever its recipe, rule and number of images."""
+        wanted = ("num_selection", "num_samples", "alpha")
+        same = all(record.get(name) == getattr(self, name) for name in wanted)
+        return same and super().matches(record)
+
+    def paper_cells(self) -> tuple[str, ...]:
+        """The paper's values, one for each of `COLUMNS`."""
+        accuracy, abstained = (
+            "" if value is None else f"{value:.2f} %" for value in (self.accuracy, self.abstained)
+        )
+        return ("paper", "", accuracy, abstained, _median(self.median), "")
+
+    @staticmethod
+    def record_cells(record: Mapping[str, Any]) -> tuple[str, ...]:
+        """Values and 95 % intervals of a record, one for each of `COLUMNS`."""
+        median = record["median_certified_robustness"]
+        ends = record["intervals"]["median_certified_robustness"]
+        interval = "" if ends is None else f" [{_median(ends[0])}, {_median(ends[1])}]"
+        return (
+            f"{_trained(record)}, {record['rule']}",
+            f"{record['num_images']}",
+            _percent(record, "accuracy"),
+            _percent(record, "abstained"),
+            _median(median) + interval,
+            "" if median is None else _percent(record, "certified_accuracy", median),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseRow(PaperClassifier):
+    """A base classifier on ablated inputs.
+
+    Attributes:
+        train: accuracy on ablated training images, in percent.
+        test: accuracy on ablated test images, in percent.
+    """
+
+    train: float
+    test: float
+
+    COLUMNS: ClassVar = ("classifier", "images per split", "training images", "test images")
+
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record repeats this row, whatever its recipe and number of images."""
+        return record.get("kind") == BASE_ACCURACY and super().matches(record)
+
+    def paper_cells(self) -> tuple[str, ...]:
+        """The paper's values, one for each of `COLUMNS`."""
+        return ("paper", "", f"{self.train:.2f} %", f"{self.test:.2f} %")
+
+    @staticmethod
+    def record_cells(record: Mapping[str, Any]) -> tuple[str, ...]:
+        """Values and 95 % intervals of a record, one for each of `COLUMNS`."""
+        accuracies = (_percent(record, name) for name in ("train_accuracy", "test_accuracy"))
+        return (_trained(record), str(record["limit"] or "all"), *accuracies)
+
+
+PaperRow = CertifiedRow | BaseRow
 
 
 @dataclass(frozen=True)
@@ -69,11 +148,32 @@ class PaperTable:
     Attributes:
         name: "table1", ...
         title: what it shows.
-        rows: its rows.
+        rows: its rows, all of one kind.
         notes: what is left out or differs here, in sentences.
     """
 
     name: str
     title: str
-    rows: tuple[PaperRow, ...]
-    notes: str = field(default="")
+    rows: tuple[CertifiedRow, ...] | tuple[BaseRow, ...]
+    notes: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the cells of its rows are."""
+        columns: tuple[str, ...] = self.rows[0].COLUMNS
+        return columns
+
+
+def _trained(record: Mapping[str, Any]) -> str:
+    return f"{record['architecture']}, {record['recipe']}, {record['epochs']} epochs"
+
+
+def _percent(record: Mapping[str, Any], name: str, index: int | None = None) -> str:
+    value, ends = record[name], record["intervals"][name]
+    if index is not None:
+        value, ends = value[index], ends[index]
+    return f"{100 * value:.1f} % [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
+
+
+def _median(value: int | None) -> str:
+    return "N/A" if value is None else str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparsecert.reproduce.paper import PaperRow, PaperTable
+from sparsecert.reproduce.paper import CertifiedRow, PaperTable
 
 # k: accuracy in percent, abstained in percent, median certified robustness (None is N/A)
 _PAPER: dict[int, tuple[float, float, int | None]] = {
@@ -32,10 +32,10 @@ TABLE = PaperTable(
     "table1",
     "MNIST by number of retained pixels",
     tuple(
-        PaperRow(
-            f"k = {k}",
-            "mnist",
-            {"num_retained": k},
+        CertifiedRow(
+            label=f"k = {k}",
+            dataset="mnist",
+            settings={"num_retained": k},
             accuracy=accuracy,
             abstained=abstained,
             median=median,

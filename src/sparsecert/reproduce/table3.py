@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparsecert.reproduce.paper import PaperRow, PaperTable
+from sparsecert.reproduce.paper import CertifiedRow, PaperTable
 
 # k: accuracy in percent, abstained in percent, median certified robustness
 _PAPER = {
@@ -18,10 +18,10 @@ TABLE = PaperTable(
     "table3",
     "CIFAR-10 with ResNet-18 by number of retained pixels",
     tuple(
-        PaperRow(
-            f"k = {k}",
-            "cifar10",
-            {"num_retained": k},
+        CertifiedRow(
+            label=f"k = {k}",
+            dataset="cifar10",
+            settings={"num_retained": k},
             architecture="resnet18",
             accuracy=accuracy,
             abstained=abstained,

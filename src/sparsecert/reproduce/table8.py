@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparsecert.reproduce.paper import PaperRow, PaperTable
+from sparsecert.reproduce.paper import CertifiedRow, PaperTable
 
 # data set, k, network, encoding: accuracy in percent, abstained in percent, median
 _PAPER = {
@@ -16,10 +16,10 @@ TABLE = PaperTable(
     "table8",
     "Encodings of NULL",
     tuple(
-        PaperRow(
-            f"{dataset}, k = {k}, {encoding}",
-            dataset,
-            {"num_retained": k},
+        CertifiedRow(
+            label=f"{dataset}, k = {k}, {encoding}",
+            dataset=dataset,
+            settings={"num_retained": k},
             architecture=architecture,
             encoding=encoding,
             accuracy=accuracy,
