@@ -62,8 +62,8 @@ def random_crop_and_flip(
     return padded[example, rows[:, :, None], columns[:, None, :]].movedim(3, 1).contiguous()
 
 
-AUGMENTATIONS: dict[str, Callable[[Tensor, np.random.Generator], Tensor] | None] = {
-    "none": None,
+AUGMENTATIONS: dict[str, Callable[[Tensor, np.random.Generator], Tensor]] = {
+    "none": lambda images, generator: images,
     "affine": random_affine,
     "crop-flip": random_crop_and_flip,
 }

@@ -26,7 +26,8 @@ class Recipe:
             a share `warmup` of the steps and then falls to zero along a cosine.
         weight_decay: as the optimiser defines it.
         mask_per: one retained set for the whole minibatch (the paper), or one per example.
-        augmentation: a key of `augmentation.AUGMENTATIONS`.
+        augmentation: a key of `augmentation.AUGMENTATIONS`, or "random-part" for large images,
+            which happens as they are decoded.
         drops: shares of the steps after which the rate falls; step schedule only.
         warmup: share of the steps with a rising rate; cosine schedule only.
         precision: number format of the network's products, in training and in voting.
@@ -40,7 +41,7 @@ class Recipe:
     schedule: Literal["step", "cosine"]
     weight_decay: float
     mask_per: Literal["batch", "example"]
-    augmentation: Literal["none", "affine", "crop-flip"]
+    augmentation: Literal["none", "affine", "crop-flip", "random-part"]
     drops: tuple[float, ...] = ()
     warmup: float = 0.0
     precision: Precision = "float32"
@@ -84,7 +85,7 @@ class Recipe:
         )
 
 
-Kind = Literal["features", "grey", "colour"]
+Kind = Literal["features", "grey", "colour", "large"]
 
 _PAPER = Recipe(
     name="paper",
@@ -110,11 +111,24 @@ _FAST = Recipe(
     augmentation="none",
     warmup=0.1,
 )
+_PAPER_LARGE = Recipe(
+    name="paper",
+    epochs=36,
+    batch_size=256,
+    optimizer="sgd",
+    learning_rate=0.1,
+    schedule="step",
+    weight_decay=1e-4,
+    mask_per="batch",
+    augmentation="random-part",
+    drops=(21 / 36, 31 / 36),
+)
 RECIPES: dict[str, dict[Kind, Recipe]] = {
     "paper": {
         "features": _PAPER,
         "grey": _PAPER,
         "colour": replace(_PAPER, weight_decay=5e-4, augmentation="crop-flip"),
+        "large": _PAPER_LARGE,
     },
     "fast": {
         "features": _FAST,
@@ -134,21 +148,30 @@ RECIPES: dict[str, dict[Kind, Recipe]] = {
             augmentation="crop-flip",
             precision="bfloat16",
         ),
+        "large": replace(_PAPER_LARGE, name="fast", mask_per="example", precision="bfloat16"),
     },
 }
 
 
-def recipe_for(name: str, input_shape: tuple[int, ...]) -> Recipe:
-    """The recipe of that name for inputs of this shape.
+def kind_of(input_shape: tuple[int, ...]) -> Kind:
+    """What recipes tell apart.
 
     Vectors and images under 16 pixels a side are "features": to move an image of 8 x 8 pixels by
-    a fraction of a pixel blurs away what it shows.
+    a fraction of a pixel blurs away what it shows. Images from 160 pixels a side are "large".
+    """
+    if len(input_shape) != 3 or min(input_shape[1:]) < 16:
+        return "features"
+    if min(input_shape[1:]) >= 160:
+        return "large"
+    return "grey" if input_shape[0] == 1 else "colour"
+
+
+def recipe_for(name: str, input_shape: tuple[int, ...]) -> Recipe:
+    """The recipe of that name for inputs of this shape.
 
     Raises:
         InputError: for an unknown name.
     """
     if name not in RECIPES:
         raise InputError(f"expected recipe to be one of {', '.join(RECIPES)}, got {name!r}")
-    if len(input_shape) != 3 or min(input_shape[1:]) < 16:
-        return RECIPES[name]["features"]
-    return RECIPES[name]["grey" if input_shape[0] == 1 else "colour"]
+    return RECIPES[name][kind_of(input_shape)]

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -132,32 +134,54 @@ class _Batches:
         self.steps_per_epoch = len(dataset) // self.batch_size
         self.num_steps = self.steps_per_epoch * config.recipe.epochs
         self.design, self.encoding = config.design, config.build_encoding()
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, dtype=np.int64))
+        self._decoder = ThreadPoolExecutor(1)
+        self._decoding: dict[int, Future[Tensor]] = {}
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """Encoded inputs and labels of one step, on the device."""
         seed, recipe = self.config.seed, self.config.recipe
-        epoch, position = divmod(step, self.steps_per_epoch)
-        if self._order[0] != epoch:
-            generator = stream(seed, Stage.TRAINING_ORDER, epoch)
-            self._order = (epoch, generator.permutation(len(self.dataset)))
-        start = position * self.batch_size
-        mine = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
-        rows = self._order[1][start : start + self.batch_size][mine]
-
-        masks = stream(seed, Stage.TRAINING_MASKS, step)
-        num_masks = 1 if recipe.mask_per == "batch" else self.batch_size
-        mask = self.design.draw(masks, num_masks)
-        mask = np.repeat(mask, len(rows), axis=0) if recipe.mask_per == "batch" else mask[mine]
-
         device = self.accelerator.device
-        inputs = self.dataset.batch(rows).to(device)
-        augment = AUGMENTATIONS[recipe.augmentation]
-        if augment is not None:
-            index = step * self.accelerator.num_processes + self.accelerator.process_index
-            inputs = augment(inputs, stream(seed, Stage.TRAINING_AUGMENTATION, index))
+        rows = self._rows(step)
+        num_masks = 1 if recipe.mask_per == "batch" else self.batch_size
+        mask = self.design.draw(stream(seed, Stage.TRAINING_MASKS, step), num_masks)
+        shared = recipe.mask_per == "batch"
+        mask = np.repeat(mask, len(rows), axis=0) if shared else mask[self._mine]
+        if recipe.augmentation == "random-part":
+            inputs = self._random_parts(step).to(device)
+        else:
+            augment = AUGMENTATIONS[recipe.augmentation]
+            inputs = augment(self.dataset.batch(rows).to(device), self._generator(step))
         labels = torch.from_numpy(self.dataset.labels[rows]).to(device)
         return self.encoding(inputs, torch.from_numpy(mask).to(device)), labels
+
+    @property
+    def _mine(self) -> slice:
+        """This process's examples of a minibatch."""
+        return slice(self.accelerator.process_index, None, self.accelerator.num_processes)
+
+    def _rows(self, step: int) -> NDArray[np.int64]:
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if self._order[0] != epoch:
+            generator = stream(self.config.seed, Stage.TRAINING_ORDER, epoch)
+            self._order = (epoch, generator.permutation(len(self.dataset)))
+        start = position * self.batch_size
+        return self._order[1][start : start + self.batch_size][self._mine]
+
+    def _generator(self, step: int) -> np.random.Generator:
+        index = step * self.accelerator.num_processes + self.accelerator.process_index
+        return stream(self.config.seed, Stage.TRAINING_AUGMENTATION, index)
+
+    def _random_parts(self, step: int) -> Tensor:
+        """Decoded random parts of this step's images; those of the next are started on."""
+        decoding = self._decoding.pop(step, None) or self._start_decoding(step)
+        if step + 1 < self.num_steps:
+            self._decoding[step + 1] = self._start_decoding(step + 1)
+        return decoding.result()
+
+    def _start_decoding(self, step: int) -> Future[Tensor]:
+        rows, generator = self._rows(step), self._generator(step)
+        return self._decoder.submit(self.dataset.random_crops, rows, generator)
 
 
 def _torch_seed(seed: int, step: int) -> int:

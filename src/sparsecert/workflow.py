@@ -29,12 +29,16 @@ from sparsecert.devices import best_device, multiplies_bfloat16
 from sparsecert.encoding import channel_mean
 from sparsecert.errors import InputError
 from sparsecert.evaluation import Estimate, Evaluation, evaluate, share
-from sparsecert.recipes import Recipe, recipe_for
+from sparsecert.recipes import Recipe, kind_of, recipe_for
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage
 from sparsecert.theory import check_rule
 from sparsecert.training import train
+
+# Of the channels of ImageNet's training images, as its pretrained networks use them.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ def train_run(
     """
     dataset = data.load(dataset_name, "train")
     num_features = check_design(design).features_of(dataset.input_shape)
+    mean, std = _standardisation(dataset, encoding)
     config = RunConfig(
         dataset=data.lasting_name(dataset_name),
         train_fingerprint=dataset.fingerprint(),
@@ -122,8 +127,8 @@ def train_run(
         or models.default_architecture(dataset.input_shape, encoding, recipe),
         design=build_design(design, {**design_settings, "num_features": num_features}),
         encoding=encoding,
-        encoding_mean=channel_mean(dataset.inputs) if encoding == "mean" else None,
-        encoding_std=None,
+        encoding_mean=mean,
+        encoding_std=std,
         recipe=_fitted(recipe_for(recipe, dataset.input_shape), epochs),
         seed=seed,
     )
@@ -258,6 +263,15 @@ def predict_run(
 ) -> Prediction:
     """Predictions from stored tallies of the prediction stage."""
     return predict_tally(stored_votes(run, dataset, indices, plan, Stage.PREDICTION).tally, alpha)
+
+
+def _standardisation(
+    dataset: Dataset, encoding: str
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Mean and standard deviation by channel for the encoding, where it uses them."""
+    if kind_of(dataset.input_shape) == "large":
+        return IMAGENET_MEAN, None if encoding == "mean" else IMAGENET_STD
+    return channel_mean(dataset.inputs) if encoding == "mean" else None, None
 
 
 def _fitted(recipe: Recipe, epochs: int | None) -> Recipe:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sparsecert.data.encoded_images import EncodedImages
 from sparsecert.errors import InputError
 
 
@@ -30,8 +31,8 @@ class Dataset:
     Attributes:
         name: what the user called it.
         split: "train" or "test".
-        inputs: `(size, channels, height, width)` uint8 images, or floats in [0, 1] of that shape
-            or of shape `(size, features)`.
+        inputs: `(size, channels, height, width)` uint8 images (large ones are decoded when
+            indexed), or floats in [0, 1] of that shape or of shape `(size, features)`.
         labels: `(size,)` int64 in 0..num_classes-1.
         class_names: one per class.
         feature_range: how feature vectors were scaled to [0, 1]; None for images.
@@ -39,7 +40,7 @@ class Dataset:
 
     name: str
     split: str
-    inputs: NDArray[Any]
+    inputs: Any  # an array, or EncodedImages, which has its shape, type and indexing
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     feature_range: FeatureRange | None = None
@@ -64,15 +65,30 @@ class Dataset:
 
     def batch(self, indices: NDArray[np.int64] | Sequence[int]) -> Tensor:
         """Inputs at these indices as floats in [0, 1]."""
-        rows = torch.from_numpy(np.ascontiguousarray(self.inputs[np.asarray(indices)]))
-        return rows.float() / 255 if rows.dtype == torch.uint8 else rows.float()
+        return _as_shares(self.inputs[np.asarray(indices)])
+
+    def random_crops(self, indices: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
+        """Random parts of large images at these indices, for training; see `EncodedImages`.
+
+        Raises:
+            InputError: for images that are not large.
+        """
+        if not isinstance(self.inputs, EncodedImages):
+            raise InputError(
+                f"expected large images to cut random parts from, got {self.name!r} with inputs "
+                f"of shape {self.input_shape}"
+            )
+        return _as_shares(self.inputs.random_crops(indices, generator))
 
     def fingerprint(self) -> str:
         """A short hash of inputs and labels."""
         digest = hashlib.sha256()
         for array in (self.inputs, self.labels):
             digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
+            if isinstance(array, EncodedImages):
+                digest.update(array.fingerprint())
+            else:
+                digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
 
 
@@ -120,6 +136,12 @@ def checked_dataset(
                 f"got values from {inputs.min():g} to {inputs.max():g}; divide or rescale them"
             )
     return Dataset(name, split, inputs, labels.astype(np.int64), names, feature_range)
+
+
+def _as_shares(inputs: NDArray[Any]) -> Tensor:
+    """Inputs as floats in [0, 1]."""
+    rows = torch.from_numpy(np.ascontiguousarray(inputs))
+    return rows.float() / 255 if rows.dtype == torch.uint8 else rows.float()
 
 
 def scale_features(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.data.dataset import Dataset, FeatureRange, checked_dataset, scale_features
+from sparsecert.data.encoded_images import EncodedImages
 from sparsecert.errors import InputError
 
 DATA_VARIABLE = "SPARSECERT_DATA"
@@ -20,6 +21,7 @@ HUB_NAMES = {
 }
 _TEST_SPLITS = ("test", "validation", "valid", "val")
 _MODES = {"L": "L", "1": "L", "LA": "L", "RGB": "RGB", "RGBA": "RGB", "P": "RGB"}
+_LARGE_SIDE = 160  # from here on images are decoded when needed, at 224 x 224
 _BUILDERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 _LABEL_COLUMNS = ("label", "labels", "target", "class", "y")
 
@@ -83,9 +85,11 @@ def _from_columns(name: str, split: str, loaded: Any, known: FeatureRange | None
         (c for c, feature in table.features.items() if isinstance(feature, datasets.Image)), None
     )
     if image_column is not None:
-        return checked_dataset(
-            name, split, _stacked(name, table[image_column]), labels, class_names
+        large = len(table) and min(table[0][image_column].size) >= _LARGE_SIDE
+        inputs = (
+            EncodedImages(table, image_column) if large else _stacked(name, table[image_column])
         )
+        return checked_dataset(name, split, inputs, labels, class_names)
     columns = [
         column
         for column, feature in table.features.items()
