@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import io
-import os
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from PIL import Image
 
-from sparsecert import data
-from sparsecert.data import DATA_VARIABLE
+from sparsecert import UniformAblation, cli, data
 from sparsecert.errors import InputError
+from sparsecert.recipes import recipe_for
+from sparsecert.runs import RunConfig
+from sparsecert.training import Batches
 
-SAMPLE = Path(os.environ.get(DATA_VARIABLE) or "no data folder") / "imagenet-sample"
 SIZES = ((256, 320), (300, 256), (256, 256), (700, 256))
 
 
@@ -88,3 +91,44 @@ def test_fingerprint_tells_files_apart(folder: Path) -> None:
     gradient(256, 321).save(buffer, format="png")
     path.write_bytes(buffer.getvalue())
     assert data.load(str(folder), "test").fingerprint() != one
+
+
+def test_large_images_are_trained_and_certified(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train = ["train", "--data", str(folder), "--retained", "1000", "--recipe", "paper"]
+    cli.main([*train, "--model", "resnet18", "--epochs", "2", "--out", str(run)])
+    config = json.loads((run / "config.json").read_text())
+    assert config["num_features"] == 224 * 224
+    assert config["encoding_std"] == [0.229, 0.224, 0.225]
+    assert config["recipe"]["augmentation"] == "random-part"
+    small = ["--num-selection", "4", "--num-samples", "12", "--limit", "2"]
+    cli.main(["certify", str(run), *small])
+    record = json.loads((run / "record.json").read_text())
+    assert record["num_images"] == 2
+    cli.main(["report", str(run)])
+    assert "no. 0" in (run / "report" / "index.html").read_text()
+
+
+def test_decoding_ahead_changes_nothing(folder: Path) -> None:
+    recipe = replace(recipe_for("paper", (3, 224, 224)), batch_size=2, epochs=3)
+    dataset = data.load(str(folder), "train")
+    config = RunConfig(
+        dataset=str(folder),
+        train_fingerprint="",
+        input_shape=(3, 224, 224),
+        class_names=dataset.class_names,
+        feature_range=None,
+        architecture="resnet18",
+        design=UniformAblation(224 * 224, 1000),
+        encoding="two-channel",
+        encoding_mean=None,
+        encoding_std=None,
+        recipe=recipe,
+        seed=0,
+    )
+    in_order, at_random = (Batches(config, dataset, Accelerator(cpu=True)) for _ in range(2))
+    assert in_order.num_steps == 6
+    expected = [in_order.at(step) for step in range(6)]
+    for step in (5, 2, 3, 0):
+        for one, other in zip(at_random.at(step), expected[step], strict=True):
+            assert torch.equal(one, other)

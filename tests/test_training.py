@@ -18,7 +18,7 @@ from sparsecert.noise import DiscreteNoise
 from sparsecert.recipes import Recipe, recipe_for
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.streams import Stage, stream
-from sparsecert.training import train
+from sparsecert.training import Batches, train
 
 MNIST = (1, 28, 28)
 
@@ -146,7 +146,7 @@ def test_masks_per_batch_and_per_example() -> None:
     plain = replace(recipe_for("fast", MNIST), augmentation="none")
     for mask_per, distinct in (("batch", 1), ("example", 256)):
         recipe = replace(plain, mask_per=mask_per)  # type: ignore[arg-type]
-        batches = training._Batches(config(recipe=recipe), dataset, Accelerator(cpu=True))
+        batches = Batches(config(recipe=recipe), dataset, Accelerator(cpu=True))
         encoded, labels = batches.at(3)
         masks = (encoded.sum(dim=1).flatten(1) > 0.5).int()
         assert masks.sum(dim=1).tolist() == [12] * 256

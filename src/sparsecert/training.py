@@ -73,7 +73,7 @@ def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: b
 
     accelerator = Accelerator()
     on_device, optimizer = accelerator.prepare(model, optimizer)
-    batches = _Batches(config, dataset, accelerator)
+    batches = Batches(config, dataset, accelerator)
     on_device.train()
     started = time.monotonic() - state.seconds
     saved = time.monotonic()
@@ -124,8 +124,14 @@ def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: b
     accelerator.wait_for_everyone()
 
 
-class _Batches:
-    """The encoded minibatch of every step, this process's share of it."""
+class Batches:
+    """The encoded minibatch of every step, this process's share of it.
+
+    Args:
+        config: of the run.
+        dataset: the training split.
+        accelerator: tells the share and the device.
+    """
 
     def __init__(self, config: RunConfig, dataset: Dataset, accelerator: Accelerator) -> None:
         self.config, self.dataset, self.accelerator = config, dataset, accelerator
