@@ -169,7 +169,7 @@ def test_predict_report_and_info(folder: Path, capsys: pytest.CaptureFixture[str
     assert 'href="http' not in page.replace('xlink:href="http', "")
     run("info", folder)
     output = capsys.readouterr().out
-    assert "k = 12 of d = 64" in output
+    assert "k = 12 of 64" in output
     assert "finished" in output
 
 
@@ -220,6 +220,17 @@ def test_bad_input_ends_in_a_sentence(
     train = ("train", "--data", "digits", "--out", tmp_path / "new")
     assert "between 1 and num_features" in fails(capsys, *train, "--retained", 65)
     assert "between 1 and num_features" in fails(capsys, *train, "--retained", 0)
+    assert "expected --retained for the design uniform" in fails(capsys, *train)
+    lee = ("--design", "lee2019", "--keep-probability", 0.8)
+    for wrong in (
+        (),
+        ("--num-values", 2, "--retained", 5),
+        ("--num-values", 2, "--encoding", "mean"),
+    ):
+        assert "--keep-probability and --num-values" in fails(capsys, *train, *lee, *wrong)
+    assert "above 1 / num_values" in fails(
+        capsys, *train, *lee[:2], "--keep-probability", 0.5, "--num-values", 2
+    )
     with pytest.MonkeyPatch.context() as patch:
         # Before anything is counted, which would fail now.
         patch.setattr("sparsecert.smoothing.SmoothedClassifier.tally", None)

@@ -78,6 +78,16 @@ def train_command(
     """Train a base classifier on ablated inputs. Repeat the command to resume a killed run."""
     from sparsecert.workflow import train_run
 
+    wanted: dict[str, object]
+    other: tuple[object, ...]
+    if design == "uniform":
+        wanted, other = {"retained": retained}, (keep_probability, num_values)
+    else:
+        wanted = {"keep-probability": keep_probability, "num-values": num_values}
+        other = (retained, None if encoding == "two-channel" else encoding)
+    if None in wanted.values() or any(option is not None for option in other):
+        options = " and ".join(f"--{name}" for name in wanted)
+        raise InputError(f"expected {options} for the design {design}, and none of the other's")
     settings = {
         "num_retained": retained,
         "keep_probability": keep_probability,
