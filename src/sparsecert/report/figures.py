@@ -63,7 +63,7 @@ def shift_against_rho(d: int, retained: Sequence[int], max_rho: int, unit: str) 
     axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     axes.set(xlabel=f"changed {unit}, rho", ylabel="Δ(d, k, rho)", ylim=(0, 1))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(title=f"d = {d}")
+    figure.legend(title=f"d = {d}", loc="outside right upper")
     return figure
 
 
