@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every table of the paper at full size, for a machine with a GPU: the paper's recipe, all test images.
+# The paper's tables at full size (docs/reproduce.md), for a machine with a GPU: its recipe, all test
+# images.
 #
 #     SPARSECERT_DATA=/path/to/data results/gpu.sh
 #

@@ -220,6 +220,8 @@ def test_bad_input_ends_in_a_sentence(
     train = ("train", "--data", "digits", "--out", tmp_path / "new")
     assert "between 1 and num_features" in fails(capsys, *train, "--retained", 65)
     assert "between 1 and num_features" in fails(capsys, *train, "--retained", 0)
+    assert "seed" in fails(capsys, *train, "--retained", 5, "--seed", -1)
+    assert not (tmp_path / "new").exists()
     assert "expected --retained for the design uniform" in fails(capsys, *train)
     lee = ("--design", "lee2019", "--keep-probability", 0.8)
     for wrong in (

@@ -87,10 +87,53 @@ def test_fingerprint_tells_files_apart(folder: Path) -> None:
     one = data.load(str(folder), "test").fingerprint()
     assert data.load(str(folder), "test").fingerprint() == one
     path = folder / "validation" / "class0" / "0.png"
-    buffer = io.BytesIO()
-    gradient(256, 321).save(buffer, format="png")
-    path.write_bytes(buffer.getvalue())
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1  # of the same length
+    path.write_bytes(content)
     assert data.load(str(folder), "test").fingerprint() != one
+
+
+def test_photographs_are_turned_upright(folder: Path) -> None:
+    sideways = gradient(256, 320).transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise
+    path = folder / "validation" / "class0" / "0.png"
+    sideways.save(path, exif=exif)
+    upright = data.load(str(folder), "test").batch(np.array([0]))[0]
+    torch.testing.assert_close(
+        upright, data.load(str(folder), "train").batch(np.array([0]))[0], atol=0.02, rtol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"nothing", "not an image"), (b"half", "truncated"), (b"deep", "8 bits, got mode I;16")],
+)
+def test_damaged_and_odd_images_are_named(folder: Path, content: bytes, sentence: str) -> None:
+    path = folder / "validation" / "class1" / "1.png"
+    if content == b"half":
+        content = path.read_bytes()[:-200]
+    if content == b"deep":
+        buffer = io.BytesIO()
+        Image.fromarray(np.zeros((256, 256), dtype=np.uint16)).save(buffer, format="png")
+        content = buffer.getvalue()
+    path.write_bytes(content)
+    dataset = data.load(str(folder), "test")
+    with pytest.raises(InputError, match=sentence) as error:
+        dataset.batch(np.arange(4))
+    assert "1.png" in str(error.value)
+
+
+def test_large_arrays_are_trained_like_small_ones(tmp_path: Path) -> None:
+    """From an .npz they are in memory at their own size, which nothing decodes."""
+    x = np.random.default_rng(0).integers(256, size=(8, 160, 160), dtype=np.uint8)
+    y = np.arange(8) % 2
+    np.savez(tmp_path / "x.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    train = ["train", "--data", str(tmp_path / "x.npz"), "--retained", "900", "--recipe", "fast"]
+    cli.main([*train, "--model", "resnet18", "--epochs", "1", "--out", str(tmp_path / "run")])
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["encoding_mean"] is None
+    assert config["recipe"]["augmentation"] == "affine"
 
 
 def test_large_images_are_trained_and_certified(folder: Path, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_paper_cnn_is_the_one_of_appendix_a() -> None:
         ("ReLU", (500,)),
         ("Linear", (100,)),
         ("ReLU", (100,)),
-        ("Linear", (10,)),
+        ("Float32Linear", (10,)),
     ]
     convolutions = [layer for layer in model if isinstance(layer, nn.Conv2d)]
     assert [layer.kernel_size for layer in convolutions] == [(4, 4), (4, 4)]

@@ -114,9 +114,65 @@ def test_radii_count_channels() -> None:
         classifier.tally(torch.rand(1, 1, 2, 2), 10, Stage.ESTIMATION)
 
 
+def test_radii_do_not_exceed_the_number_of_features() -> None:
+    tally = sc.Tally(np.array([[100_000, 0]]))
+    assert sc.certify_tally(tally, [0], DiscreteNoise(50, 0.8, 2), 0.05).radius == [10]
+    assert sc.certify_tally(tally, [0], DiscreteNoise(5, 0.8, 2), 0.05).radius == [5]
+
+
+def test_units() -> None:
+    noise, ablation = DiscreteNoise(12, 0.8, 256), sc.UniformAblation(4, 2)
+    assert [noise.unit(shape) for shape in ((3, 2, 2), (1, 3, 4), (12,))] == [
+        "channel values",
+        "pixels",
+        "features",
+    ]
+    assert [ablation.unit(shape) for shape in ((3, 2, 2), (4,))] == ["pixels", "features"]
+
+
+def test_a_model_in_low_precision_gets_the_noise_that_is_certified() -> None:
+    """In bfloat16 integers above 256 are rounded, which must not happen to levels."""
+
+    class Record(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1, dtype=torch.bfloat16))
+            self.seen: set[float] = set()
+
+        def forward(self, noisy: Tensor) -> Tensor:
+            self.seen.update(noisy.flatten().tolist())
+            return torch.zeros(len(noisy), 2)
+
+    base = Record()
+    encoding = NoiseEncoding(256)
+    classifier = sc.SmoothedClassifier(base, DiscreteNoise(1, 0.01, 256), 2, encoding)
+    classifier.tally(torch.full((1, 1), 200 / 255), 20_000, Stage.ESTIMATION)
+    values = {(torch.tensor(level) / 255).bfloat16().item() for level in range(256)}
+    assert base.seen == values
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_design_needs_the_encoding_that_applies_it() -> None:
+    base = nn.Linear(5, 2)
+    noise, ablation = DiscreteNoise(5, 0.8, 2), sc.UniformAblation(5, 1)
+    for design, encoding in (
+        (ablation, NoiseEncoding(2)),
+        (noise, "two-channel"),
+        (noise, NoiseEncoding(3)),
+    ):
+        with pytest.raises(InputError, match="NoiseEncoding"):
+            sc.SmoothedClassifier(base, design, 2, encoding)
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_bad_settings_get_a_sentence() -> None:
+    for radius in (-1, 6, 1.5):
+        with pytest.raises(InputError, match="radius"):
+            DiscreteNoise(5, 0.8, 2).smallest_num_samples(radius, 0.05, "majority")  # type: ignore[arg-type]
+    assert DiscreteNoise(4, 0.3, np.int64(10)).draw(np.random.default_rng(0), 3).max() <= 9  # type: ignore[arg-type]
     for arguments, sentence in (
+        ((5, 0.1, 2**33), "num_values up to 65536"),
+        ((5, 1 - 2**-53, 4096), "further from 1"),
         ((0, 0.8, 2), "num_features"),
         ((5, 0.5, 2), "above 1 / num_values"),
         ((5, 0.8, 1), "at least 2"),

@@ -99,6 +99,35 @@ def test_stopped_and_resumed_training_ends_in_the_same_weights(
     ]
 
 
+def test_a_run_goes_on_with_as_many_processes(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", config())
+    model = config().build_model()
+    optimizer = config().recipe.build_optimizer(model)
+    state = checkpoint.Progress(step=3, num_processes=2)
+    checkpoint.save_checkpoint(run.checkpoint_path, model, optimizer, state)
+    with pytest.raises(RunFolderError, match="begun with 2 processes; go on with as many, not 1"):
+        trained(run.path, config())
+
+
+@pytest.mark.parametrize("begun_in", ["float32", "bfloat16"])
+def test_a_run_goes_on_in_the_precision_it_was_begun_in(tmp_path: Path, begun_in: str) -> None:
+    """Whatever the machine at hand is good at."""
+    from sparsecert.workflow import train_run
+
+    x = np.random.default_rng(0).integers(256, size=(12, 16, 16), dtype=np.uint8)
+    y = np.arange(12) % 2
+    np.savez(tmp_path / "x.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    name, out = str(tmp_path / "x.npz"), tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sparsecert.workflow.multiplies_bfloat16", lambda _: begun_in == "bfloat16")
+        settings = {"num_retained": 20}
+        run = train_run(name, out, "fast", design_settings=settings, epochs=1)
+        assert run.read_config().recipe.precision == begun_in
+        patch.setattr("sparsecert.workflow.multiplies_bfloat16", lambda _: begun_in == "float32")
+        again = train_run(name, out, "fast", design_settings=settings, epochs=1)
+        assert again.read_config().recipe.precision == begun_in
+
+
 def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     """SIGKILL in the middle of the real command, then the same command again."""
     often = "import sparsecert.training as t; t.CHECKPOINT_SECONDS = 0.05"

@@ -48,6 +48,11 @@ class UniformAblation:
         """Count the features of an input: pixels of an image, or entries of a vector."""
         return int(np.prod(input_shape[-2:]))
 
+    @staticmethod
+    def unit(input_shape: tuple[int, ...]) -> str:
+        """What a radius counts."""
+        return "pixels" if len(input_shape) == 3 else "features"
+
     def sample(
         self, generator: np.random.Generator, num_samples: int
     ) -> Int[np.ndarray, "samples retained"]:

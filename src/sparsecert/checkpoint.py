@@ -26,6 +26,7 @@ class Progress:
         correct: ablated examples classified correctly.
         examples: examples seen.
         seconds: spent on training so far, over all starts.
+        num_processes: that share each minibatch, which decides what a step is.
     """
 
     step: int = 0
@@ -33,6 +34,7 @@ class Progress:
     correct: int = 0
     examples: int = 0
     seconds: float = 0.0
+    num_processes: int = 1
 
     def start_epoch(self) -> None:
         """Reset the sums."""

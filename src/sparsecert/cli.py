@@ -283,8 +283,8 @@ def _certify(
         records.write_record(path, result)
     if tsv is not None:
         export.write_tsv(tsv, measurement)
-    unit = "pixels" if len(dataset.input_shape) == 3 else "features"
     design = run.read_config().design
+    unit = design.unit(dataset.input_shape)
     title = f"{dataset.name}, {design}, {procedure.rule} rule, alpha = {procedure.alpha}"
     summary = tables.summary_rows(measurement.evaluation, unit)
     certified = tables.certified_rows(measurement.evaluation)

@@ -5,6 +5,7 @@ This is where the network is run. What is stored answers every later question wi
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from sparsecert.tally_store import StoredTally, TallySettings, TallyStore
 # few ablations per image, and a kill loses at most this many seconds of work or one group.
 _FLUSH_SECONDS = 10.0
 _BALLOTS_PER_GROUP = 10_000
+_NUMBERS_PER_GROUP = 2**24  # of the inputs: 64 MiB
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def count_votes(
             settings = _settings(run, dataset, plan, stage)
             missing = np.setdiff1d(indices, store.read(settings).indices)
             group = max(1, _BALLOTS_PER_GROUP // settings.num_samples)
+            group = min(group, max(1, _NUMBERS_PER_GROUP // math.prod(dataset.input_shape)))
             task = bar.add_task(
                 f"{settings.stage}: {settings.num_samples} ablations per image",
                 total=len(indices),

@@ -41,6 +41,11 @@ class Design(Protocol):
         """Count the features of an input of this shape."""
         ...
 
+    @staticmethod
+    def unit(input_shape: tuple[int, ...]) -> str:
+        """What a radius counts on inputs of this shape, in the plural."""
+        ...
+
     def draw(self, generator: np.random.Generator, num_samples: int) -> NDArray[Any]:
         """`(samples, features)`: what happens to each feature, as the encoding reads it."""
         ...

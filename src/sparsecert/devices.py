@@ -43,6 +43,10 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for it; others imitate them, slowly."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Older versions of torch cannot say; without oneDNN the products are imitated.
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
     capabilities = torch.cpu.get_capabilities()
     instructions = ("avx512_bf16", "amx_bf16", "bf16")
-    return device.type == "cpu" and any(capabilities.get(name, False) for name in instructions)
+    has_them = any(capabilities.get(name, False) for name in instructions)
+    return has_them and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]

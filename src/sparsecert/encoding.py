@@ -113,9 +113,11 @@ class NoiseEncoding:
         self, x: Float[Tensor, "#batch *shape"], mask: Int[Tensor, "batch features"]
     ) -> Float[Tensor, "batch *shape"]:
         """Add the drawn offsets (called `mask` by the protocol) to the levels of each x."""
-        level = (x * (self.num_values - 1)).round()
+        highest = self.num_values - 1
+        # Integers: a format that rounded a level would change the noise that is certified.
+        level = (x.float() * highest).round().long()
         noisy = (level + mask.view(len(mask), *x.shape[1:])) % self.num_values
-        return noisy / (self.num_values - 1)
+        return (noisy / highest).to(x.dtype)
 
     def output_channels(self, input_channels: int) -> int:
         """The input's."""

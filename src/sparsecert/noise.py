@@ -17,6 +17,7 @@ from sparsecert.theory.radius import fewest_samples
 from sparsecert.theory.shift import round_up
 
 _DRAWS = 2**64
+_MOST_VALUES = 2**16
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,17 @@ class DiscreteNoise:
     rules: ClassVar[tuple[str, ...]] = ("majority",)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "num_features", as_integer(self.num_features, "num_features"))
+        for name in ("num_features", "num_values"):
+            object.__setattr__(self, name, as_integer(getattr(self, name), name))
         if self.num_features < 1:
             raise InputError(f"expected num_features (d) to be at least 1, got {self.num_features}")
         check_noise(self.keep_probability, self.num_values)
+        if self.num_values > _MOST_VALUES:
+            raise InputError(f"expected num_values up to {_MOST_VALUES}, got {self.num_values}")
+        if self._num_keeping == _DRAWS:
+            raise InputError(
+                f"expected a keep_probability further from 1, got {self.keep_probability}"
+            )
 
     def __str__(self) -> str:
         return f"noise, kappa = {self.keep_probability}, {self.num_values} values"
@@ -52,9 +60,16 @@ class DiscreteNoise:
         """Count the features of an input: every number of it."""
         return int(np.prod(input_shape))
 
+    @staticmethod
+    def unit(input_shape: tuple[int, ...]) -> str:
+        """What a radius counts: a pixel of several channels is several features."""
+        if len(input_shape) != 3:
+            return "features"
+        return "pixels" if input_shape[0] == 1 else "channel values"
+
     @property
     def exact_keep_probability(self) -> Fraction:
-        """The probability that `draw` keeps a feature with: kappa up to 2^-50, and exact."""
+        """What `draw` keeps a feature with, exactly: kappa, or up to 2^-48 more."""
         return Fraction(self._num_keeping, _DRAWS)
 
     @property
@@ -86,11 +101,15 @@ class DiscreteNoise:
         """Radii in features, from votes, with the tight certificate of Lee et al."""
         _check_rule(rule)
         probability = self.exact_keep_probability
-        return noise_radius(counts, label, probability, self.num_values, alpha)
+        return noise_radius(
+            counts, label, probability, self.num_values, alpha, num_features=self.num_features
+        )
 
     def smallest_num_samples(self, radius: int, alpha: float, rule: str) -> int | None:
         """The fewest noisy inputs with which a unanimous vote certifies `radius` features."""
         _check_rule(rule)
+        if not 0 <= as_integer(radius, "radius") <= self.num_features:
+            raise InputError(f"expected a radius between 0 and {self.num_features}, got {radius}")
         thresholds = exact_thresholds(self.exact_keep_probability, self.num_values)
         needed = round_up(next(value for rho, value in enumerate(thresholds) if rho == radius))
         return fewest_samples(lambda n: bool(clopper_pearson_lower(n, n, alpha) > needed))

@@ -153,25 +153,19 @@ RECIPES: dict[str, dict[Kind, Recipe]] = {
 }
 
 
-def kind_of(input_shape: tuple[int, ...]) -> Kind:
-    """What recipes tell apart.
+def recipe_for(name: str, input_shape: tuple[int, ...], *, large: bool = False) -> Recipe:
+    """The recipe of that name for inputs of this shape.
 
     Vectors and images under 16 pixels a side are "features": to move an image of 8 x 8 pixels by
-    a fraction of a pixel blurs away what it shows. Images from 160 pixels a side are "large".
-    """
-    if len(input_shape) != 3 or min(input_shape[1:]) < 16:
-        return "features"
-    if min(input_shape[1:]) >= 160:
-        return "large"
-    return "grey" if input_shape[0] == 1 else "colour"
-
-
-def recipe_for(name: str, input_shape: tuple[int, ...]) -> Recipe:
-    """The recipe of that name for inputs of this shape.
+    a fraction of a pixel blurs away what it shows. "large" are images decoded when needed.
 
     Raises:
         InputError: for an unknown name.
     """
     if name not in RECIPES:
         raise InputError(f"expected recipe to be one of {', '.join(RECIPES)}, got {name!r}")
-    return RECIPES[name][kind_of(input_shape)]
+    if large:
+        return RECIPES[name]["large"]
+    if len(input_shape) != 3 or min(input_shape[1:]) < 16:
+        return RECIPES[name]["features"]
+    return RECIPES[name]["grey" if input_shape[0] == 1 else "colour"]

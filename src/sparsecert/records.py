@@ -69,13 +69,23 @@ def make_record(
 
 
 def make_base_record(
-    run: RunFolder, limit: int | None, train: Estimate, test: Estimate
+    run: RunFolder, table: str, limit: int | None, train: Estimate, test: Estimate
 ) -> dict[str, Any]:
     """The record of a base classifier's accuracy on ablated inputs of either split.
 
-    `limit` is the number of inputs per split, spread evenly; None for all.
+    Args:
+        run: the trained run.
+        table: of the paper, whose entry in `reproduce` measures it.
+        limit: number of inputs per split, spread evenly; None for all.
+        train: accuracy on training inputs.
+        test: accuracy on test inputs.
     """
     config = run.read_config()
+    words = ["sparsecert", "reproduce", table, "--data", config.dataset]
+    if isinstance(config.design, UniformAblation):
+        words += ["--retained", str(config.design.num_retained)]
+    words += ["--recipe", config.recipe.name, "--epochs", str(config.recipe.epochs)]
+    words += [] if limit is None else ["--limit", str(limit)]
     return {
         "kind": BASE_ACCURACY,
         **_classifier(config),
@@ -83,7 +93,7 @@ def make_base_record(
         "train_accuracy": train.value,
         "test_accuracy": test.value,
         "intervals": {"train_accuracy": _ends(train), "test_accuracy": _ends(test)},
-        "command": train_command(config, run),
+        "command": shlex.join(words),
         "hardware": hardware(),
         "training_seconds": training_seconds(run),
         "version": __version__,

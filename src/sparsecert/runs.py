@@ -32,6 +32,7 @@ from sparsecert.encoding import Encoding, MeanEncoding, NoiseEncoding, TwoChanne
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.noise import DiscreteNoise
 from sparsecert.recipes import Recipe
+from sparsecert.streams import Stage, stream
 
 FORMAT = "sparsecert-run-2"
 # Raise it when the same weights come to vote differently: another sampler, another fixed layer.
@@ -71,6 +72,7 @@ class RunConfig:
     seed: int
 
     def __post_init__(self) -> None:
+        stream(self.seed, Stage.TRAINING_MODEL, 0)  # says what is wrong with a seed
         expected = self.design.features_of(self.input_shape)
         if self.design.num_features != expected:
             raise InputError(

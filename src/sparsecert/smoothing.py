@@ -15,8 +15,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from sparsecert.certification import Certification, Prediction, certify_tally, predict_tally
 from sparsecert.designs import Design
 from sparsecert.devices import autocast, check_precision
-from sparsecert.encoding import Encoding, resolve_encoding
+from sparsecert.encoding import Encoding, NoiseEncoding, resolve_encoding
 from sparsecert.errors import InputError, check_alpha, check_num_samples
+from sparsecert.noise import DiscreteNoise
 from sparsecert.streams import Stage, stream
 from sparsecert.tally import Tally
 
@@ -78,6 +79,7 @@ class SmoothedClassifier:
         self.ablation = ablation
         self.num_classes = num_classes
         self.encoding = resolve_encoding(encoding)
+        _check_fit(ablation, self.encoding)
         self.ballots_per_pass = ballots_per_pass
         self.precision = precision
         self._forward = torch.compile(base) if compile else base
@@ -262,6 +264,19 @@ class SmoothedClassifier:
                 f"expected values in [0, 1], got {float(x.min()):g} to {float(x.max()):g}; "
                 "rescale the inputs as in training"
             )
+
+
+def _check_fit(design: Design, encoding: Encoding) -> None:
+    """An encoding that does not apply what the design draws would make certificates wrong."""
+    noisy = isinstance(design, DiscreteNoise)
+    values = design.num_values if isinstance(design, DiscreteNoise) else None
+    if noisy != isinstance(encoding, NoiseEncoding) or (
+        isinstance(encoding, NoiseEncoding) and encoding.num_values != values
+    ):
+        raise InputError(
+            "expected NoiseEncoding(num_values) with a DiscreteNoise of as many values, and with "
+            f"nothing else; got {encoding} with {design!r}"
+        )
 
 
 @contextlib.contextmanager

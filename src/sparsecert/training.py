@@ -3,8 +3,9 @@
     sparsecert train --data mnist --retained 45 --out runs/mnist-k45
     accelerate launch -m sparsecert train ...      # several devices or machines
 
-Order, masks and augmentation of step s are functions of (seed, s) alone, so a killed run that is
-started again on a CPU ends in the same weights as one that was left alone.
+Order, masks and augmentation of step s are functions of the seed, s and the number of processes, so
+a killed run that is started again on a CPU ends in the same weights as one that was left alone.
+Processes on several machines need the run folder on a disk they share.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sparsecert.augmentation import AUGMENTATIONS
 from sparsecert.checkpoint import Progress, load_checkpoint, save_checkpoint
 from sparsecert.data import Dataset
 from sparsecert.devices import autocast
-from sparsecert.errors import InputError
+from sparsecert.errors import InputError, RunFolderError
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.streams import Stage, stream
 
@@ -66,12 +67,17 @@ def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: b
     recipe = config.recipe
     model = config.build_model()
     optimizer = recipe.build_optimizer(model)
-    state = Progress()
+    accelerator = Accelerator()
+    state = Progress(num_processes=accelerator.num_processes)
     if run.checkpoint_path.exists():
         state = load_checkpoint(run.checkpoint_path, model, optimizer)
+    if state.num_processes != accelerator.num_processes:
+        raise RunFolderError(
+            f"training in {run.path} was begun with {state.num_processes} processes; go on with as "
+            f"many, not {accelerator.num_processes}, or remove {run.checkpoint_path}"
+        )
     _forget_lines_after(run, state.step)
 
-    accelerator = Accelerator()
     on_device, optimizer = accelerator.prepare(model, optimizer)
     batches = Batches(config, dataset, accelerator)
     on_device.train()

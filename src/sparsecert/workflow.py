@@ -29,7 +29,7 @@ from sparsecert.devices import best_device, multiplies_bfloat16
 from sparsecert.encoding import channel_mean
 from sparsecert.errors import InputError
 from sparsecert.evaluation import Estimate, Evaluation, evaluate, share
-from sparsecert.recipes import Recipe, kind_of, recipe_for
+from sparsecert.recipes import Recipe, recipe_for
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage
@@ -59,6 +59,7 @@ class Procedure:
 
     def __post_init__(self) -> None:
         check_rule(self.alpha, self.rule)
+        data.check_limit(self.limit)
 
     def indices(self, dataset: Dataset) -> NDArray[np.int64]:
         """The images, as indices in the data set."""
@@ -116,7 +117,7 @@ def train_run(
     """
     dataset = data.load(dataset_name, "train")
     num_features = check_design(design).features_of(dataset.input_shape)
-    mean, std = _standardisation(dataset, encoding)
+    mean, std = standardisation(dataset, encoding)
     config = RunConfig(
         dataset=data.lasting_name(dataset_name),
         train_fingerprint=dataset.fingerprint(),
@@ -129,7 +130,9 @@ def train_run(
         encoding=encoding,
         encoding_mean=mean,
         encoding_std=std,
-        recipe=_fitted(recipe_for(recipe, dataset.input_shape), epochs),
+        recipe=_fitted(
+            recipe_for(recipe, dataset.input_shape, large=dataset.is_large), epochs, out
+        ),
         seed=seed,
     )
     config.build_model()  # a network that does not fit ends here, before there is a folder
@@ -265,19 +268,23 @@ def predict_run(
     return predict_tally(stored_votes(run, dataset, indices, plan, Stage.PREDICTION).tally, alpha)
 
 
-def _standardisation(
+def standardisation(
     dataset: Dataset, encoding: str
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
     """Mean and standard deviation by channel for the encoding, where it uses them."""
-    if kind_of(dataset.input_shape) == "large":
+    if encoding == "none":
+        return None, None
+    if dataset.is_large:
         return IMAGENET_MEAN, None if encoding == "mean" else IMAGENET_STD
     return channel_mean(dataset.inputs) if encoding == "mean" else None, None
 
 
-def _fitted(recipe: Recipe, epochs: int | None) -> Recipe:
+def _fitted(recipe: Recipe, epochs: int | None, out: Path) -> Recipe:
     """The recipe as it will be followed, which is how the run folder records it."""
-    return replace(
-        recipe,
-        epochs=recipe.epochs if epochs is None else epochs,
-        precision=recipe.precision if multiplies_bfloat16(best_device()) else "float32",
-    )
+    run = RunFolder(out)
+    if run.config_path.exists():  # begun, perhaps on another machine
+        precision = run.read_config().recipe.precision
+    else:
+        precision = recipe.precision if multiplies_bfloat16(best_device()) else "float32"
+    epochs = recipe.epochs if epochs is None else epochs
+    return replace(recipe, epochs=epochs, precision=precision)

@@ -98,6 +98,28 @@ def test_one_changed_feature_in_closed_form() -> None:
         assert float(threshold) == pytest.approx(0.5 + kappa - beta, abs=1e-12)
 
 
+def test_thresholds_by_the_multinomial_formula() -> None:
+    """Regions (u, v) one by one, as the paper writes them, for more features than enumeration."""
+    kappa, num_values = Fraction(1, 10), 256
+    beta = (1 - kappa) / (num_values - 1)
+    for changed, threshold in enumerate(
+        itertools.islice(lee2019.exact_thresholds(kappa, num_values), 12)
+    ):
+        regions = []
+        for u in range(changed + 1):
+            for v in range(changed - u + 1):
+                ways = math.comb(changed, u) * math.comb(changed - u, v)
+                rest = ways * (1 - kappa - beta) ** (changed - u - v)
+                regions.append((u - v, rest * kappa**u * beta**v, rest * beta**u * kappa**v))
+        left, spent = Fraction(1, 2), Fraction(0)
+        for _, here, there in sorted(regions, reverse=True):
+            if there >= left:
+                spent += left * here / there
+                break
+            left, spent = left - there, spent + here
+        assert threshold == spent
+
+
 def test_arrays_and_the_ends() -> None:
     p = np.array([[0.0, 0.5, 0.51], [0.88, 0.97, 0.9999999]])
     radius = lee2019.certified_radius(p, 0.8, 2)

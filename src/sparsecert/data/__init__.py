@@ -12,9 +12,17 @@ from sparsecert.data.dataset import Dataset, FeatureRange
 from sparsecert.data.embedded import EMBEDDED
 from sparsecert.data.hub import DATA_VARIABLE, load_hub, load_path
 from sparsecert.data.npz import load_npz
-from sparsecert.errors import InputError
+from sparsecert.errors import InputError, as_integer
 
-__all__ = ["DATA_VARIABLE", "Dataset", "FeatureRange", "evenly_spread", "lasting_name", "load"]
+__all__ = [
+    "DATA_VARIABLE",
+    "Dataset",
+    "FeatureRange",
+    "check_limit",
+    "evenly_spread",
+    "lasting_name",
+    "load",
+]
 
 
 def load(name: str, split: str, feature_range: FeatureRange | None = None) -> Dataset:
@@ -44,12 +52,17 @@ def load(name: str, split: str, feature_range: FeatureRange | None = None) -> Da
     return load_path(name, path, split, feature_range)
 
 
+def check_limit(limit: int | None) -> None:
+    """Raise `InputError` for a number of inputs under 1."""
+    if limit is not None and as_integer(limit, "limit") < 1:
+        raise InputError(f"expected limit to be at least 1, got {limit}")
+
+
 def evenly_spread(size: int, limit: int | None) -> NDArray[np.int64]:
     """`limit` indices spread evenly over 0..size-1; all of them without a limit."""
+    check_limit(limit)
     if limit is None or limit >= size:
         return np.arange(size)
-    if limit < 1:
-        raise InputError(f"expected limit to be at least 1, got {limit}")
     return np.arange(limit) * size // limit
 
 

@@ -54,6 +54,11 @@ class Dataset:
         return tuple(self.inputs.shape[1:])
 
     @property
+    def is_large(self) -> bool:
+        """Whether images are decoded when needed."""
+        return isinstance(self.inputs, EncodedImages)
+
+    @property
     def num_features(self) -> int:
         """d: pixels of an image, or entries of a feature vector."""
         return int(np.prod(self.input_shape[-2:]))
@@ -73,12 +78,13 @@ class Dataset:
         Raises:
             InputError: for images that are not large.
         """
-        if not isinstance(self.inputs, EncodedImages):
+        if not self.is_large:
             raise InputError(
                 f"expected large images to cut random parts from, got {self.name!r} with inputs "
                 f"of shape {self.input_shape}"
             )
-        return _as_shares(self.inputs.random_crops(indices, generator))
+        crops: NDArray[np.uint8] = self.inputs.random_crops(indices, generator)
+        return _as_shares(crops)
 
     def fingerprint(self) -> str:
         """A short hash of inputs and labels."""

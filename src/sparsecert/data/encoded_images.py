@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
+
+from sparsecert.errors import InputError
 
 SIDE = 224
 _SHORT_SIDE = 256  # at test time: resize to this, then cut out the middle
 _AREA = (0.08, 1.0)  # in training: the share of the image that a crop covers
 _RATIO = (3 / 4, 4 / 3)  # and its width over its height
 _TRIES = 10
-_HASHED_FILES = 64
+_FILES_AT_ONCE = 100
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # of 8 bits
 
 
 class EncodedImages:
@@ -75,13 +78,17 @@ class EncodedImages:
         return self._decoded(list(zip(map(int, indices), views, strict=True)))
 
     def fingerprint(self) -> bytes:
-        """A hash of the size of every file and the content of some, spread evenly."""
+        """A hash of every file, which reads them all, once."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> bytes:
         digest = hashlib.sha256()
-        for start in range(0, len(self), 1_000):
-            rows = self._files[start : start + 1_000][self._column]
-            digest.update(np.array([_file_size(row) for row in rows], dtype=np.int64).tobytes())
-        for index in np.linspace(0, len(self) - 1, min(_HASHED_FILES, len(self)), dtype=int):
-            digest.update(_file_bytes(self._files[int(index)][self._column]))
+        for start in range(0, len(self), _FILES_AT_ONCE):
+            for row in self._files[start : start + _FILES_AT_ONCE][self._column]:
+                content = _file_bytes(row)
+                digest.update(f"{len(content)},".encode())
+                digest.update(content)
         return digest.digest()
 
     @cached_property
@@ -91,8 +98,18 @@ class EncodedImages:
     def _decoded(self, wanted: list[tuple[int, View]]) -> NDArray[np.uint8]:
         def decode(item: tuple[int, View]) -> NDArray[np.uint8]:
             index, view = item
-            with Image.open(io.BytesIO(_file_bytes(self._files[index][self._column]))) as image:
-                return np.asarray(view(image.convert("RGB"))).transpose(2, 0, 1)
+            row = self._files[index][self._column]
+            name = row["path"] or f"image {index}"
+            try:
+                with Image.open(io.BytesIO(_file_bytes(row))) as image:
+                    if image.mode not in _MODES:
+                        raise InputError(
+                            f"expected images of 8 bits, got mode {image.mode} in {name}"
+                        )
+                    upright = ImageOps.exif_transpose(image).convert("RGB")
+            except OSError as error:
+                raise InputError(f"{name} is truncated or not an image: {error}") from error
+            return np.asarray(view(upright)).transpose(2, 0, 1)
 
         return np.stack(list(self._threads.map(decode, wanted)))
 
@@ -137,7 +154,3 @@ def _file_bytes(row: dict[str, Any]) -> bytes:
         return bytes(row["bytes"])
     with open(row["path"], "rb") as file:
         return file.read()
-
-
-def _file_size(row: dict[str, Any]) -> int:
-    return len(row["bytes"]) if row["bytes"] is not None else os.path.getsize(row["path"])

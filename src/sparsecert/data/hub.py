@@ -85,7 +85,8 @@ def _from_columns(name: str, split: str, loaded: Any, known: FeatureRange | None
         (c for c, feature in table.features.items() if isinstance(feature, datasets.Image)), None
     )
     if image_column is not None:
-        large = len(table) and min(table[0][image_column].size) >= _LARGE_SIDE
+        first = loaded.get("train", table)[:1][image_column]  # one answer for every split
+        large = bool(first) and min(first[0].size) >= _LARGE_SIDE
         inputs = (
             EncodedImages(table, image_column) if large else _stacked(name, table[image_column])
         )

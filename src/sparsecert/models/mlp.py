@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from sparsecert.models.layers import Float32Linear
+
 
 class MLP(nn.Sequential):
     """Fully connected layers with ReLU between them, on the flattened encoded input.
@@ -23,4 +25,4 @@ class MLP(nn.Sequential):
         layers: list[nn.Module] = [nn.Flatten()]
         for width_in, width_out in itertools.pairwise((in_features, *hidden)):
             layers += [nn.Linear(width_in, width_out), nn.ReLU()]
-        super().__init__(*layers, nn.Linear((in_features, *hidden)[-1], num_classes))
+        super().__init__(*layers, Float32Linear((in_features, *hidden)[-1], num_classes))

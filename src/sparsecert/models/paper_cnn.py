@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from sparsecert.models.layers import Float32Linear
+
 
 class PaperCNN(nn.Sequential):
     """Two strided convolutions and three fully connected layers, for 28 x 28 images.
@@ -24,5 +26,5 @@ class PaperCNN(nn.Sequential):
             nn.ReLU(),
             nn.Linear(500, 100),
             nn.ReLU(),
-            nn.Linear(100, num_classes),
+            Float32Linear(100, num_classes),
         )

@@ -72,8 +72,8 @@ def write_report(run: RunFolder) -> Path:
         rule: measure(run, dataset, replace(procedure, rule=rule)) for rule in config.design.rules
     }
     chosen = measurements[record["rule"]]
-    unit = "pixels" if len(config.input_shape) == 3 else "features"
     design = config.design
+    unit = design.unit(config.input_shape)
     page = _TEMPLATE.render(
         title=f"{record['dataset']}, {design} {unit}",
         record=record,

@@ -9,6 +9,7 @@ from typing import Any
 
 from sparsecert import records
 from sparsecert.counting import SamplingPlan
+from sparsecert.data import check_limit
 from sparsecert.errors import InputError
 from sparsecert.reproduce.paper import CertifiedRow, PaperClassifier, PaperRow, PaperTable
 from sparsecert.runs import RunFolder
@@ -42,6 +43,9 @@ class Options:
     epochs: int | None = None
     out: Path = Path("runs/reproduce")
     results: Path = Path("results")
+
+    def __post_init__(self) -> None:
+        check_limit(self.limit)
 
 
 def chosen_rows(table: PaperTable, options: Options) -> Sequence[PaperRow]:
@@ -92,8 +96,13 @@ def repeat(table: PaperTable, row: PaperRow, options: Options) -> dict[str, Any]
         The record.
     """
     run = trained_run(row, options)
-    record = _certified(run, row, options) if isinstance(row, CertifiedRow) else _base(run, options)
-    records.write_record(options.results / f"{table.name}-{run.path.name}.json", record)
+    record = (
+        _certified(run, row, options)
+        if isinstance(row, CertifiedRow)
+        else _base(run, table, options)
+    )
+    images = "" if options.limit is None else f"-n{options.limit}"
+    records.write_record(options.results / f"{table.name}-{run.path.name}{images}.json", record)
     return record
 
 
@@ -106,11 +115,10 @@ def _certified(run: RunFolder, row: CertifiedRow, options: Options) -> dict[str,
     return record
 
 
-def _base(run: RunFolder, options: Options) -> dict[str, Any]:
-    train, test = (
-        base_accuracy(
-            run, load_evaluation_data(run, split=split), options.limit, show_progress=True
-        )
-        for split in ("train", "test")
-    )
-    return records.make_base_record(run, options.limit, train, test)
+def _base(run: RunFolder, table: PaperTable, options: Options) -> dict[str, Any]:
+    splits = {split: load_evaluation_data(run, split=split) for split in ("train", "test")}
+    accuracies = {
+        split: base_accuracy(run, dataset, options.limit, show_progress=True)
+        for split, dataset in splits.items()
+    }
+    return records.make_base_record(run, table.name, options.limit, **accuracies)

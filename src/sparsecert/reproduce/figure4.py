@@ -7,10 +7,12 @@ from matplotlib.figure import Figure
 
 from sparsecert import data
 from sparsecert.ablation import UniformAblation
-from sparsecert.encoding import MeanEncoding, channel_mean
+from sparsecert.encoding import MeanEncoding
+from sparsecert.errors import InputError
 from sparsecert.report.figures import draw_image
 from sparsecert.reproduce.experiment import Options
 from sparsecert.streams import Stage, stream
+from sparsecert.workflow import standardisation
 
 DATASET = "mnist"
 RETAINED = 45
@@ -20,7 +22,10 @@ IMAGE = 0  # of the test set
 def draw(options: Options) -> Figure:
     """An image, and what the base classifier is shown of it; nothing is trained."""
     dataset = data.load(options.dataset or DATASET, "test")
-    encoding = MeanEncoding(channel_mean(data.load(dataset.name, "train").inputs))
+    if len(dataset.input_shape) != 3:
+        raise InputError(f"expected a data set of images, got {dataset.name!r}")
+    mean, _ = standardisation(data.load(dataset.name, "train"), "mean")
+    encoding = MeanEncoding(mean or ())
     ablation = UniformAblation(dataset.num_features, next(iter(options.retained), RETAINED))
     x = dataset.batch([IMAGE])
     mask = torch.from_numpy(ablation.draw(stream(0, Stage.ILLUSTRATION, IMAGE), 1))

@@ -99,6 +99,9 @@ class CertifiedRow(PaperClassifier):
         median = record["median_certified_robustness"]
         ends = record["intervals"]["median_certified_robustness"]
         interval = "" if ends is None else f" [{_median(ends[0])}, {_median(ends[1])}]"
+        authors = record["median_certified_robustness_authors_convention"]
+        if authors != median:
+            interval += f"; {_median(authors)} as the authors count"
         return (
             f"{_trained(record)}, {record['rule']}",
             f"{record['num_images']}",

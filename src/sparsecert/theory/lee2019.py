@@ -30,7 +30,6 @@ ablation's is not for want of a better proof.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -68,18 +67,27 @@ def exact_thresholds(keep_probability: float | Fraction, num_values: int) -> Ite
     """
     kept, num_values = check_noise(keep_probability, num_values)
     one_other = (1 - kept) / (num_values - 1)
+    # Integers over a common denominator: the probabilities of `changed` features have its power.
+    scale = math.lcm(kept.denominator, one_other.denominator)
+    plus, minus = int(kept * scale), int(one_other * scale)
+    neither = scale - plus - minus
     yield HALF
-    changed = 1
+    regions, total = [1], 1  # around x, by u - v from -changed to changed
     while True:
-        regions = _regions(changed, kept, one_other)
-        spent_here = spent_there = Fraction(0)
-        for m in range(changed, -changed - 1, -1):
-            here, there = regions[m], regions[-m]
-            if there and spent_there + there >= HALF:
-                yield spent_here + (HALF - spent_there) * here / there
+        padded = [0, 0, *regions, 0, 0]
+        regions = [
+            plus * padded[m] + neither * padded[m + 1] + minus * padded[m + 2]
+            for m in range(len(regions) + 2)
+        ]
+        total *= scale
+        spent_here = spent_there = 0
+        # Exchanging x and x' exchanges u and v, so around x' the list is read from its other end.
+        for here, there in zip(reversed(regions), regions, strict=True):
+            if 2 * (spent_there + there) >= total and there:
+                missing = Fraction(total - 2 * spent_there, 2 * there)
+                yield (spent_here + missing * here) / total
                 break
             spent_here, spent_there = spent_here + here, spent_there + there
-        changed += 1
 
 
 def certified_radius(
@@ -123,6 +131,8 @@ def noise_radius(
     keep_probability: float | Fraction,
     num_values: int,
     alpha: float,
+    *,
+    num_features: int | None = None,
 ) -> CertifiedRadius:
     """Radii from votes on independent noisy inputs; wrong with probability at most alpha each.
 
@@ -132,10 +142,12 @@ def noise_radius(
         keep_probability: kappa.
         num_values: |S|.
         alpha: error probability of each certificate.
+        num_features: d, which no radius exceeds.
     """
     votes, total = votes_and_total(counts, label)
     lower_bound = clopper_pearson_lower(votes, total, alpha)
-    return CertifiedRadius(certified_radius(lower_bound, keep_probability, num_values), lower_bound)
+    radius = certified_radius(lower_bound, keep_probability, num_values, num_features=num_features)
+    return CertifiedRadius(radius, lower_bound)
 
 
 def ablation_information(num_retained: int, num_values: int) -> float:
@@ -149,14 +161,3 @@ def noise_information(num_features: int, keep_probability: float, num_values: in
     kappa, lost = float(kept), float(1 - kept)
     entropy = -kappa * math.log2(kappa) - lost * math.log2(lost / (num_values - 1))
     return num_features * (math.log2(num_values) - entropy)
-
-
-def _regions(changed: int, kept: Fraction, one_other: Fraction) -> dict[int, Fraction]:
-    """Probability around x of u - v = m, by m: u features show x's value, v that of x'."""
-    neither = 1 - kept - one_other
-    regions: dict[int, Fraction] = defaultdict(Fraction)
-    for u in range(changed + 1):
-        for v in range(changed - u + 1):
-            ways = math.comb(changed, u) * math.comb(changed - u, v)
-            regions[u - v] += ways * kept**u * one_other**v * neither ** (changed - u - v)
-    return regions
