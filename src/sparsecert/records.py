@@ -76,7 +76,7 @@ def make_base_record(
     Args:
         run: the trained run.
         table: of the paper, whose entry in `reproduce` measures it.
-        limit: number of inputs per split, spread evenly; None for all.
+        limit: number of inputs per split, drawn at random; None for all.
         train: accuracy on training inputs.
         test: accuracy on test inputs.
     """

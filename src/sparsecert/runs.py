@@ -122,7 +122,7 @@ class RunConfig:
         ends = fields["feature_range"]
         if ends is not None:
             fields["feature_range"] = FeatureRange(tuple(ends["low"]), tuple(ends["high"]))
-        recipe = Recipe(**{**fields["recipe"], "drops": tuple(fields["recipe"]["drops"])})
+        recipe = Recipe(**{**fields["recipe"], "drops": tuple(fields["recipe"].get("drops", ()))})
         return cls(**{**fields, "recipe": recipe})
 
 

@@ -27,6 +27,7 @@ class Stage(enum.IntEnum):
     TRAINING_MODEL = 7
     EVALUATION = 8
     ILLUSTRATION = 9
+    CHOICE_OF_INPUTS = 10
 
 
 def stream(seed: int, stage: Stage, index: int) -> np.random.Generator:

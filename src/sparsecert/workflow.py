@@ -32,7 +32,7 @@ from sparsecert.evaluation import Estimate, Evaluation, evaluate, share
 from sparsecert.recipes import Recipe, recipe_for
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.smoothing import SmoothedClassifier
-from sparsecert.streams import Stage
+from sparsecert.streams import Stage, stream
 from sparsecert.theory import check_rule
 from sparsecert.training import train
 
@@ -247,10 +247,13 @@ def base_accuracy(
     Args:
         run: a trained run.
         dataset: a split.
-        limit: number of inputs, spread evenly; all by default.
+        limit: number of inputs, drawn at random; all by default. Every n-th input of a data set
+            need not be like the others: of MNIST's training images every sixth is a harder one.
         show_progress: draw a progress bar.
     """
-    indices = data.evenly_spread(len(dataset), limit)
+    data.check_limit(limit)
+    order = stream(0, Stage.CHOICE_OF_INPUTS, 0).permutation(len(dataset))
+    indices = np.sort(order[:limit])
     plan = SamplingPlan(num_samples=1)
     count_votes(run, dataset, indices, plan, [Stage.EVALUATION], show_progress=show_progress)
     stored = stored_votes(run, dataset, indices, plan, Stage.EVALUATION)
