@@ -248,7 +248,7 @@ def base_accuracy(
         run: a trained run.
         dataset: a split.
         limit: number of inputs, drawn at random; all by default. Every n-th input of a data set
-            need not be like the others: of MNIST's training images those at even indices are harder.
+            need not be like the others: MNIST's training images at even indices are harder.
         show_progress: draw a progress bar.
     """
     data.check_limit(limit)
