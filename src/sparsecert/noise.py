@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
@@ -111,7 +112,7 @@ class DiscreteNoise:
         if not 0 <= as_integer(radius, "radius") <= self.num_features:
             raise InputError(f"expected a radius between 0 and {self.num_features}, got {radius}")
         thresholds = exact_thresholds(self.exact_keep_probability, self.num_values)
-        needed = round_up(next(value for rho, value in enumerate(thresholds) if rho == radius))
+        needed = round_up(next(itertools.islice(thresholds, radius, None)))
         return fewest_samples(lambda n: bool(clopper_pearson_lower(n, n, alpha) > needed))
 
 

@@ -111,18 +111,16 @@ _FAST = Recipe(
     augmentation="none",
     warmup=0.1,
 )
-_PAPER_LARGE = Recipe(
-    name="paper",
+_PAPER_LARGE = replace(
+    _PAPER,
     epochs=36,
     batch_size=256,
-    optimizer="sgd",
     learning_rate=0.1,
-    schedule="step",
     weight_decay=1e-4,
-    mask_per="batch",
     augmentation="random-part",
     drops=(21 / 36, 31 / 36),
 )
+_FAST_IMAGES = replace(_FAST, epochs=100, batch_size=256, weight_decay=0.1, precision="bfloat16")
 RECIPES: dict[str, dict[Kind, Recipe]] = {
     "paper": {
         "features": _PAPER,
@@ -132,21 +130,8 @@ RECIPES: dict[str, dict[Kind, Recipe]] = {
     },
     "fast": {
         "features": _FAST,
-        "grey": replace(
-            _FAST,
-            epochs=100,
-            batch_size=256,
-            weight_decay=0.1,
-            precision="bfloat16",
-        ),
-        "colour": replace(
-            _FAST,
-            epochs=100,
-            batch_size=256,
-            weight_decay=0.1,
-            augmentation="crop-flip",
-            precision="bfloat16",
-        ),
+        "grey": _FAST_IMAGES,
+        "colour": replace(_FAST_IMAGES, augmentation="crop-flip"),
         "large": replace(_PAPER_LARGE, name="fast", mask_per="example", precision="bfloat16"),
     },
 }

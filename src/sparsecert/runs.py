@@ -262,12 +262,12 @@ class RunFolder:
 
     def fingerprint(self) -> str:
         """A short hash of what decides a vote: weights, network, ablation, encoding, and code."""
-        config = self.read_config().to_json()
+        config = self.read_config()
+        values = config.to_json()
         decisive = ("architecture", "input_shape", "encoding", "encoding_mean", "encoding_std")
-        values = {name: config[name] for name in decisive} | design_settings(
-            self.read_config().design
-        )
-        described = json.dumps({**values, "precision": config["recipe"]["precision"]})
+        network = {name: values[name] for name in decisive}
+        precision = {"precision": config.recipe.precision}
+        described = json.dumps(network | design_settings(config.design) | precision)
         digest = hashlib.sha256(f"{VOTES_VERSION}{described}".encode())
         digest.update(self.model_path.read_bytes())
         return digest.hexdigest()[:16]

@@ -268,11 +268,8 @@ class SmoothedClassifier:
 
 def _check_fit(design: Design, encoding: Encoding) -> None:
     """An encoding that does not apply what the design draws would make certificates wrong."""
-    noisy = isinstance(design, DiscreteNoise)
-    values = design.num_values if isinstance(design, DiscreteNoise) else None
-    if noisy != isinstance(encoding, NoiseEncoding) or (
-        isinstance(encoding, NoiseEncoding) and encoding.num_values != values
-    ):
+    wanted = NoiseEncoding(design.num_values) if isinstance(design, DiscreteNoise) else None
+    if wanted != (encoding if isinstance(encoding, NoiseEncoding) else None):
         raise InputError(
             "expected NoiseEncoding(num_values) with a DiscreteNoise of as many values, and with "
             f"nothing else; got {encoding} with {design!r}"

@@ -155,9 +155,9 @@ class Batches:
         seed, recipe = self.config.seed, self.config.recipe
         device = self.accelerator.device
         rows = self._rows(step)
-        num_masks = 1 if recipe.mask_per == "batch" else self.batch_size
-        mask = self.design.draw(stream(seed, Stage.TRAINING_MASKS, step), num_masks)
         shared = recipe.mask_per == "batch"
+        masks = stream(seed, Stage.TRAINING_MASKS, step)
+        mask = self.design.draw(masks, 1 if shared else self.batch_size)
         mask = np.repeat(mask, len(rows), axis=0) if shared else mask[self._mine]
         if recipe.augmentation == "random-part":
             inputs = self._random_parts(step).to(device)

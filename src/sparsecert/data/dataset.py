@@ -92,7 +92,7 @@ class Dataset:
         for array in (self.inputs, self.labels):
             digest.update(f"{array.dtype}{array.shape}".encode())
             if isinstance(array, EncodedImages):
-                digest.update(array.fingerprint())
+                digest.update(array.fingerprint)
             else:
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]

@@ -77,12 +77,9 @@ class EncodedImages:
         views = (_random_part(*draws) for draws in zip(area, ratio, place, mirrored, strict=True))
         return self._decoded(list(zip(map(int, indices), views, strict=True)))
 
+    @cached_property
     def fingerprint(self) -> bytes:
         """A hash of every file, which reads them all, once."""
-        return self._fingerprint
-
-    @cached_property
-    def _fingerprint(self) -> bytes:
         digest = hashlib.sha256()
         for start in range(0, len(self), _FILES_AT_ONCE):
             for row in self._files[start : start + _FILES_AT_ONCE][self._column]:

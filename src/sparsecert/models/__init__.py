@@ -28,6 +28,8 @@ __all__ = [
     "default_architecture",
 ]
 
+_LARGE_STEM_SIDE = 64  # from here on residual networks have the stem for large images
+
 
 def build(architecture: str, encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     """A freshly initialised network by name.
@@ -55,7 +57,7 @@ def default_architecture(input_shape: tuple[int, ...], encoding: str, recipe: st
         return "interpolating-cnn"
     if input_shape[1:] == (28, 28):
         return "paper-cnn"
-    if len(input_shape) == 3 and min(input_shape[1:]) >= 64:
+    if len(input_shape) == 3 and min(input_shape[1:]) >= _LARGE_STEM_SIDE:
         return "resnet50"
     colour = len(input_shape) == 3 and input_shape[0] == 3 and min(input_shape[1:]) >= 16
     return "resnet18" if colour else "mlp"
@@ -96,7 +98,7 @@ def _resnet(
                 "residual networks take images of 16 pixels a side or more, got encoded inputs of "
                 f"shape {encoded_shape}; choose --model mlp"
             )
-        large = min(encoded_shape[1:]) >= 64
+        large = min(encoded_shape[1:]) >= _LARGE_STEM_SIDE
         return ResNet(
             encoded_shape[0], num_classes, depths, bottleneck=bottleneck, large_images=large
         )

@@ -12,7 +12,7 @@ from sparsecert import files
 from sparsecert.errors import InputError
 from sparsecert.reproduce import figure1, figure2, figure4
 from sparsecert.reproduce.experiment import Options, chosen_rows, repeat
-from sparsecert.reproduce.overview import TABLES, check_folder, comparison, write_overview
+from sparsecert.reproduce.overview import TABLES, checked_results, comparison, write_overview
 
 FIGURES: dict[str, Callable[[Options], Figure]] = {
     "figure1": figure1.draw,
@@ -35,7 +35,7 @@ def reproduce(name: str, options: Options, console: Console) -> None:
     """
     if name in TABLES:
         table = TABLES[name]
-        check_folder(options.results)  # before the hours of training
+        checked_results(options.results)  # before the hours of training
         rows = [(row, repeat(table, row, options)) for row in chosen_rows(table, options)]
         console.print(comparison(table, rows))
         console.print(f"overview: {write_overview(options.results)}", soft_wrap=True)

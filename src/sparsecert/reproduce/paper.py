@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sparsecert.records import BASE_ACCURACY
+from sparsecert.report import tables
 
 _SHORT = {"num_retained": "k", "keep_probability": "kappa", "num_values": "values"}
 
@@ -91,23 +92,23 @@ class CertifiedRow(PaperClassifier):
         accuracy, abstained = (
             "" if value is None else f"{value:.2f} %" for value in (self.accuracy, self.abstained)
         )
-        return ("paper", "", accuracy, abstained, _median(self.median), "")
+        return ("paper", "", accuracy, abstained, tables.median(self.median), "")
 
     @staticmethod
     def record_cells(record: Mapping[str, Any]) -> tuple[str, ...]:
         """Values and 95 % intervals of a record, one for each of `COLUMNS`."""
         median = record["median_certified_robustness"]
         ends = record["intervals"]["median_certified_robustness"]
-        interval = "" if ends is None else f" [{_median(ends[0])}, {_median(ends[1])}]"
+        interval = "" if ends is None else f" [{tables.median(ends[0])}, {tables.median(ends[1])}]"
         authors = record["median_certified_robustness_authors_convention"]
         if authors != median:
-            interval += f"; {_median(authors)} as the authors count"
+            interval += f"; {tables.median(authors)} as the authors count"
         return (
             f"{_trained(record)}, {record['rule']}",
             f"{record['num_images']}",
             _percent(record, "accuracy"),
             _percent(record, "abstained"),
-            _median(median) + interval,
+            tables.median(median) + interval,
             "" if median is None else _percent(record, "certified_accuracy", median),
         )
 
@@ -144,6 +145,43 @@ class BaseRow(PaperClassifier):
 PaperRow = CertifiedRow | BaseRow
 
 
+def certified_by_retained(
+    dataset: str,
+    paper: Mapping[int, tuple[float, float, int | None]],
+    architecture: str | None = None,
+) -> tuple[CertifiedRow, ...]:
+    """A row for each k; `paper` gives accuracy and abstentions in percent, and the median."""
+    return tuple(
+        CertifiedRow(
+            label=f"k = {k}",
+            dataset=dataset,
+            settings={"num_retained": k},
+            architecture=architecture,
+            accuracy=accuracy,
+            abstained=abstained,
+            median=median,
+        )
+        for k, (accuracy, abstained, median) in paper.items()
+    )
+
+
+def base_by_retained(
+    dataset: str, paper: Mapping[int, tuple[float, float]], architecture: str
+) -> tuple[BaseRow, ...]:
+    """A row for each k; `paper` gives accuracy on training and test images, in percent."""
+    return tuple(
+        BaseRow(
+            label=f"k = {k}",
+            dataset=dataset,
+            settings={"num_retained": k},
+            architecture=architecture,
+            train=train,
+            test=test,
+        )
+        for k, (train, test) in paper.items()
+    )
+
+
 @dataclass(frozen=True)
 class PaperTable:
     """A table of the paper.
@@ -176,7 +214,3 @@ def _percent(record: Mapping[str, Any], name: str, index: int | None = None) -> 
     if index is not None:
         value, ends = value[index], ends[index]
     return f"{100 * value:.1f} % [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
-
-
-def _median(value: int | None) -> str:
-    return "N/A" if value is None else str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparsecert.reproduce.paper import CertifiedRow, PaperTable
+from sparsecert.reproduce.paper import PaperTable, certified_by_retained
 
 # k: accuracy in percent, abstained in percent, median certified robustness (None is N/A)
 _PAPER: dict[int, tuple[float, float, int | None]] = {
@@ -31,15 +31,5 @@ _PAPER: dict[int, tuple[float, float, int | None]] = {
 TABLE = PaperTable(
     "table1",
     "MNIST by number of retained pixels",
-    tuple(
-        CertifiedRow(
-            label=f"k = {k}",
-            dataset="mnist",
-            settings={"num_retained": k},
-            accuracy=accuracy,
-            abstained=abstained,
-            median=median,
-        )
-        for k, (accuracy, abstained, median) in _PAPER.items()
-    ),
+    certified_by_retained("mnist", _PAPER),
 )

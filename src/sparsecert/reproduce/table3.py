@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sparsecert.reproduce.paper import CertifiedRow, PaperTable
+from sparsecert.reproduce.paper import PaperTable, certified_by_retained
 
 # k: accuracy in percent, abstained in percent, median certified robustness
-_PAPER = {
+_PAPER: dict[int, tuple[float, float, int | None]] = {
     25: (68.41, 1.76, 6),
     50: (74.21, 1.19, 7),
     75: (78.25, 0.93, 7),
@@ -17,16 +17,5 @@ _PAPER = {
 TABLE = PaperTable(
     "table3",
     "CIFAR-10 with ResNet-18 by number of retained pixels",
-    tuple(
-        CertifiedRow(
-            label=f"k = {k}",
-            dataset="cifar10",
-            settings={"num_retained": k},
-            architecture="resnet18",
-            accuracy=accuracy,
-            abstained=abstained,
-            median=median,
-        )
-        for k, (accuracy, abstained, median) in _PAPER.items()
-    ),
+    certified_by_retained("cifar10", _PAPER, "resnet18"),
 )

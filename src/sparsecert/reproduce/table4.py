@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparsecert.reproduce.paper import BaseRow, PaperTable
+from sparsecert.reproduce.paper import PaperTable, base_by_retained
 
 # k: accuracy on ablated training images and on ablated test images, in percent
 _PAPER = {
@@ -17,15 +17,5 @@ _PAPER = {
 TABLE = PaperTable(
     "table4",
     "CIFAR-10, ResNet-18 on ablated images",
-    tuple(
-        BaseRow(
-            label=f"k = {k}",
-            dataset="cifar10",
-            settings={"num_retained": k},
-            architecture="resnet18",
-            train=train,
-            test=test,
-        )
-        for k, (train, test) in _PAPER.items()
-    ),
+    base_by_retained("cifar10", _PAPER, "resnet18"),
 )
