@@ -62,7 +62,8 @@ def test_warns_with_the_smallest_number_that_can_certify() -> None:
     [
         ([0], 0.0, "majority", "alpha"),
         ([0], 1.5, "majority", "alpha"),
-        ([0], 0.05, "plurality", "majority, margin"),
+        ([0], 0.05, "plurality", "majority, margin, pairwise"),
+        ([0], 0.05, "pairwise", "count again"),
         ([3], 0.05, "majority", "labels between 0 and 2"),
         ([-1], 0.05, "majority", "labels between 0 and 2"),
         ([0, 1], 0.05, "majority", "one label for each"),
@@ -83,6 +84,39 @@ def test_tally_holds_counts_and_nothing_else() -> None:
         sc.Tally(np.array([3, 1]))
     with pytest.raises(sc.InputError, match="head_to_head"):
         sc.Tally(np.array([[3, 1]]), np.zeros((1, 3, 3), dtype=np.int64))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "sentence"),
+    [
+        ([[0, 3], [2, 0]], r"\[c, j\] \+ \[j, c\]"),
+        ([[1, 3], [1, 0]], r"0 at \[c, c\]"),
+        ([[0, 2], [2, 0]], "first choice above every other"),
+    ],
+)
+def test_head_to_head_counts_that_no_ballots_give(pairs: list[list[int]], sentence: str) -> None:
+    with pytest.raises(sc.InputError, match=sentence):
+        sc.Tally(np.array([[3, 1]]), np.array([pairs]))
+
+
+def test_pairwise_certifies_each_label_against_its_strongest_rival() -> None:
+    pairs = np.array([[0, 9_700, 9_000], [300, 0, 6_000], [1_000, 4_000, 0]])
+    tally = sc.Tally(np.array([[8_900, 200, 900]] * 2), np.stack([pairs, pairs]))
+    result = sc.certify_tally(tally, [0, 1], ABLATION, rule="pairwise")
+    strongest = sc.certify_tally(sc.Tally(np.array([[9_000, 1_000]])), [0], ABLATION)
+    assert result.radius.tolist() == [int(strongest.radius[0]), -1]
+    assert result.lower_bound[0] == strongest.lower_bound[0]
+    assert result.alpha == 0.05
+
+
+def test_with_many_classes_first_choices_stand_in_for_rankings() -> None:
+    counts = np.zeros((2, 1_000), dtype=np.int64)
+    counts[0, [7, 3]] = 9_000, 1_000
+    counts[1, [7, 3, 5]] = 4_900, 3_000, 2_100
+    many = sc.Tally(counts)
+    pairwise = sc.certify_tally(many, [7, 7], ABLATION, rule="pairwise")
+    np.testing.assert_array_equal(pairwise.radius, sc.certify_tally(many, [7, 7], ABLATION).radius)
+    assert sc.predict_tally(many, rule="pairwise").label.tolist() == [7, sc.ABSTAIN]
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -107,6 +107,25 @@ def test_other_alpha_and_rule_read_tallies_only(
     assert strict["certified_accuracy"] != loose["certified_accuracy"]
     run("certify", folder, "--limit", 20, *SMALL, "--rule", "margin")
     assert (record(folder)["rule"], record(folder)["num_images"]) == ("margin", 20)
+    run("certify", folder, "--limit", 40, *SMALL, "--rule", "pairwise")
+    pairs = zip(record(folder)["certified_accuracy"], loose["certified_accuracy"], strict=False)
+    assert all(pairwise >= majority for pairwise, majority in pairs)
+    assert record(folder)["median_certified_robustness"] is not None
+
+
+def test_votes_counted_without_rankings_serve_the_other_rules(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("certify", folder, "--limit", 10, *SMALL)
+    for path in RunFolder(folder).tallies_path.glob("*.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns("head_to_head"), path)
+    run("certify", folder, "--limit", 10, *SMALL, "--rule", "margin")
+    assert "count again" in fails(
+        capsys, "certify", folder, "--limit", 10, *SMALL, "--rule", "pairwise"
+    )
+    run("report", folder)
+    page = RunFolder(folder).report_path.read_text()
+    assert ("margin rule" in page, "pairwise rule" in page) == (True, False)
 
 
 def test_counting_in_pieces_gives_the_same_result(folder: Path, tmp_path: Path) -> None:
@@ -160,9 +179,13 @@ def estimation_seconds(tallies: Path) -> dict[int, float]:
 def test_predict_report_and_info(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("predict", folder, "--limit", 30, "--num-samples", 200, "--show", 3)
     assert "classification accuracy" in capsys.readouterr().out
+    words = ["--limit", 30, "--num-samples", 200, "--rule", "pairwise"]
+    run("predict", folder, *words)
+    assert "pairwise rule" in capsys.readouterr().out
     run("certify", folder, "--limit", 30, *SMALL)
     run("report", folder)
     page = RunFolder(folder).report_path.read_text()
+    assert "pairwise rule" in page
     assert page.count("<svg") == 3
     assert page.count("data:image/png;base64,") == 8 * 5
     assert 'src="http' not in page

@@ -20,7 +20,7 @@ class SeesABrightPixel(nn.Module):
         return torch.stack((torch.full_like(bright, 0.5), bright), dim=1)
 
 
-@pytest.mark.parametrize("rule", ["majority", "margin"])
+@pytest.mark.parametrize("rule", ["majority", "margin", "pairwise"])
 def test_error_rate_of_certify_at_the_hardest_image(rule: str) -> None:
     """With k = 1, 5 bright pixels of 8 give class 1 exactly 1/2 + Delta(1) of the votes.
 

@@ -43,7 +43,7 @@ def evaluated(images: Images, predicted: list[int] | None = None) -> Evaluation:
     radius, correct = columns(images)
     label = correct.astype(np.int64)
     tally = Tally(np.ones((len(images), 2), dtype=np.int64))
-    certification = Certification(label, radius, np.full(len(images), 0.5), tally)
+    certification = Certification(label, radius, np.full(len(images), 0.5), tally, 0.05)
     prediction = Prediction(label if predicted is None else np.array(predicted), tally.first_choice)
     return evaluate(prediction, certification, np.ones(len(images), dtype=np.int64))
 
@@ -180,6 +180,6 @@ def test_nothing_to_evaluate_is_refused() -> None:
     with pytest.raises(InputError, match="at least one image"):
         evaluate(
             Prediction(none, tally.first_choice),
-            Certification(none, none, np.zeros(0), tally),
+            Certification(none, none, np.zeros(0), tally, 0.05),
             none,
         )

@@ -23,6 +23,7 @@ def measurement() -> Measurement:
         radius=np.array([7, 3, -1, 0]),
         lower_bound=np.array([0.9705, 0.9534, 0.4136, 0.5126]),
         tally=Tally(votes),
+        alpha=0.05,
     )
     prediction = Prediction(np.array([1, 0, 0, ABSTAIN]), votes)
     return Measurement(

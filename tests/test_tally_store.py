@@ -119,3 +119,51 @@ def test_a_folder_that_cannot_be_written_to_gets_a_sentence(tmp_path: Path) -> N
     store = TallyStore(tmp_path / "file" / "tallies", 3)
     with pytest.raises(RunFolderError, match="choose another"):
         store.append(SETTINGS, [stored(0)])
+
+
+def ranked(*indices: int) -> StoredTally:
+    """As `stored`, with head-to-head counts."""
+    part = stored(*indices)
+    first = part.tally.first_choice
+    pairs = np.zeros((len(indices), 3, 3), dtype=np.int64)
+    smaller, larger = np.triu_indices(3, k=1)
+    pairs[:, smaller, larger] = first[:, smaller] + np.arange(3) % 2
+    pairs[:, larger, smaller] = 100 - pairs[:, smaller, larger]
+    return replace(part, tally=Tally(first, pairs))
+
+
+def test_head_to_head_counts_are_kept(tmp_path: Path) -> None:
+    store = TallyStore(tmp_path, 3)
+    store.append(SETTINGS, [ranked(4, 2), ranked(9)])
+    store.append(SETTINGS, [ranked(5)])
+    for _ in range(2):
+        read = store.read(SETTINGS)
+        np.testing.assert_array_equal(
+            read.tally.head_to_head, ranked(2, 4, 5, 9).tally.head_to_head
+        )
+        some = read.take(np.array([1, 3]))
+        np.testing.assert_array_equal(some.tally.head_to_head, ranked(4, 9).tally.head_to_head)
+        store.compact(SETTINGS)
+    assert len(list(tmp_path.glob("*.parquet"))) == 1
+
+
+def test_a_part_without_head_to_head_counts_is_read_and_none_are_lost(tmp_path: Path) -> None:
+    store = TallyStore(tmp_path, 3)
+    store.append(SETTINGS, [ranked(1)])
+    store.append(SETTINGS, [stored(2)])
+    store.compact(SETTINGS)
+    tally = store.read(SETTINGS).tally
+    assert (len(tally), tally.head_to_head) == (2, None)
+    (old,) = (path for path in tmp_path.glob("*0000002*"))
+    old.unlink()
+    assert store.read(SETTINGS).tally.head_to_head is not None
+
+
+def test_head_to_head_counts_that_no_votes_give_are_an_error(tmp_path: Path) -> None:
+    store = TallyStore(tmp_path, 3)
+    part = ranked(1)
+    assert part.tally.head_to_head is not None
+    part.tally.head_to_head[0, 0, 1] = 10
+    store.append(SETTINGS, [part])
+    with pytest.raises(RunFolderError, match="no votes can give"):
+        store.read(SETTINGS)

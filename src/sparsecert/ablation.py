@@ -14,6 +14,7 @@ from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
 from sparsecert.errors import check_num_samples
+from sparsecert.tally import Tally
 from sparsecert.theory import RULES, CertifiedRadius, check_rule, smallest_num_samples
 from sparsecert.theory.shift import check_subset_size
 
@@ -33,7 +34,7 @@ class UniformAblation:
     num_features: int
     num_retained: int
     name: ClassVar[str] = "uniform"
-    rules: ClassVar[tuple[str, ...]] = ("majority", "margin")
+    rules: ClassVar[tuple[str, ...]] = ("majority", "margin", "pairwise")
 
     def __post_init__(self) -> None:
         d, k = check_subset_size(self.num_features, self.num_retained)
@@ -87,11 +88,11 @@ class UniformAblation:
         return membership(self.sample(generator, num_samples), self.num_features)
 
     def certify(
-        self, counts: NDArray[np.int64], label: NDArray[np.int64], alpha: float, rule: str
+        self, tally: Tally, label: NDArray[np.int64], alpha: float, rule: str
     ) -> CertifiedRadius:
         """Radii in features, from votes, by one of `theory.RULES`."""
         check_rule(alpha, rule)
-        return RULES[rule](counts, label, self.num_features, self.num_retained, alpha)
+        return RULES[rule](tally, label, self.num_features, self.num_retained, alpha)
 
     def smallest_num_samples(self, radius: int, alpha: float, rule: str) -> int | None:
         """The fewest ablations with which a unanimous vote certifies `radius` features."""

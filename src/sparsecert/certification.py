@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sparsecert.designs import Design
-from sparsecert.errors import InputError, TooFewSamplesWarning, check_alpha
+from sparsecert.errors import InputError, TooFewSamplesWarning
 from sparsecert.tally import Tally
-from sparsecert.theory import check_rule, top_two_p_value
+from sparsecert.theory import check_rule, pairwise_p_value, top_two_p_value
 
 ABSTAIN = -1
 
@@ -37,32 +37,66 @@ class Certification:
         label: `(batch,)` classes selected from ablations of their own.
         radius: `(batch,)` features that may change without changing the smoothed classifier's
             class; -1 where even the unchanged input is not certified, and `label` is a guess.
-        lower_bound: `(batch,)` lower confidence bounds on the label's share of the votes.
+        lower_bound: `(batch,)` lower bounds, at confidence 1 - alpha, on the label's share of the
+            votes; under the pairwise rule, on its share against its strongest rival. (Margin
+            leaves half of alpha to this bound.)
         tally: the votes the bounds were computed from.
+        alpha: error probability of each certificate; 0 where it holds with certainty.
     """
 
     label: NDArray[np.int64]
     radius: NDArray[np.int64]
     lower_bound: NDArray[np.float64]
     tally: Tally
+    alpha: float
 
 
-def predict_tally(tally: Tally, alpha: float = 0.05) -> Prediction:
-    """PREDICT of Cohen, Rosenfeld and Kolter (2019), from counts.
+def predict_tally(tally: Tally, alpha: float = 0.05, rule: str = "majority") -> Prediction:
+    """PREDICT, from counts: the class of the rule's smoothed classifier g, or an abstention.
 
-    Answers with the class that has most votes unless the two-sided binomial test cannot tell it
-    from the runner-up at level alpha; then abstains. With probability at least 1 - alpha the
-    answer is the smoothed classifier's class g(x), or an abstention.
+    With probability at least 1 - alpha the answer is g(x), or an abstention.
+
+    - "majority" and "margin", whose g answers with the class of most votes: the procedure of Cohen,
+      Rosenfeld and Kolter (2019). It names the top class unless the two-sided binomial test cannot
+      tell it from the runner-up at level alpha.
+    - "pairwise", whose g answers with the pairwise winner: names the class that beats every other
+      head to head, unless one of these tests fails at level alpha / (classes - 1)
+      (`theory.pairwise_p_value` has the proof).
 
     Args:
         tally: votes.
         alpha: probability of a wrong answer.
+        rule: a key of `theory.RULES`.
+
+    Raises:
+        InputError: for an unknown rule, alpha outside (0, 1), or votes without the head-to-head
+            counts that the pairwise rule needs.
     """
-    check_alpha(alpha)
+    check_rule(alpha, rule)
     counts = tally.first_choice
+    if rule == "pairwise":
+        label = tally.pairwise_winner
+        p_value = pairwise_p_value(tally.fewest_wins.max(axis=1), tally.num_samples)
+        undecided = p_value > alpha / (counts.shape[1] - 1)
+        return Prediction(np.where(undecided | (label < 0), ABSTAIN, label), counts)
     second, first = np.sort(counts, axis=1)[:, -2:].T
     undecided = top_two_p_value(first, second) > alpha
     return Prediction(np.where(undecided, ABSTAIN, tally.top), counts)
+
+
+def select_label(selection: Tally, rule: str = "majority") -> NDArray[np.int64]:
+    """`(batch,)` classes to certify: what the rule's smoothed classifier most likely answers.
+
+    A wrong choice costs a certificate, and cannot make a wrong one.
+
+    Args:
+        selection: votes on other ablations than the certificate will be computed from.
+        rule: a key of `theory.RULES`.
+    """
+    if rule != "pairwise":
+        return selection.top
+    winner = selection.pairwise_winner
+    return np.where(winner < 0, selection.top, winner)
 
 
 def certify_tally(
@@ -82,10 +116,11 @@ def certify_tally(
         label: `(batch,)` classes to certify.
         ablation: the design the samples were drawn from.
         alpha: error probability of each certificate.
-        rule: "majority" (Corollary 1) or "margin" (Corollary 2).
+        rule: "majority" (Corollary 1), "margin" (Corollary 2) or "pairwise".
 
     Raises:
-        InputError: for an unknown rule, alpha outside (0, 1), or labels that do not match.
+        InputError: for an unknown rule, alpha outside (0, 1), labels that do not match, or votes
+            without the head-to-head counts that the pairwise rule needs.
 
     Warns:
         TooFewSamplesWarning: if not even a unanimous vote could certify radius 0.
@@ -96,8 +131,9 @@ def certify_tally(
         raise InputError(f"expected labels to be integers, got dtype {labels.dtype}")
     if len(tally):
         warn_if_too_few(int(tally.num_samples.min()), ablation, alpha, rule)
-    certified = ablation.certify(tally.first_choice, labels.astype(np.int64), alpha, rule)
-    return Certification(labels.astype(np.int64), certified.radius, certified.lower_bound, tally)
+    labels = labels.astype(np.int64)
+    certified = ablation.certify(tally, labels, alpha, rule)
+    return Certification(labels, certified.radius, certified.lower_bound, tally, alpha)
 
 
 def warn_if_too_few(num_samples: int, ablation: Design, alpha: float, rule: str) -> None:

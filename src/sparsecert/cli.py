@@ -43,6 +43,10 @@ DataOption = Annotated[
 LimitOption = Annotated[
     int | None, Parameter(help="Number of images, spread evenly over the test split.")
 ]
+RuleOption = Annotated[
+    Literal["majority", "margin", "pairwise"],
+    Parameter(help="Corollary 1, Corollary 2, or head to head against every rival."),
+]
 
 
 @app.command(name="train")
@@ -117,9 +121,7 @@ def certify_command(
     num_selection: Annotated[int, Parameter(help="n0: ablations that choose the class.")] = 1_000,
     num_samples: Annotated[int, Parameter(help="n: ablations that estimate its share.")] = 10_000,
     alpha: Annotated[float, Parameter(help="Error probability of each certificate.")] = 0.05,
-    rule: Annotated[
-        Literal["majority", "margin"], Parameter(help="Corollary 1 or Corollary 2.")
-    ] = "majority",
+    rule: RuleOption = "majority",
     seed: int = 0,
     compile: Annotated[
         bool, Parameter(help="Compile the network first; pays on runs of many minutes.")
@@ -144,6 +146,7 @@ def predict_command(
     limit: LimitOption = None,
     num_samples: Annotated[int, Parameter(help="Ablations per image.")] = 10_000,
     alpha: Annotated[float, Parameter(help="Probability of a wrong class per image.")] = 0.05,
+    rule: RuleOption = "majority",
     seed: int = 0,
     compile: Annotated[bool, Parameter(help="Compile the network first.")] = False,
     show: Annotated[int, Parameter(help="Number of predictions to print.")] = 10,
@@ -167,7 +170,7 @@ def predict_command(
     counting.count_votes(
         folder, dataset, indices, plan, [Stage.PREDICTION], compile=compile, show_progress=True
     )
-    prediction = workflow.predict_run(folder, dataset, indices, plan, alpha)
+    prediction = workflow.predict_run(folder, dataset, indices, plan, alpha, rule)
     table = Table("image", "class", "prediction", "share of votes")
     for row in range(min(show, len(indices))):
         label = int(prediction.label[row])
@@ -183,7 +186,9 @@ def predict_command(
         ("classification accuracy", tables.percent(accuracy)),
         ("abstained", tables.percent(abstained)),
     ]
-    console.print(table, tables.terminal_table(f"{dataset.name}, alpha = {alpha}", rows))
+    console.print(
+        table, tables.terminal_table(f"{dataset.name}, {rule} rule, alpha = {alpha}", rows)
+    )
 
 
 @app.command(name="report")

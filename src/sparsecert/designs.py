@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sparsecert.ablation import UniformAblation
 from sparsecert.errors import InputError
 from sparsecert.noise import DiscreteNoise
+from sparsecert.tally import Tally
 from sparsecert.theory import CertifiedRadius
 
 
@@ -51,7 +52,7 @@ class Design(Protocol):
         ...
 
     def certify(
-        self, counts: NDArray[np.int64], label: NDArray[np.int64], alpha: float, rule: str
+        self, tally: Tally, label: NDArray[np.int64], alpha: float, rule: str
     ) -> CertifiedRadius:
         """Radii in features; each is wrong with probability at most alpha."""
         ...

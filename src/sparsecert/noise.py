@@ -12,6 +12,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError, as_integer, check_num_samples
+from sparsecert.tally import Tally
 from sparsecert.theory import CertifiedRadius, clopper_pearson_lower
 from sparsecert.theory.lee2019 import check_noise, exact_thresholds, noise_radius
 from sparsecert.theory.radius import fewest_samples
@@ -97,13 +98,17 @@ class DiscreteNoise:
         return np.where(drawn < keeping, 0, offset).astype(np.int32)
 
     def certify(
-        self, counts: NDArray[np.int64], label: NDArray[np.int64], alpha: float, rule: str
+        self, tally: Tally, label: NDArray[np.int64], alpha: float, rule: str
     ) -> CertifiedRadius:
         """Radii in features, from votes, with the tight certificate of Lee et al."""
         _check_rule(rule)
-        probability = self.exact_keep_probability
         return noise_radius(
-            counts, label, probability, self.num_values, alpha, num_features=self.num_features
+            tally.first_choice,
+            label,
+            self.exact_keep_probability,
+            self.num_values,
+            alpha,
+            num_features=self.num_features,
         )
 
     def smallest_num_samples(self, radius: int, alpha: float, rule: str) -> int | None:

@@ -12,14 +12,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from sparsecert.certification import Certification, Prediction, certify_tally, predict_tally
+from sparsecert.certification import (
+    Certification,
+    Prediction,
+    certify_tally,
+    predict_tally,
+    select_label,
+)
 from sparsecert.designs import Design
 from sparsecert.devices import autocast, check_precision
 from sparsecert.encoding import Encoding, NoiseEncoding, resolve_encoding
-from sparsecert.errors import InputError, check_alpha, check_num_samples
+from sparsecert.errors import InputError, check_num_samples
 from sparsecert.noise import DiscreteNoise
+from sparsecert.rankings import count_pairs, first_choices
 from sparsecert.streams import Stage, stream
-from sparsecert.tally import Tally
+from sparsecert.tally import MOST_CLASSES_HEAD_TO_HEAD, Tally
+from sparsecert.theory import check_rule
 
 # Encoded inputs of one pass through the network take at most this much memory. Activations come
 # on top: a few times as much in a typical convolutional network.
@@ -90,20 +98,24 @@ class SmoothedClassifier:
         num_samples: int = 10_000,
         alpha: float = 0.05,
         seed: int = 0,
+        rule: str = "majority",
         *,
         indices: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> Prediction:
-        """PREDICT: the class of g with probability at least 1 - alpha, or an abstention.
+        """PREDICT: the class of the rule's g with probability at least 1 - alpha, or an abstention.
 
         Args:
             x: inputs.
             num_samples: ablations per input.
             alpha: probability of a wrong answer.
             seed: names the random streams, together with `indices`.
+            rule: whose smoothed classifier is meant: "majority" and "margin" answer with the class
+                of most votes, "pairwise" with the one that beats every other head to head.
             indices: each input's index in its data set; 0, 1, ... by default.
         """
-        check_alpha(alpha)
-        return predict_tally(self.tally(x, num_samples, Stage.PREDICTION, seed, indices), alpha)
+        check_rule(alpha, rule)
+        votes = self.tally(x, num_samples, Stage.PREDICTION, seed, indices)
+        return predict_tally(votes, alpha, rule)
 
     def certify(
         self,
@@ -124,15 +136,16 @@ class SmoothedClassifier:
             num_samples: ablations that estimate its share (n).
             alpha: error probability of each certificate.
             seed: names the random streams, together with `indices`.
-            rule: "majority" (Corollary 1) or "margin" (Corollary 2).
+            rule: "majority" (Corollary 1), "margin" (Corollary 2) or "pairwise".
             indices: each input's index in its data set; 0, 1, ... by default.
         """
-        check_alpha(alpha)
+        check_rule(alpha, rule)
         check_num_samples(num_selection, "num_selection")
         check_num_samples(num_samples)
         selection = self.tally(x, num_selection, Stage.SELECTION, seed, indices)
         estimation = self.tally(x, num_samples, Stage.ESTIMATION, seed, indices)
-        return certify_tally(estimation, selection.top, self.ablation, alpha, rule)
+        label = select_label(selection, rule)
+        return certify_tally(estimation, label, self.ablation, alpha, rule)
 
     def tally(
         self,
@@ -142,7 +155,9 @@ class SmoothedClassifier:
         seed: int = 0,
         indices: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> Tally:
-        """Count the base classifier's answers on random ablations of each input.
+        """Count the base classifier's rankings on random ablations of each input.
+
+        Head-to-head counts are recorded up to `MOST_CLASSES_HEAD_TO_HEAD` classes.
 
         Args:
             x: inputs.
@@ -161,16 +176,24 @@ class SmoothedClassifier:
         names = list(range(len(x)) if indices is None else map(int, indices))
         if len(names) != len(x):
             raise InputError(f"expected one index for each of {len(x)} inputs, got {len(names)}")
-        counts = np.zeros((len(x), self.num_classes), dtype=np.int64)
+        classes = self.num_classes
+        counts = np.zeros((len(x), classes), dtype=np.int64)
+        pairs = None
+        if classes <= MOST_CLASSES_HEAD_TO_HEAD:
+            pairs = np.zeros((len(x), classes, classes), dtype=np.int64)
         if not names:
-            return Tally(counts)
+            return Tally(counts, pairs)
         x = self._on_device(x)
         generators = [stream(seed, stage, name) for name in names]
         with torch.inference_mode(), _evaluating(self.base):
             for rows, mask in self._passes(generators, num_samples, x):
                 source = x[rows[:1]] if rows[0] == rows[-1] else x[torch.from_numpy(rows)]
-                np.add.at(counts, (rows, self._vote(source, mask)), 1)
-        return Tally(counts)
+                logits = self._logits(source, mask)
+                np.add.at(counts, (rows, first_choices(logits).cpu().numpy()), 1)
+                if pairs is not None:
+                    first, last = int(rows[0]), int(rows[-1])
+                    pairs[first : last + 1] += count_pairs(logits, rows - first, last - first + 1)
+        return Tally(counts, pairs)
 
     def base_answers(self, x: Tensor, mask: Tensor) -> NDArray[np.int64]:
         """The base classifier's classes for given ablations of one input.
@@ -189,7 +212,9 @@ class SmoothedClassifier:
                 f"got {len(x)} inputs and {tuple(mask.shape)}"
             )
         with torch.inference_mode(), _evaluating(self.base):
-            return self._vote(self._on_device(x), mask)
+            logits = self._logits(self._on_device(x), mask)
+        choices: NDArray[np.int64] = first_choices(logits).cpu().numpy()
+        return choices
 
     def _on_device(self, x: Tensor) -> Tensor:
         """The input on the base classifier's device and in its precision, if it has parameters."""
@@ -214,11 +239,11 @@ class SmoothedClassifier:
             ]
             yield rows, torch.from_numpy(drawn[0] if len(drawn) == 1 else np.concatenate(drawn))
 
-    def _vote(self, source: Tensor, mask: Tensor) -> NDArray[np.int64]:
+    def _logits(self, source: Tensor, mask: Tensor) -> Tensor:
         encoded = self.encoding(source, mask.to(source.device))
         try:
             with autocast(self.precision, encoded.device):
-                logits = self._forward(encoded)
+                logits: Tensor = self._forward(encoded)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -234,8 +259,7 @@ class SmoothedClassifier:
             )
         if logits.isnan().any():
             raise InputError("the base classifier gave NaN; was it trained to convergence?")
-        choice: NDArray[np.int64] = logits.argmax(dim=1).cpu().numpy()
-        return choice
+        return logits
 
     def _check(self, x: Tensor) -> None:
         d = self.ablation.num_features

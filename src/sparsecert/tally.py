@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
 
+# The square of the number of classes is stored per image; beyond this many it is not counted.
+MOST_CLASSES_HEAD_TO_HEAD = 32
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -24,7 +27,8 @@ class Tally:
             class j, at [c, j]; None where rankings were not recorded.
 
     Raises:
-        InputError: for counts that are not non-negative integers, or shapes that do not match.
+        InputError: for counts that are not non-negative integers, shapes that do not match, or
+            head-to-head counts that no ballots with these first choices can give.
     """
 
     first_choice: NDArray[np.int64]
@@ -42,6 +46,7 @@ class Tally:
                     f"expected head_to_head of shape {(batch, classes, classes)}, "
                     f"got {self.head_to_head.shape}"
                 )
+            self._check_head_to_head(self.head_to_head)
 
     def __len__(self) -> int:
         return len(self.first_choice)
@@ -57,6 +62,61 @@ class Tally:
         """`(batch,)` classes with the most first choices; the smaller index wins a tie."""
         classes: NDArray[np.int64] = self.first_choice.argmax(axis=1)
         return classes
+
+    @property
+    def has_fewest_wins(self) -> bool:
+        """Whether the votes suffice for the pairwise rule."""
+        many = self.first_choice.shape[1] > MOST_CLASSES_HEAD_TO_HEAD
+        return many or self.head_to_head is not None
+
+    @property
+    def fewest_wins(self) -> NDArray[np.int64]:
+        """`(batch, classes)` ballots that rank the class above its strongest rival.
+
+        Beyond `MOST_CLASSES_HEAD_TO_HEAD` classes rankings are not counted, and first choices
+        stand in: a class is above every rival at least on the ballots that rank it first.
+
+        Raises:
+            InputError: if rankings could have been recorded and were not.
+        """
+        if not self.has_fewest_wins:
+            raise InputError(
+                "the pairwise rule needs head-to-head counts, and these votes were counted without "
+                "them; count again (in a run folder: remove tallies/*.parquet and repeat the "
+                "command)"
+            )
+        if self.head_to_head is None:
+            return self.first_choice
+        itself = np.eye(self.first_choice.shape[1], dtype=np.int64)
+        counts = self.head_to_head + itself * self.num_samples[:, None, None]
+        fewest: NDArray[np.int64] = counts.min(axis=2)
+        return fewest
+
+    @property
+    def pairwise_winner(self) -> NDArray[np.int64]:
+        """`(batch,)` classes that more than half of the ballots rank above each other class.
+
+        There is at most one; -1 where there is none.
+
+        Raises:
+            InputError: if rankings could have been recorded and were not.
+        """
+        wins = self.fewest_wins
+        classes: NDArray[np.int64] = wins.argmax(axis=1)
+        return np.where(2 * wins.max(axis=1) > self.num_samples, classes, -1)
+
+    def _check_head_to_head(self, pairs: NDArray[np.int64]) -> None:
+        itself = np.eye(pairs.shape[1], dtype=np.int64) * self.num_samples[:, None, None]
+        if (pairs + pairs.swapaxes(1, 2) + itself != self.num_samples[:, None, None]).any():
+            raise InputError(
+                "expected head_to_head with [c, j] + [j, c] equal to the number of ballots for "
+                "different classes, and 0 at [c, c]"
+            )
+        if (pairs + itself < self.first_choice[:, :, None]).any():
+            raise InputError(
+                "expected head_to_head to count a ballot's first choice above every other class, "
+                "got fewer than the first choices"
+            )
 
 
 def _checked(counts: NDArray[np.int64], ndim: int) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from sparsecert.certification import (
     Prediction,
     certify_tally,
     predict_tally,
+    select_label,
     warn_if_too_few,
 )
 from sparsecert.counting import SamplingPlan, count_votes, smoothed_classifier, stored_votes
@@ -49,7 +50,7 @@ class Procedure:
         limit: number of images, spread evenly over the test split; None for all.
         plan: how many samples, and from which streams.
         alpha: error probability of each certificate and prediction.
-        rule: "majority" or "margin".
+        rule: "majority", "margin" or "pairwise".
     """
 
     limit: int | None = None
@@ -73,8 +74,9 @@ class Measurement:
     Attributes:
         indices: `(images,)` indices in the data set.
         targets: `(images,)` correct labels.
-        prediction: PREDICT from the estimation votes. They are independent of the selection and
-            as many as the paper's prediction draws, so no further pass is needed.
+        prediction: PREDICT of the same rule, from the estimation votes. They are independent of
+            the selection and as many as the paper's prediction draws, so no further pass is
+            needed.
         certification: CERTIFY from selection and estimation votes.
         seconds: `(images,)` time each image took.
         evaluation: the quantities of the paper.
@@ -213,7 +215,8 @@ def measure(run: RunFolder, dataset: Dataset, procedure: Procedure) -> Measureme
     """Predictions, certificates and their evaluation, from stored tallies only.
 
     Raises:
-        InputError: if some of the images have not been counted under the procedure's plan.
+        InputError: if some of the images have not been counted under the procedure's plan, or not
+            with the head-to-head counts that the pairwise rule needs.
     """
     indices = procedure.indices(dataset)
     selection, estimation = (
@@ -221,10 +224,10 @@ def measure(run: RunFolder, dataset: Dataset, procedure: Procedure) -> Measureme
         for stage in (Stage.SELECTION, Stage.ESTIMATION)
     )
     targets = dataset.labels[indices]
-    prediction = predict_tally(estimation.tally, procedure.alpha)
+    prediction = predict_tally(estimation.tally, procedure.alpha, procedure.rule)
     certification = certify_tally(
         estimation.tally,
-        selection.tally.top,
+        select_label(selection.tally, procedure.rule),
         run.read_config().design,
         procedure.alpha,
         procedure.rule,
@@ -237,6 +240,17 @@ def measure(run: RunFolder, dataset: Dataset, procedure: Procedure) -> Measureme
         selection.seconds + estimation.seconds,
         evaluate(prediction, certification, targets),
     )
+
+
+def rules_of_votes(run: RunFolder, dataset: Dataset, procedure: Procedure) -> tuple[str, ...]:
+    """The design's rules that the stored votes suffice for: pairwise needs recorded rankings."""
+    rules = run.read_config().design.rules
+    indices = procedure.indices(dataset)
+    for stage in (Stage.SELECTION, Stage.ESTIMATION):
+        tally = stored_votes(run, dataset, indices, procedure.plan, stage).tally
+        if not tally.has_fewest_wins:
+            return tuple(rule for rule in rules if rule != "pairwise")
+    return rules
 
 
 def base_accuracy(
@@ -266,9 +280,11 @@ def predict_run(
     indices: NDArray[np.int64],
     plan: SamplingPlan,
     alpha: float = 0.05,
+    rule: str = "majority",
 ) -> Prediction:
     """Predictions from stored tallies of the prediction stage."""
-    return predict_tally(stored_votes(run, dataset, indices, plan, Stage.PREDICTION).tally, alpha)
+    stored = stored_votes(run, dataset, indices, plan, Stage.PREDICTION)
+    return predict_tally(stored.tally, alpha, rule)
 
 
 def standardisation(

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
 from sparsecert.theory import (
+    clopper_pearson_lower,
+    clopper_pearson_upper,
     largest_certified,
     majority_radius,
     majority_thresholds,
@@ -144,6 +146,32 @@ def test_margin_gains_where_rivals_share_the_rest() -> None:
         margin_radius(counts, label, 784, 45, 0.05).radius
         > majority_radius(counts, label, 784, 45, 0.05).radius
     )
+
+
+def test_bounds_per_rival_never_certify_less_than_bounds_for_all_at_once() -> None:
+    """Against alpha split over all bounds, as if every rival's bound had to hold."""
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(1_000, rng.dirichlet(np.full(10, 0.5), size=500))
+    label = counts.argmax(axis=1)
+    lower = clopper_pearson_lower(counts.max(axis=1), 1_000, 0.025)
+    rival = clopper_pearson_upper(np.sort(counts, axis=1)[:, -2], 1_000, 0.025 / 9)
+    lead = lower - np.minimum(rival, 1 - lower)
+    at_once = largest_certified(margin_thresholds(784, 45), lead)
+    radius = margin_radius(counts, label, 784, 45, 0.05).radius
+    assert (radius >= at_once).all()
+    assert (radius > at_once).any()
+
+
+def test_error_rate_of_margin_with_two_opposed_rivals() -> None:
+    """Both rivals sit on the threshold, and one has what the other lacks: a union of tests fails
+    here most often.
+    """
+    d, k, n, alpha, trials = 784, 45, 1_000, 0.05, 20_000
+    lead = float(np.nextafter(margin_thresholds(d, k)[1], 0))
+    other = (1 - lead) / 3
+    counts = np.random.default_rng(0).multinomial(n, [other + lead, other, other], size=trials)
+    radius = margin_radius(counts, np.zeros(trials, dtype=np.int64), d, k, alpha).radius
+    assert (radius >= 1).sum() <= alpha * trials + 4 * math.sqrt(trials * alpha * (1 - alpha))
 
 
 @pytest.mark.parametrize("rule", ["majority", "margin"])

@@ -29,7 +29,7 @@ from sparsecert.runs import RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage, stream
 from sparsecert.theory import majority_thresholds
-from sparsecert.workflow import Measurement, load_evaluation_data, measure
+from sparsecert.workflow import Measurement, load_evaluation_data, measure, rules_of_votes
 
 _GALLERY_SIZE = 8
 _ABLATED_SAMPLES = 4
@@ -69,7 +69,8 @@ def write_report(run: RunFolder) -> Path:
     dataset = load_evaluation_data(run, record["dataset"])
     procedure = recorded_procedure(record)
     measurements = {
-        rule: measure(run, dataset, replace(procedure, rule=rule)) for rule in config.design.rules
+        rule: measure(run, dataset, replace(procedure, rule=rule))
+        for rule in rules_of_votes(run, dataset, procedure)
     }
     chosen = measurements[record["rule"]]
     design = config.design

@@ -6,15 +6,14 @@ from sparsecert.theory.confidence import (
     proportion_interval,
     top_two_p_value,
 )
+from sparsecert.theory.pairwise import pairwise_p_value, pairwise_radius
 from sparsecert.theory.radius import (
-    RULES,
     CertifiedRadius,
-    check_rule,
     largest_certified,
     majority_radius,
     margin_radius,
-    smallest_num_samples,
 )
+from sparsecert.theory.rules import RULES, check_rule, smallest_num_samples
 from sparsecert.theory.shift import ablation_shift, majority_thresholds, margin_thresholds
 
 __all__ = [
@@ -29,6 +28,8 @@ __all__ = [
     "majority_thresholds",
     "margin_radius",
     "margin_thresholds",
+    "pairwise_p_value",
+    "pairwise_radius",
     "proportion_interval",
     "smallest_num_samples",
     "top_two_p_value",

@@ -21,7 +21,7 @@ from sparsecert.errors import InputError, check_alpha
 
 # SciPy's beta quantile is accurate to about 1e-14. Every bound is moved this much (relatively)
 # further out, so that rounding cannot help a certificate; a test checks it at 60 digits.
-_OUTWARD = 2.0**-40
+OUTWARD = 2.0**-40
 
 
 def clopper_pearson_lower(count: ArrayLike, total: ArrayLike, alpha: float) -> NDArray[np.float64]:
@@ -42,7 +42,7 @@ def clopper_pearson_lower(count: ArrayLike, total: ArrayLike, alpha: float) -> N
     counts, totals = _checked_counts(count, total)
     # The quantile is undefined at count 0, where the bound is 0: compute it at 1 and discard it.
     quantile = stats.beta.ppf(alpha, np.maximum(counts, 1), totals - counts + 1)
-    return np.where(counts == 0, 0.0, quantile * (1 - _OUTWARD))
+    return np.where(counts == 0, 0.0, quantile * (1 - OUTWARD))
 
 
 def clopper_pearson_upper(count: ArrayLike, total: ArrayLike, alpha: float) -> NDArray[np.float64]:
@@ -53,7 +53,7 @@ def clopper_pearson_upper(count: ArrayLike, total: ArrayLike, alpha: float) -> N
     check_alpha(alpha)
     counts, totals = _checked_counts(count, total)
     quantile = stats.beta.isf(alpha, counts + 1, np.maximum(totals - counts, 1))
-    return np.where(counts == totals, 1.0, np.minimum(quantile * (1 + _OUTWARD), 1.0))
+    return np.where(counts == totals, 1.0, np.minimum(quantile * (1 + OUTWARD), 1.0))
 
 
 def proportion_interval(
@@ -84,7 +84,7 @@ def top_two_p_value(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
         raise InputError("expected 0 <= votes of the runner-up <= votes of the top class")
     # At p = 1/2 the distribution is symmetric: the two-sided p-value is twice the upper tail.
     tail = stats.binom.sf(first_votes - 1, first_votes + second_votes, 0.5)
-    return np.asarray(np.minimum(2 * tail * (1 + _OUTWARD), 1.0))
+    return np.asarray(np.minimum(2 * tail * (1 + OUTWARD), 1.0))
 
 
 def _checked_counts(

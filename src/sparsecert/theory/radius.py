@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sparsecert.errors import InputError, as_integer, check_alpha
+from sparsecert.errors import InputError, check_alpha
 from sparsecert.theory.confidence import clopper_pearson_lower, clopper_pearson_upper
 from sparsecert.theory.shift import majority_thresholds, margin_thresholds
 
@@ -82,68 +82,52 @@ def margin_radius(
 
     Proof. By Theorem 1, p_c(x') >= p_low - Delta > p_up_j + Delta >= p_j(x').  QED
 
-    All bounds must hold at once. The error alpha is split by Bonferroni's inequality: one half
-    for p_low, the other half shared evenly by the rivals. Where p_low holds, p_j <= 1 - p_low
-    holds as well, so min(p_up_j, 1 - p_low) is used for a rival: the radius is therefore never
-    below that of Corollary 1 at alpha/2. A single rival is bounded by 1 - p_low alone, so with two
-    classes p_low gets all of alpha and the rule is Corollary 1.
+    Each rival j gets its own pair of bounds, p_low and p_up_j, with half of alpha each, and the
+    radius is the least over the rivals. It is wrong with probability at most alpha, with no union
+    over rivals.
+
+    Proof. Let R be the largest rho with p_c(x) - p_j(x) > 2 Delta for every j, and j* a rival for
+    which this fails at R + 1; neither depends on the votes that are counted. To certify more than
+    R takes p_low - p_up_j* > 2 Delta(d, k, R + 1) >= p_c - p_j*, so one of the two bounds is wrong:
+    probability alpha / 2 each.  QED  (An intersection-union test: Berger 1982.)
+
+    Where p_low holds, p_j <= 1 - p_low holds as well, so min(p_up_j, 1 - p_low) is used for a
+    rival: the radius is therefore never below that of Corollary 1 at alpha / 2. A single rival is
+    bounded by 1 - p_low alone, so with two classes p_low gets all of alpha and the rule is
+    Corollary 1.
 
     Arguments are those of `majority_radius`.
     """
     check_alpha(alpha)
     votes, total = votes_and_total(counts, label)
-    num_rivals = counts.shape[1] - 1
-    lower_bound = clopper_pearson_lower(votes, total, alpha / 2 if num_rivals > 1 else alpha)
     rivals = counts.copy()
     np.put_along_axis(rivals, label[:, None], -1, axis=1)
-    strongest = rivals.max(axis=1)  # the upper bound grows with the count
-    upper_bound = np.nextafter(1 - lower_bound, math.inf)
-    if num_rivals > 1:
-        rival_bound = clopper_pearson_upper(strongest, total, alpha / 2 / num_rivals)
-        upper_bound = np.minimum(upper_bound, rival_bound)
-    lead = lower_bound - upper_bound
-    lead = np.nextafter(lead, -math.inf)  # the subtraction may have been rounded up
+    several = counts.shape[1] > 2
+    lower_bound = clopper_pearson_lower(votes, total, alpha / 2 if several else alpha)
+    # A rival's upper bound grows with its count, so the least lead is over the strongest.
+    lead = margin_lead(lower_bound, rivals.max(axis=1), total, alpha if several else None)
     return CertifiedRadius(largest_certified(margin_thresholds(d, k), lead), lower_bound)
 
 
-Rule = Callable[
-    [NDArray[np.int64], NDArray[np.int64], int, int, float],
-    CertifiedRadius,
-]
-RULES: dict[str, Rule] = {"majority": majority_radius, "margin": margin_radius}
-
-
-def check_rule(alpha: float, rule: str) -> None:
-    """Raise `InputError` for alpha outside (0, 1) or an unknown rule."""
-    check_alpha(alpha)
-    if rule not in RULES:
-        raise InputError(f"expected rule to be one of {', '.join(RULES)}, got {rule!r}")
-
-
-def smallest_num_samples(
-    d: int, k: int, radius: int, alpha: float, rule: str = "majority"
-) -> int | None:
-    """The fewest ablations with which a unanimous vote certifies `radius` features.
+def margin_lead(
+    lower_bound: NDArray[np.float64],
+    rival: NDArray[np.int64],
+    total: NDArray[np.int64],
+    alpha: float | None,
+) -> NDArray[np.float64]:
+    """Lower bounds on p_c - p_j, from a lower bound on p_c and the votes of rival j.
 
     Args:
-        d: number of features.
-        k: number of retained features.
-        radius: in features, at least 0.
-        alpha: error probability.
-        rule: "majority", or "margin" with three classes or more.
-
-    Returns:
-        The number, or None where none is enough, because Delta(d, k, radius) >= 1/2.
+        lower_bound: on p_c, of any shape.
+        rival: votes of j.
+        total: votes.
+        alpha: half of it goes to p_up_j; None for the only rival, bounded by 1 - p_low alone.
     """
-    check_rule(alpha, rule)
-    if as_integer(radius, "radius") < 0:
-        raise InputError(f"expected a radius of at least 0, got {radius}")
-    thresholds = majority_thresholds(d, k)
-    # Both rules ask for p_low > 1/2 + Delta; margin leaves p_low half of alpha.
-    error = alpha if rule == "majority" else alpha / 2
-    if radius >= len(thresholds):
-        return None
-    return fewest_samples(lambda n: bool(clopper_pearson_lower(n, n, error) > thresholds[radius]))
+    upper_bound = np.nextafter(1 - lower_bound, math.inf)
+    if alpha is not None:
+        upper_bound = np.minimum(upper_bound, clopper_pearson_upper(rival, total, alpha / 2))
+    # The subtraction may have been rounded up.
+    return np.asarray(np.nextafter(lower_bound - upper_bound, -math.inf))
 
 
 def fewest_samples(enough: Callable[[int], bool]) -> int | None:
@@ -161,6 +145,13 @@ def votes_and_total(
     counts: NDArray[np.int64], label: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """`(batch,)` votes of the labels, and all votes; raises `InputError` for shapes or labels."""
+    check_labels(counts, label)
+    votes = np.take_along_axis(counts, label[:, None], axis=1)[:, 0]
+    return votes, counts.sum(axis=1)
+
+
+def check_labels(counts: NDArray[np.int64], label: NDArray[np.int64]) -> None:
+    """Raise `InputError` unless there is one label for each row of counts by class."""
     if counts.ndim != 2 or counts.shape[1] < 2:
         raise InputError(
             f"expected counts of shape (batch, classes) with 2 classes or more, got {counts.shape}"
@@ -172,5 +163,3 @@ def votes_and_total(
             f"expected labels between 0 and {counts.shape[1] - 1}, "
             f"got values from {label.min()} to {label.max()}"
         )
-    votes = np.take_along_axis(counts, label[:, None], axis=1)[:, 0]
-    return votes, counts.sum(axis=1)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+import sparsecert as sc
+from sparsecert.rankings import count_pairs, first_choices
+
+
+def test_pairs_are_the_rankings_counted_one_by_one() -> None:
+    """Against sorting each ballot, with many ties, infinities and both zeros among the logits."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.tensor([-torch.inf, -1.0, -0.0, 0.0, 2.0, torch.inf])
+    logits = values[torch.randint(len(values), (300, 5), generator=generator)]
+    rows = np.sort(np.random.default_rng(0).integers(0, 4, 300))
+    expected = np.zeros((4, 5, 5), dtype=np.int64)
+    first = []
+    for row, ballot in zip(rows, logits.tolist(), strict=True):
+        ranking = sorted(range(5), key=lambda c: (-ballot[c], c))
+        first.append(ranking[0])
+        for place, c in enumerate(ranking):
+            for j in ranking[place + 1 :]:
+                expected[row, c, j] += 1
+    np.testing.assert_array_equal(count_pairs(logits, rows, 4), expected)
+    assert first_choices(logits).tolist() == first
+
+
+def test_an_input_without_ballots_has_no_pairs() -> None:
+    counts = count_pairs(torch.zeros(2, 3), np.array([2, 2]), 3)
+    assert counts.sum(axis=(1, 2)).tolist() == [0, 0, 6]
+
+
+def test_tallies_do_not_depend_on_the_size_of_a_pass() -> None:
+    x = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    base = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32, 4))
+    pairs = []
+    for limit in (7, 64, 1_000):
+        smoothed = sc.SmoothedClassifier(base, sc.UniformAblation(16, 5), 4, ballots_per_pass=limit)
+        tally = smoothed.tally(x, 50, sc.Stage.ESTIMATION)
+        assert tally.head_to_head is not None
+        pairs.append(tally.head_to_head)
+    np.testing.assert_array_equal(pairs[0], pairs[1])
+    np.testing.assert_array_equal(pairs[0], pairs[2])
