@@ -120,7 +120,7 @@ _PAPER_LARGE = replace(
     augmentation="random-part",
     drops=(21 / 36, 31 / 36),
 )
-_FAST_IMAGES = replace(_FAST, epochs=100, batch_size=256, weight_decay=0.1, precision="bfloat16")
+_FAST_IMAGES = replace(_FAST, epochs=150, batch_size=256, weight_decay=0.05, precision="bfloat16")
 RECIPES: dict[str, dict[Kind, Recipe]] = {
     "paper": {
         "features": _PAPER,
