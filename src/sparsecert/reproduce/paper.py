@@ -191,12 +191,14 @@ class PaperTable:
         title: what it shows.
         rows: its rows, all of one kind.
         notes: what is left out or differs here, in sentences.
+        limit: number of test images the paper used; None for all.
     """
 
     name: str
     title: str
     rows: tuple[CertifiedRow, ...] | tuple[BaseRow, ...]
     notes: str = ""
+    limit: int | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
