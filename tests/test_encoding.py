@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sparsecert.encoding import Encoding, MeanEncoding, TwoChannelEncoding, resolve_encoding
+from sparsecert.encoding import (
+    Encoding,
+    MeanEncoding,
+    NoiseEncoding,
+    TwoChannelEncoding,
+    resolve_encoding,
+)
 from sparsecert.errors import InputError
 
 GREY, COLOUR, VECTOR = (1, 3, 4), (3, 3, 4), (12,)  # 12 features each
@@ -138,6 +144,19 @@ def test_each_example_has_its_own_mask() -> None:
     for encoding in ENCODINGS:
         one_by_one = [encoding(x[i : i + 1], mask[i : i + 1]) for i in range(len(x))]
         assert torch.equal(encoding(x, mask), torch.cat(one_by_one))
+
+
+@pytest.mark.parametrize("encoding", [TwoChannelEncoding(), MeanEncoding((0.4,))])
+def test_a_missing_feature_looks_like_one_not_retained(encoding: Encoding) -> None:
+    x, mask = random_inputs(VECTOR), random_mask()
+    missing = random_mask(seed=2)
+    holes = torch.where(missing, torch.nan, x)
+    assert torch.equal(encoding(holes, mask), encoding(x, mask & ~missing))
+
+
+def test_noise_takes_no_missing_features() -> None:
+    with pytest.raises(InputError, match="every feature to be known"):
+        NoiseEncoding(2)(torch.full((1, 3), torch.nan), torch.zeros(1, 3, dtype=torch.int32))
 
 
 def test_encodings_by_name() -> None:

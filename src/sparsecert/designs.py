@@ -7,7 +7,7 @@ input, and knows what the votes on such samples certify. It needs no torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sparsecert.ablation import UniformAblation
 from sparsecert.errors import InputError
 from sparsecert.noise import DiscreteNoise
+from sparsecert.partitions import Partitions
 from sparsecert.tally import Tally
 from sparsecert.theory import CertifiedRadius
 
@@ -62,19 +63,20 @@ class Design(Protocol):
         ...
 
 
-DESIGNS: dict[str, type[UniformAblation] | type[DiscreteNoise]] = {
-    design.name: design for design in (UniformAblation, DiscreteNoise)
+AnyDesign = UniformAblation | DiscreteNoise | Partitions
+DESIGNS: dict[str, type[AnyDesign]] = {
+    design.name: design for design in (UniformAblation, DiscreteNoise, Partitions)
 }
 
 
-def check_design(name: str) -> type[UniformAblation] | type[DiscreteNoise]:
+def check_design(name: str) -> type[AnyDesign]:
     """The design of that name; raises `InputError` if there is none."""
     if name not in DESIGNS:
         raise InputError(f"expected design to be one of {', '.join(DESIGNS)}, got {name!r}")
     return DESIGNS[name]
 
 
-def build_design(name: str, settings: Mapping[str, Any]) -> UniformAblation | DiscreteNoise:
+def build_design(name: str, settings: Mapping[str, Any]) -> AnyDesign:
     """A design by name.
 
     Args:
@@ -85,13 +87,18 @@ def build_design(name: str, settings: Mapping[str, Any]) -> UniformAblation | Di
         InputError: for an unknown name, a missing setting or one out of range.
     """
     design = check_design(name)
-    names = [field.name for field in fields(design)]
-    missing = [name for name in names if settings.get(name) is None]
+    given = {
+        field.name: settings[field.name]
+        for field in fields(design)
+        if settings.get(field.name) is not None
+    }
+    required = (field.name for field in fields(design) if field.default is MISSING)
+    missing = [name for name in required if name not in given]
     if missing:
         raise InputError(f"the design {design.name} needs {' and '.join(missing)}")
-    return design(**{name: settings[name] for name in names})
+    return design(**given)
 
 
-def design_settings(design: Design) -> dict[str, Any]:
+def design_settings(design: AnyDesign) -> dict[str, Any]:
     """The inverse of `build_design`, with the name under "design"."""
-    return {"design": design.name, **asdict(design)}  # type: ignore[call-overload]
+    return {"design": design.name, **asdict(design)}

@@ -2,7 +2,8 @@
 
 An encoding takes raw inputs in [0, 1] and masks that say which features are retained, and gives
 what the network sees. Images are `(batch, channels, height, width)` and their features are the
-height x width pixels; feature vectors are `(batch, features)`.
+height x width pixels; feature vectors are `(batch, features)`. A missing feature of a vector is
+NaN, and is shown as NULL, retained or not.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ class TwoChannelEncoding:
         if self.mean is not None and self.std is not None:
             x = (x - _per_channel(self.mean, x)) / _per_channel(self.std, x)
         # Chosen, not multiplied by 0: what is ablated must leave no trace, not even a sign.
-        retained = _spatial(mask, x)
-        return torch.cat((torch.where(retained, x, 0), torch.where(retained, 1 - x, 0)), dim=1)
+        shown = _shown(mask, x)
+        return torch.cat((torch.where(shown, x, 0), torch.where(shown, 1 - x, 0)), dim=1)
 
     def output_channels(self, input_channels: int) -> int:
         """Twice the input's."""
@@ -90,7 +91,7 @@ class MeanEncoding:
         self, x: Float[Tensor, "#batch *shape"], mask: Bool[Tensor, "batch features"]
     ) -> Float[Tensor, "batch *encoded_shape"]:
         """Encode; see `Encoding`."""
-        return torch.where(_spatial(mask, x), x, _per_channel(self.mean, x))
+        return torch.where(_shown(mask, x), x, _per_channel(self.mean, x))
 
     def output_channels(self, input_channels: int) -> int:
         """The input's."""
@@ -113,6 +114,8 @@ class NoiseEncoding:
         self, x: Float[Tensor, "#batch *shape"], mask: Int[Tensor, "batch features"]
     ) -> Float[Tensor, "batch *shape"]:
         """Add the drawn offsets (called `mask` by the protocol) to the levels of each x."""
+        if x.isnan().any():
+            raise InputError("expected every feature to be known, since noise makes none NULL")
         highest = self.num_values - 1
         # Integers: a format that rounded a level would change the noise that is certified.
         level = (x.float() * highest).round().long()
@@ -131,7 +134,7 @@ def channel_mean(inputs: NDArray[Any]) -> tuple[float, ...]:
     """
     axes = (0, 2, 3) if inputs.ndim == 4 else 0
     scale = 255 if inputs.dtype == np.uint8 else 1
-    mean = np.atleast_1d(inputs.mean(axis=axes, dtype=np.float64)) / scale
+    mean = np.atleast_1d(np.nanmean(inputs, axis=axes, dtype=np.float64)) / scale
     return tuple(mean.tolist())
 
 
@@ -153,9 +156,9 @@ def resolve_encoding(encoding: str | Encoding) -> Encoding:
     raise InputError(f"expected encoding to be 'two-channel' or 'mean', got {encoding!r}")
 
 
-def _spatial(mask: Tensor, x: Tensor) -> Tensor:
-    """The mask in the shape of x, with one channel."""
-    return mask if x.ndim == 2 else mask.reshape(len(mask), 1, *x.shape[2:])
+def _shown(mask: Tensor, x: Tensor) -> Tensor:
+    """Which features are retained and not missing, in the shape of x with one channel."""
+    return mask & ~x.isnan() if x.ndim == 2 else mask.reshape(len(mask), 1, *x.shape[2:])
 
 
 def _per_channel(values: tuple[float, ...], x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from sparsecert.designs import build_design, design_settings
 from sparsecert.encoding import Encoding, MeanEncoding, NoiseEncoding, TwoChannelEncoding
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.noise import DiscreteNoise
+from sparsecert.partitions import Partitions
 from sparsecert.recipes import Recipe
 from sparsecert.streams import Stage, stream
 
@@ -56,6 +58,7 @@ class RunConfig:
         encoding_std: the standard deviation by which channels are standardised.
         recipe: the training recipe, with every override applied.
         seed: of training.
+        width: of the hidden layers of a subset ensemble's members; None for other networks.
     """
 
     dataset: str
@@ -64,12 +67,13 @@ class RunConfig:
     class_names: tuple[str, ...]
     feature_range: FeatureRange | None
     architecture: str
-    design: UniformAblation | DiscreteNoise
+    design: UniformAblation | DiscreteNoise | Partitions
     encoding: str
     encoding_mean: tuple[float, ...] | None
     encoding_std: tuple[float, ...] | None
     recipe: Recipe
     seed: int
+    width: int | None = None
 
     def __post_init__(self) -> None:
         stream(self.seed, Stage.TRAINING_MODEL, 0)  # says what is wrong with a seed
@@ -81,11 +85,22 @@ class RunConfig:
             )
         if (self.encoding == "none") != isinstance(self.design, DiscreteNoise):
             raise InputError("expected encoding none for noise, two-channel or mean for ablation")
+        if self.is_ensemble != (self.width is not None):
+            raise InputError("expected a width for a subset ensemble, and for no other network")
+        if self.is_ensemble and not isinstance(self.design, Partitions):
+            raise InputError(
+                f"expected the design partition for a subset ensemble, got {self.design.name}"
+            )
 
     @property
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether each retained set has a network of its own."""
+        return self.architecture == models.SUBSET_ENSEMBLE
 
     def build_encoding(self) -> Encoding:
         """The encoding the model was trained with."""
@@ -100,7 +115,12 @@ class RunConfig:
     def build_model(self) -> nn.Module:
         """A freshly initialised network of the right shape."""
         channels = self.build_encoding().output_channels(self.input_shape[0])
-        return models.build(self.architecture, (channels, *self.input_shape[1:]), self.num_classes)
+        shape = (channels, *self.input_shape[1:])
+        if isinstance(self.design, Partitions) and self.width is not None:
+            each = math.prod(shape) // self.design.num_features
+            membership, hidden = self.design.ablation.membership, (self.width, self.width)
+            return models.SubsetEnsemble(membership, each, self.num_classes, hidden)
+        return models.build(self.architecture, shape, self.num_classes)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, with the versions that wrote it."""
@@ -115,7 +135,8 @@ class RunConfig:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RunConfig:
         """The inverse of `to_json`."""
-        fields = {name: values[name] for name in cls.__dataclass_fields__}
+        fields = {name: values[name] for name in cls.__dataclass_fields__ if name != "width"}
+        fields["width"] = values.get("width")  # folders of earlier versions have none
         fields["design"] = build_design(values["design"], values)
         for name in ("input_shape", "class_names", "encoding_mean", "encoding_std"):
             fields[name] = None if fields[name] is None else tuple(fields[name])

@@ -281,11 +281,13 @@ class SmoothedClassifier:
                 f"expected inputs with {d} {kind}, as the ablation has, got {features} "
                 f"(shape {tuple(x.shape)})"
             )
-        if not x.isfinite().all():
-            raise InputError("expected finite inputs, found NaN or infinity")
-        if x.numel() and (x.min() < 0 or x.max() > 1):
+        missing = x.isnan()
+        if missing.any() and x.ndim == 4:
+            raise InputError("expected finite pixels, found NaN")
+        known = x[~missing]
+        if known.numel() and (known.min() < 0 or known.max() > 1):
             raise InputError(
-                f"expected values in [0, 1], got {float(x.min()):g} to {float(x.max()):g}; "
+                f"expected values in [0, 1], got {float(known.min()):g} to {float(known.max()):g}; "
                 "rescale the inputs as in training"
             )
 

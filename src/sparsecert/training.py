@@ -95,6 +95,9 @@ def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: b
             encoded, labels = batches.at(state.step)
             with autocast(recipe.precision, encoded.device):
                 logits = on_device(encoded)
+            if config.is_ensemble:  # each member is a classifier of its own
+                logits = logits.movedim(1, 2)
+                labels = labels[:, None].expand(-1, logits.shape[2])
             loss = functional.cross_entropy(logits.float(), labels)
             optimizer.zero_grad()
             accelerator.backward(loss)
@@ -102,12 +105,12 @@ def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: b
 
             state.step += 1
             seen = torch.stack(
-                (loss.detach() * len(labels), (logits.argmax(dim=1) == labels).sum().float())
+                (loss.detach() * labels.numel(), (logits.argmax(dim=1) == labels).sum().float())
             )
             loss_sum, correct = accelerator.reduce(seen, reduction="sum").tolist()
             state.loss_sum += loss_sum
             state.correct += round(correct)
-            state.examples += len(labels) * accelerator.num_processes
+            state.examples += labels.numel() * accelerator.num_processes
             state.seconds = time.monotonic() - started
             bar.update(
                 task,
@@ -157,8 +160,11 @@ class Batches:
         rows = self._rows(step)
         shared = recipe.mask_per == "batch"
         masks = stream(seed, Stage.TRAINING_MASKS, step)
-        mask = self.design.draw(masks, 1 if shared else self.batch_size)
-        mask = np.repeat(mask, len(rows), axis=0) if shared else mask[self._mine]
+        if self.config.is_ensemble:
+            mask = np.ones((len(rows), self.design.num_features), dtype=np.bool_)
+        else:
+            mask = self.design.draw(masks, 1 if shared else self.batch_size)
+            mask = np.repeat(mask, len(rows), axis=0) if shared else mask[self._mine]
         if recipe.augmentation == "random-part":
             inputs = self._random_parts(step).to(device)
         else:

@@ -32,7 +32,8 @@ class Dataset:
         name: what the user called it.
         split: "train" or "test".
         inputs: `(size, channels, height, width)` uint8 images (large ones are decoded when
-            indexed), or floats in [0, 1] of that shape or of shape `(size, features)`.
+            indexed), or floats in [0, 1] of that shape or of shape `(size, features)`, where NaN
+            is a missing feature.
         labels: `(size,)` int64 in 0..num_classes-1.
         class_names: one per class.
         feature_range: how feature vectors were scaled to [0, 1]; None for images.
@@ -134,12 +135,13 @@ def checked_dataset(
                 f"expected the inputs of {name!r} as bytes or floats, got {inputs.dtype}"
             )
         inputs = np.asarray(inputs, dtype=np.float32)
-        if not np.isfinite(inputs).all():
-            raise InputError(f"expected finite inputs in {name!r}, found NaN or infinity")
-        if inputs.min() < 0 or inputs.max() > 1:
+        known = inputs[~np.isnan(inputs)]
+        if inputs.ndim == 4 and known.size < inputs.size:
+            raise InputError(f"expected finite images in {name!r}, found NaN")
+        if known.size and (known.min() < 0 or known.max() > 1):
             raise InputError(
                 f"expected the inputs of {name!r} in [0, 1] (or bytes), "
-                f"got values from {inputs.min():g} to {inputs.max():g}; divide or rescale them"
+                f"got values from {known.min():g} to {known.max():g}; divide or rescale them"
             )
     return Dataset(name, split, inputs, labels.astype(np.int64), names, feature_range)
 
@@ -155,7 +157,8 @@ def scale_features(
 ) -> tuple[NDArray[np.float32], FeatureRange]:
     """Each feature on its own mapped to [0, 1] by the training range, and clipped.
 
-    What is done feature by feature keeps the number of changed features.
+    What is done feature by feature keeps the number of changed features. A missing feature, NaN,
+    stays missing.
 
     Args:
         name: of the data set, for messages.
@@ -174,12 +177,9 @@ def scale_features(
     for array in (features, train):
         if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
             raise InputError(f"expected the features of {name!r} as numbers, got {array.dtype}")
-        if not np.isfinite(array).all():
-            raise InputError(f"expected finite inputs in {name!r}, found NaN or infinity")
-    ends = known or FeatureRange(
-        tuple(train.min(axis=0).astype(float).tolist()),
-        tuple(train.max(axis=0).astype(float).tolist()),
-    )
+        if np.isinf(array).any():
+            raise InputError(f"expected finite inputs in {name!r}, found infinity")
+    ends = known or _feature_range(train)
     if len(ends.low) != features.shape[1]:
         raise InputError(
             f"expected {len(ends.low)} features, as the model was trained on, "
@@ -188,3 +188,15 @@ def scale_features(
     low, high = np.array(ends.low), np.array(ends.high)
     width = np.where(high > low, high - low, 1)
     return np.clip((features - low) / width, 0, 1).astype(np.float32), ends
+
+
+def _feature_range(train: NDArray[Any]) -> FeatureRange:
+    """The smallest and largest known value of each feature; 0 and 1 where none is known."""
+    train = train.astype(np.float64)
+    known = ~np.isnan(train)
+    unknown = ~known.any(axis=0)
+    low = train.min(axis=0, initial=np.inf, where=known)
+    high = train.max(axis=0, initial=-np.inf, where=known)
+    return FeatureRange(
+        tuple(np.where(unknown, 0.0, low).tolist()), tuple(np.where(unknown, 1.0, high).tolist())
+    )

@@ -16,18 +16,22 @@ from sparsecert.models.interpolating_cnn import InterpolatingCNN, Interpolation
 from sparsecert.models.mlp import MLP
 from sparsecert.models.paper_cnn import PaperCNN
 from sparsecert.models.resnet import ResNet
+from sparsecert.models.subset_ensemble import SubsetEnsemble
 
 __all__ = [
     "ARCHITECTURES",
     "MLP",
+    "SUBSET_ENSEMBLE",
     "InterpolatingCNN",
     "Interpolation",
     "PaperCNN",
     "ResNet",
+    "SubsetEnsemble",
     "build",
     "default_architecture",
 ]
 
+SUBSET_ENSEMBLE = "subset-ensemble"  # not in ARCHITECTURES: it takes the retained sets too
 _LARGE_STEM_SIDE = 64  # from here on residual networks have the stem for large images
 
 

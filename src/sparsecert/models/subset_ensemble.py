@@ -1,0 +1,86 @@
+"""One small network for each retained set of a fixed family, all computed at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class SubsetEnsemble(nn.Module):
+    """Networks that each see the features of one retained set, and nothing else.
+
+    A certificate for a fixed family needs a ballot that depends on the features of its set only.
+    Here that holds by construction: a member's first layer is given no other feature. The members
+    are perceptrons of one size, and each layer of all of them is one batched matrix product.
+
+    Args:
+        membership: `(num_sets, num_features)` booleans: the features of each set.
+        encoded_channels: numbers per feature after encoding.
+        num_classes: number of classes.
+        hidden: widths of the hidden layers of one member.
+    """
+
+    inputs: Tensor
+
+    def __init__(
+        self,
+        membership: NDArray[np.bool_],
+        encoded_channels: int,
+        num_classes: int,
+        hidden: Sequence[int] = (160, 160),
+    ) -> None:
+        super().__init__()
+        index = _inputs_of_sets(membership, encoded_channels)
+        self.register_buffer("inputs", torch.from_numpy(index), persistent=False)
+        sizes = (index.shape[1], *hidden, num_classes)
+        self.layers = nn.ModuleList(
+            _Members(len(membership), before, after) for before, after in pairwise(sizes)
+        )
+
+    def forward(
+        self, encoded: Float[Tensor, "batch *encoded_shape"]
+    ) -> Float[Tensor, "batch sets classes"]:
+        """The logits of every member on whole encoded inputs, none of whose features is NULL."""
+        features = functional.pad(encoded.flatten(1).T, (0, 0, 0, 1))  # a row of zeros at the end
+        hidden: Tensor = self.layers[0](features[self.inputs])
+        for layer in self.layers[1:]:
+            hidden = layer(functional.relu(hidden))
+        return hidden.movedim(2, 0).float()
+
+
+class _Members(nn.Module):
+    """A linear layer for each member, on `(members, features, batch)`."""
+
+    def __init__(self, num_members: int, before: int, after: int) -> None:
+        super().__init__()
+        # As torch initialises a linear layer before a ReLU: He et al. (2015).
+        weight = torch.randn(num_members, after, before) * (2 / before) ** 0.5
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(num_members, after, 1))
+
+    def forward(
+        self, x: Float[Tensor, "members before batch"]
+    ) -> Float[Tensor, "members after batch"]:
+        return torch.baddbmm(self.bias, self.weight, x)
+
+
+def _inputs_of_sets(membership: NDArray[np.bool_], encoded_channels: int) -> NDArray[np.int64]:
+    """`(sets, inputs)` places in a flat encoded input of the numbers that each set may see.
+
+    Sets smaller than the largest point past the end, where a zero is put.
+    """
+    num_sets, num_features = membership.shape
+    largest = int(membership.sum(axis=1).max())
+    index = np.full((num_sets, encoded_channels, largest), encoded_channels * num_features)
+    offsets = np.arange(encoded_channels)[:, None] * num_features
+    for places, member in zip(index, membership, strict=True):
+        features = np.flatnonzero(member)
+        places[:, : len(features)] = offsets + features
+    return index.reshape(num_sets, -1)
