@@ -191,6 +191,26 @@ class SmoothedClassifier:
         with torch.inference_mode(), _evaluating(self.base):
             return self._vote(self._on_device(x), mask)
 
+    def logits(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The base classifier's logits on ablated inputs, differentiable in the inputs.
+
+        Args:
+            x: `(samples, ...)` inputs, or one for all samples.
+            mask: `(samples, features)`, as the design draws it; at most `pass_size(x)` at once.
+
+        Returns:
+            `(samples, classes)` logits, on the base classifier's device.
+        """
+        with _evaluating(self.base):
+            return self._logits(self._on_device(x), mask)
+
+    def pass_size(self, x: Tensor) -> int:
+        """Ablated inputs that go through the network in one pass."""
+        encoded_bytes = 4 * self.encoding.output_channels(x.shape[1]) * math.prod(x.shape[2:])
+        on_cpu = self._on_device(x[:1]).device.type == "cpu"
+        most = _MAX_BALLOTS_ON_CPU if on_cpu else _MAX_BALLOTS_ELSEWHERE
+        return self.ballots_per_pass or max(1, min(most, _PASS_BYTES // encoded_bytes))
+
     def _on_device(self, x: Tensor) -> Tensor:
         """The input on the base classifier's device and in its precision, if it has parameters."""
         parameter = next((p for p in self.base.parameters() if p.is_floating_point()), x)
@@ -200,9 +220,7 @@ class SmoothedClassifier:
         self, generators: list[np.random.Generator], num_samples: int, x: Tensor
     ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """Rows of x and masks of each pass: all ballots in order, in equal portions."""
-        encoded_bytes = 4 * self.encoding.output_channels(x.shape[1]) * math.prod(x.shape[2:])
-        most = _MAX_BALLOTS_ON_CPU if x.device.type == "cpu" else _MAX_BALLOTS_ELSEWHERE
-        limit = self.ballots_per_pass or max(1, min(most, _PASS_BYTES // encoded_bytes))
+        limit = self.pass_size(x)
         total = len(generators) * num_samples
         num_passes = math.ceil(total / limit)
         for portion in range(num_passes):
@@ -215,6 +233,10 @@ class SmoothedClassifier:
             yield rows, torch.from_numpy(drawn[0] if len(drawn) == 1 else np.concatenate(drawn))
 
     def _vote(self, source: Tensor, mask: Tensor) -> NDArray[np.int64]:
+        choice: NDArray[np.int64] = self._logits(source, mask).argmax(dim=1).cpu().numpy()
+        return choice
+
+    def _logits(self, source: Tensor, mask: Tensor) -> Tensor:
         encoded = self.encoding(source, mask.to(source.device))
         try:
             with autocast(self.precision, encoded.device):
@@ -234,8 +256,7 @@ class SmoothedClassifier:
             )
         if logits.isnan().any():
             raise InputError("the base classifier gave NaN; was it trained to convergence?")
-        choice: NDArray[np.int64] = logits.argmax(dim=1).cpu().numpy()
-        return choice
+        return logits
 
     def _check(self, x: Tensor) -> None:
         d = self.ablation.num_features
