@@ -61,10 +61,11 @@ def sigma_zero_attack(
 
     def search(queries: Queries, _: int, generator: np.random.Generator) -> Iterator[Tensor]:
         found = _descend(queries, steps)
-        if found is None:
+        yield from (version.image for version in found)
+        if not found:
             return
-        drawn_out = queries.version(_drawn_out(found.image, queries.original))
-        starts = [found]
+        starts = found[-1:]
+        drawn_out = queries.version(_drawn_out(starts[0].image, queries.original))
         if queries.fooled([drawn_out])[0]:
             starts.append(drawn_out)
         for descent in reset_features(queries, starts, generator):
@@ -75,12 +76,13 @@ def sigma_zero_attack(
     )
 
 
-def _descend(queries: Queries, steps: int) -> Version | None:
-    """The smallest fooling version on the way."""
+def _descend(queries: Queries, steps: int) -> list[Version]:
+    """Fooling versions on the way, each smaller than the one before."""
     original = image = queries.original
     d = changed_features(original, original).size
     first, second = torch.zeros_like(original), torch.zeros_like(original)
-    threshold, best, smallest = _FIRST_THRESHOLD, None, d + 1
+    threshold, smallest = _FIRST_THRESHOLD, d + 1
+    found: list[Version] = []
     for step in range(1, steps + 1):
         rate = _RATE * (1 + math.cos(math.pi * (step - 1) / steps)) / 2
         moving = image.clone().requires_grad_()
@@ -92,7 +94,8 @@ def _descend(queries: Queries, steps: int) -> Version | None:
         if fooled and size < smallest:
             version = queries.version(image)
             if queries.fooled([version])[0]:
-                best, smallest = version, size
+                found.append(version)
+                smallest = size
         gradient = gradient / gradient.abs().max().clamp_min(_TINY)
         first = _BETAS[0] * first + (1 - _BETAS[0]) * gradient
         second = _BETAS[1] * second + (1 - _BETAS[1]) * gradient**2
@@ -102,7 +105,7 @@ def _descend(queries: Queries, steps: int) -> Version | None:
         image = torch.where(_square(image - original).sqrt() < threshold, original, image)
         threshold += _THRESHOLD_STEP * rate if fooled else -_THRESHOLD_STEP * rate
         threshold = max(threshold, 0.0)
-    return best
+    return found
 
 
 def _square(delta: Tensor) -> Tensor:
