@@ -102,6 +102,25 @@ def attack_images(
     return stored.take(np.searchsorted(stored.index, indices))
 
 
+def stored_attacks(
+    run: RunFolder, dataset: Dataset, plan: AttackPlan, limit: int | None
+) -> StoredAttacks:
+    """The attacks on a run's smoothed classifier by this plan that are stored.
+
+    Args:
+        run: the attacked run.
+        dataset: the attacked split.
+        plan: the attack.
+        limit: number of images, spread evenly over the split; None for all.
+    """
+    store = AttackStore(run.attacks_path, math.prod(dataset.input_shape))
+    settings = AttackSettings(run.fingerprint(), dataset.fingerprint(), plan.to_json())
+    stored = store.read(settings)
+    return stored.take(
+        np.flatnonzero(np.isin(stored.index, data.evenly_spread(len(dataset), limit)))
+    )
+
+
 def stored_certificates(
     run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]
 ) -> Certificates | None:

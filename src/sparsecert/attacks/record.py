@@ -160,7 +160,7 @@ def contradictions(record: dict[str, Any]) -> list[str]:
         sentences.append(
             f"{record['attack']} changed the class of {len(wrong)} images within their certified "
             f"radius: no. {', '.join(map(str, wrong))}. A certificate is wrong with probability "
-            "alpha at most, and only if the attack is that good too: stop everything and find the bug"
+            "alpha at most, and only if the attack is that good too: stop and find the bug"
         )
     if unsure := record["abstained_within_certificate"]:
         sentences.append(

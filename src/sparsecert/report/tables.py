@@ -63,7 +63,7 @@ def attack_rows(record: Mapping[str, Any], unit: str) -> list[tuple[str, str]]:
     rows = [
         ("images", str(record["num_images"])),
         (
-            "classified correctly unchanged",
+            "correct when unchanged",
             percent(Estimate(record["accuracy"], *ends["accuracy"])),
         ),
         ("fooled by the attack", percent(Estimate(record["success"], *ends["success"]))),
