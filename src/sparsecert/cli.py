@@ -1,13 +1,13 @@
-"""The `sparsecert` command: train, predict, certify, report, info, demo."""
+"""The `sparsecert` command: train, predict, certify, attack, report, info, reproduce, demo."""
 
 from __future__ import annotations
 
 import sys
 import warnings
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -196,6 +196,65 @@ def predict_command(
     )
 
 
+@app.command(name="attack")
+def attack_command(
+    run: RunArgument,
+    *,
+    attack: Annotated[
+        Literal["pointwise", "sparse-rs", "sigma-zero"],
+        Parameter(help="The paper's, a random search, or a gradient attack."),
+    ] = "pointwise",
+    data: DataOption = None,
+    limit: LimitOption = 20,
+    budget: Annotated[
+        int | None, Parameter(help="Most pixels or features to change; any by default.")
+    ] = None,
+    repetitions: Annotated[int, Parameter(help="pointwise: starts per image.")] = 10,
+    start: Annotated[
+        Literal["noise", "nearest"],
+        Parameter(help="pointwise: from noise, or the nearest training image of another class."),
+    ] = "noise",
+    steps: Annotated[
+        int | None,
+        Parameter(
+            help="sparse-rs: steps without success that end the search (300); "
+            "sigma-zero: gradient steps (200)."
+        ),
+    ] = None,
+    num_samples: Annotated[int, Parameter(help="n: ablations per prediction.")] = 10_000,
+    alpha: Annotated[
+        float, Parameter(help="The prediction's probability of a wrong class.")
+    ] = 0.05,
+    num_search: Annotated[
+        int, Parameter(help="Ablations by which a search tells better from worse.")
+    ] = 1_000,
+    num_gradient: Annotated[int, Parameter(help="Ablations that a gradient averages over.")] = 256,
+    seed: int = 0,
+    record: Annotated[Path | None, Parameter(help="Write the result as JSON to this file.")] = None,
+) -> None:
+    """Find the fewest changes that fool the prediction. Repeat the command to resume."""
+    from sparsecert.attacks import AttackPlan, Probe
+    from sparsecert.attacks.run import attack_run
+    from sparsecert.files import check_writable
+    from sparsecert.records import write_record
+    from sparsecert.report import tables
+    from sparsecert.runs import RunFolder
+
+    probe = Probe(num_samples, alpha, num_search, num_gradient)
+    plan = AttackPlan(attack, budget, repetitions, start, steps, probe, seed)
+    folder = RunFolder.open(run)
+    if record is not None:
+        check_writable(record)
+    result = attack_run(folder, plan, limit, data, show_progress=True)
+    if record is not None:
+        write_record(record, result)
+    unit = folder.read_config().design.unit(folder.read_config().input_shape)
+    console.print(
+        tables.terminal_table(f"{attack} on {result['dataset']}", tables.attack_rows(result, unit))
+    )
+    shout(result)
+
+
 @app.command(name="report")
 def report_command(
     run: RunArgument,
@@ -303,6 +362,20 @@ def _certify(
     certified = tables.certified_rows(measurement.evaluation)
     console.print(tables.terminal_table(title, summary))
     console.print(tables.terminal_table("certified accuracy by rho", certified))
+
+
+def shout(record: Mapping[str, Any]) -> None:
+    """Say what an attack's record has against the certificates.
+
+    Raises:
+        SystemExit: with status 1, if the class changed within a certified radius.
+    """
+    from sparsecert.attacks.record import contradictions
+
+    for sentence in contradictions(record):
+        _complain(f"error: {sentence}", style="bold red")
+    if record["misclassified_within_certificate"]:
+        sys.exit(1)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

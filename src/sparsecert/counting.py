@@ -144,3 +144,13 @@ def stored_votes(
             f"{run.tallies_path} under this plan; run `sparsecert certify` first"
         )
     return stored.take(np.searchsorted(stored.indices, indices))
+
+
+def counted_images(run: RunFolder, dataset: Dataset, plan: SamplingPlan) -> NDArray[np.int64]:
+    """The images that have both selection and estimation votes under this plan, rising."""
+    store = _store(run)
+    selection, estimation = (
+        store.read(_settings(run, dataset, plan, stage)).indices
+        for stage in (Stage.SELECTION, Stage.ESTIMATION)
+    )
+    return np.intersect1d(selection, estimation)

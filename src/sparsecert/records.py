@@ -38,7 +38,7 @@ def make_record(
     """
     config, result = run.read_config(), measurement.evaluation
     return {
-        **_classifier(config),
+        **classifier_values(config),
         "dataset": dataset.name,
         "rule": procedure.rule,
         "num_images": result.num_images,
@@ -88,7 +88,7 @@ def make_base_record(
     words += [] if limit is None else ["--limit", str(limit)]
     return {
         "kind": BASE_ACCURACY,
-        **_classifier(config),
+        **classifier_values(config),
         "limit": limit,
         "train_accuracy": train.value,
         "test_accuracy": test.value,
@@ -191,7 +191,7 @@ def training_seconds(run: RunFolder) -> float | None:
     return float(json.loads(lines[-1])["seconds"]) if lines else None
 
 
-def _classifier(config: RunConfig) -> dict[str, Any]:
+def classifier_values(config: RunConfig) -> dict[str, Any]:
     """What was trained, as every record says it."""
     return {
         "dataset": config.dataset,

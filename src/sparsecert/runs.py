@@ -6,6 +6,7 @@ checkpoint.safetensors   the state of a training run that has not finished
 train.jsonl          one line per epoch
 tallies/*.parquet    votes, as images finish
 record.json          the latest result
+attacks/             attacked images, and the latest result of each attack
 report/              the page
 """
 
@@ -177,6 +178,11 @@ class RunFolder:
     def tallies_path(self) -> Path:
         """Folder of Parquet parts."""
         return self.path / "tallies"
+
+    @property
+    def attacks_path(self) -> Path:
+        """Folder of attacked images, and of the latest record of each attack."""
+        return self.path / "attacks"
 
     @property
     def record_path(self) -> Path:

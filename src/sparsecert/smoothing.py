@@ -216,6 +216,26 @@ class SmoothedClassifier:
         choices: NDArray[np.int64] = first_choices(logits).cpu().numpy()
         return choices
 
+    def logits(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The base classifier's logits on ablated inputs, differentiable in the inputs.
+
+        Args:
+            x: `(samples, ...)` inputs, or one for all samples.
+            mask: `(samples, features)`, as the design draws it; at most `pass_size(x)` at once.
+
+        Returns:
+            `(samples, classes)` logits, on the base classifier's device.
+        """
+        with _evaluating(self.base):
+            return self._logits(self._on_device(x), mask)
+
+    def pass_size(self, x: Tensor) -> int:
+        """Ablated inputs that go through the network in one pass."""
+        encoded_bytes = 4 * self.encoding.output_channels(x.shape[1]) * math.prod(x.shape[2:])
+        on_cpu = self._on_device(x[:1]).device.type == "cpu"
+        most = _MAX_BALLOTS_ON_CPU if on_cpu else _MAX_BALLOTS_ELSEWHERE
+        return self.ballots_per_pass or max(1, min(most, _PASS_BYTES // encoded_bytes))
+
     def _on_device(self, x: Tensor) -> Tensor:
         """The input on the base classifier's device and in its precision, if it has parameters."""
         parameter = next((p for p in self.base.parameters() if p.is_floating_point()), x)
@@ -225,9 +245,7 @@ class SmoothedClassifier:
         self, generators: list[np.random.Generator], num_samples: int, x: Tensor
     ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """Rows of x and masks of each pass: all ballots in order, in equal portions."""
-        encoded_bytes = 4 * self.encoding.output_channels(x.shape[1]) * math.prod(x.shape[2:])
-        most = _MAX_BALLOTS_ON_CPU if x.device.type == "cpu" else _MAX_BALLOTS_ELSEWHERE
-        limit = self.ballots_per_pass or max(1, min(most, _PASS_BYTES // encoded_bytes))
+        limit = self.pass_size(x)
         total = len(generators) * num_samples
         num_passes = math.ceil(total / limit)
         for portion in range(num_passes):

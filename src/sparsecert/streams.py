@@ -29,6 +29,11 @@ class Stage(enum.IntEnum):
     ILLUSTRATION = 9
     CHOICE_OF_INPUTS = 10
     RETAINED_SETS = 11
+    ATTACK_SEARCH = 21
+    ATTACK_CONFIRMATION = 22
+    ATTACK_MOVES = 23
+    ATTACK_GRADIENT = 24
+    BASELINE_TRAINING = 25
 
 
 def stream(seed: int, stage: Stage, index: int) -> np.random.Generator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -64,6 +64,36 @@ def shift_against_rho(d: int, retained: Sequence[int], max_rho: int, unit: str) 
     axes.set(xlabel=f"changed {unit}, rho", ylabel="Δ(d, k, rho)", ylim=(0, 1))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(title=f"d = {d}", loc="outside right upper")
+    return figure
+
+
+def attacks_against_radius(
+    points: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]], unit: str
+) -> Figure:
+    """Attack magnitude against certified radius, a point for each image; rings failed.
+
+    No point may lie on or below the line: there the attack would contradict the certificate, or
+    the classifier abstain.
+
+    Args:
+        points: `(images,)` certified radii, -1 for none, and magnitudes, -1 for failures, by name
+            of the attack.
+        unit: what both count.
+    """
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    top = 1.1 * max([1, *(size.max() for _, size in points.values())])
+    for number, (name, (radius, size)) in enumerate(points.items()):
+        colour = f"C{number}"
+        x = radius + 0.12 * (number - (len(points) - 1) / 2)  # side by side, not on each other
+        found = size >= 0
+        axes.plot(x[found], size[found], ".", color=colour, alpha=0.7, label=name)
+        axes.plot(x[~found], np.full((~found).sum(), top), "o", color=colour, fillstyle="none")
+    end = max([0, *(radius.max() for radius, _ in points.values())])
+    axes.plot([-1, end], [-1, end], color="grey", linewidth=0.8, linestyle=":")
+    axes.set(xlabel=f"certified radius, {unit}", ylabel=f"attack magnitude, {unit}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
     return figure
 
 

@@ -23,6 +23,7 @@ from sparsecert.data import Dataset
 from sparsecert.evaluation import certified_robustness
 from sparsecert.records import read_record, recorded_procedure
 from sparsecert.report import figures, tables
+from sparsecert.report.attacks import AttackSection, FoolingImage, attack_section
 from sparsecert.reproduce.overview import matching_rows
 from sparsecert.reproduce.paper import CertifiedRow
 from sparsecert.runs import RunFolder
@@ -92,6 +93,7 @@ def write_report(run: RunFolder) -> Path:
         limits=_limits(design, unit) if isinstance(design, UniformAblation) else None,
         training=_training(run),
         gallery=_gallery(smoothed_classifier(run), dataset, chosen, config.class_names, unit),
+        attacks=_attacks(attack_section(run, dataset, unit)),
         columns=CertifiedRow.COLUMNS[1:],
         paper=[
             (table.name.replace("table", "Table "), row.label, row.paper_cells()[1:])
@@ -112,6 +114,23 @@ def _limits(ablation: UniformAblation, unit: str) -> tuple[Markup, int]:
     ceiling = len(majority_thresholds(d, k)) - 1
     figure = figures.shift_against_rho(d, [k, *others], 2 * (ceiling + 1), unit)
     return _svg(figure), ceiling
+
+
+def _attacks(section: AttackSection | None) -> dict[str, Any] | None:
+    """The part on attacks, with its pictures as the page holds them."""
+    if section is None:
+        return None
+
+    def pictures(shown: FoolingImage) -> tuple[Markup | None, Markup | None]:
+        return _picture(shown.original), _picture(shown.adversarial)
+
+    return {
+        "columns": section.columns,
+        "rows": section.rows,
+        "alarms": section.alarms,
+        "plot": None if section.plot is None else _svg(section.plot),
+        "gallery": [(shown, *pictures(shown)) for shown in section.gallery],
+    }
 
 
 def _training(run: RunFolder) -> Markup | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.table import Table
 
 from sparsecert.evaluation import Estimate, Evaluation
@@ -38,6 +41,55 @@ def summary_rows(evaluation: Evaluation, unit: str) -> list[tuple[str, str]]:
             median(evaluation.median_authors_convention),
         ),
     ]
+
+
+def magnitude(value: float | None) -> str:
+    """An attack magnitude; None where half of the images or more withstood."""
+    return "none found" if value is None else f"{value:g}"
+
+
+def attack_rows(record: Mapping[str, Any], unit: str) -> list[tuple[str, str]]:
+    """Name and value of what an attack's record reports.
+
+    Args:
+        record: the record.
+        unit: what a magnitude counts, "pixels" or "features".
+    """
+    ends, ballots = record["intervals"], record["ballots"]
+    interval = ends["median_attack_magnitude"]
+    between = "" if interval is None else f" [{magnitude(interval[0])}, {magnitude(interval[1])}]"
+    needed = ballots["needed_without_savings"]
+    within = record["successes_within_certificate"]
+    rows = [
+        ("images", str(record["num_images"])),
+        (
+            "correct when unchanged",
+            percent(Estimate(record["accuracy"], *ends["accuracy"])),
+        ),
+        ("fooled by the attack", percent(Estimate(record["success"], *ends["success"]))),
+        (
+            f"median attack magnitude ({unit})",
+            magnitude(record["median_attack_magnitude"]) + between,
+        ),
+        (
+            "successes within a certified radius",
+            "not certified: nothing to compare with"
+            if within is None
+            else f"{within} of {record['attempts_within_certificate']} images",
+        ),
+        ("queries per image", f"{record['queries'] / record['num_images']:.0f}"),
+        ("seconds per image", f"{record['seconds'] / record['num_images']:.1f}"),
+    ]
+    if needed:
+        rows.append(
+            (
+                "ballots drawn",
+                f"{ballots['drawn']} of {needed} ({ballots['drawn'] / needed:.1%}); "
+                f"{ballots['saved_by_cache'] / needed:.1%} known, "
+                f"{ballots['saved_by_early_answers'] / needed:.1%} not needed",
+            )
+        )
+    return rows
 
 
 def certified_rows(evaluation: Evaluation) -> list[tuple[str, str]]:

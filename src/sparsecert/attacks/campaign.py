@@ -1,0 +1,185 @@
+"""Attacking images of a data set: resumable, each stored as it finishes."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sparsecert import data, progress
+from sparsecert.attacks.attack import AttackResult, Victim
+from sparsecert.attacks.plan import AttackPlan
+from sparsecert.attacks.store import AttackSettings, AttackStore, StoredAttacks
+from sparsecert.certification import certify_tally
+from sparsecert.counting import SamplingPlan, counted_images, smoothed_classifier, stored_votes
+from sparsecert.data import Dataset
+from sparsecert.records import read_record, recorded_procedure
+from sparsecert.runs import RunFolder
+from sparsecert.streams import Stage
+
+_MOST_STARTS = 10_000
+
+
+@dataclass(frozen=True)
+class Target:
+    """A classifier to attack, and where results go.
+
+    Attributes:
+        victim: the classifier.
+        fingerprint: names it in stored results.
+        folder: of the results.
+    """
+
+    victim: Victim
+    fingerprint: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Certified radii of attacked images, from a run's stored votes.
+
+    Attributes:
+        radius: `(images,)` the largest radius, over the design's rules, that is certified for
+            the correct class; -1 where there is none.
+        stored: whether there are votes of the image.
+    """
+
+    radius: NDArray[np.int64]
+    stored: NDArray[np.bool_]
+
+
+def run_target(run: RunFolder) -> Target:
+    """A run's smoothed classifier."""
+    return Target(smoothed_classifier(run), run.fingerprint(), run.attacks_path)
+
+
+def attack_images(
+    target: Target,
+    dataset: Dataset,
+    indices: NDArray[np.int64],
+    plan: AttackPlan,
+    *,
+    show_progress: bool = False,
+) -> StoredAttacks:
+    """Attack the images that have not been attacked by this plan yet.
+
+    Args:
+        target: the classifier.
+        dataset: the split that `indices` refer to.
+        indices: the images.
+        plan: the attack.
+        show_progress: draw a progress bar.
+
+    Returns:
+        The attacks on all of these images, in their order.
+    """
+    store = AttackStore(target.folder, math.prod(dataset.input_shape))
+    settings = AttackSettings(target.fingerprint, dataset.fingerprint(), plan.to_json())
+    missing = np.setdiff1d(indices, store.read(settings).index)
+    nearest = _OtherClasses(dataset) if plan.start == "nearest" and len(missing) else None
+    with progress.bar(show_progress) as bar:
+        task = bar.add_task(
+            f"{plan.attack}: images attacked",
+            total=len(indices),
+            completed=len(indices) - len(missing),
+        )
+        for index in missing:
+            started = time.perf_counter()
+            rows = np.array([index])
+            labels = dataset.labels[rows]
+            starts = None if nearest is None else nearest.than(int(labels[0]))
+            result = plan.run(target.victim, dataset.batch(rows), labels, rows, starts)
+            seconds = time.perf_counter() - started
+            store.append(settings, _stored(rows, result, seconds))
+            bar.update(task, advance=1)
+    stored = store.read(settings)
+    return stored.take(np.searchsorted(stored.index, indices))
+
+
+def stored_attacks(
+    run: RunFolder, dataset: Dataset, plan: AttackPlan, limit: int | None
+) -> StoredAttacks:
+    """The attacks on a run's smoothed classifier by this plan that are stored.
+
+    Args:
+        run: the attacked run.
+        dataset: the attacked split.
+        plan: the attack.
+        limit: number of images, spread evenly over the split; None for all.
+    """
+    store = AttackStore(run.attacks_path, math.prod(dataset.input_shape))
+    settings = AttackSettings(run.fingerprint(), dataset.fingerprint(), plan.to_json())
+    stored = store.read(settings)
+    return stored.take(
+        np.flatnonzero(np.isin(stored.index, data.evenly_spread(len(dataset), limit)))
+    )
+
+
+def stored_certificates(
+    run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]
+) -> Certificates | None:
+    """What the run's stored votes certify about these images, by the run's latest record.
+
+    Returns:
+        The radii; None if the run has not been certified on this data set.
+    """
+    if not run.record_path.exists():
+        return None
+    record = read_record(run)
+    if record["dataset"] != dataset.name:
+        return None
+    procedure = recorded_procedure(record)
+    stored = np.isin(indices, counted_images(run, dataset, procedure.plan))
+    radius = np.full(len(indices), -1, dtype=np.int64)
+    if stored.any():
+        radius[stored] = _radius(run, dataset, indices[stored], procedure.plan, procedure.alpha)
+    return Certificates(radius, stored)
+
+
+def _radius(
+    run: RunFolder, dataset: Dataset, indices: NDArray[np.int64], plan: SamplingPlan, alpha: float
+) -> NDArray[np.int64]:
+    """The largest radius over the design's rules; -1 where the certified class is wrong."""
+    selection, estimation = (
+        stored_votes(run, dataset, indices, plan, stage).tally
+        for stage in (Stage.SELECTION, Stage.ESTIMATION)
+    )
+    design = run.read_config().design
+    radii = [
+        certify_tally(estimation, selection.top, design, alpha, rule).radius
+        for rule in design.rules
+    ]
+    return np.where(selection.top == dataset.labels[indices], np.max(radii, axis=0), -1)
+
+
+class _OtherClasses:
+    """Training images, evenly spread, by what class they are not."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        train = data.load(dataset.name, "train", dataset.feature_range)
+        self._rows = data.evenly_spread(len(train), _MOST_STARTS)
+        self._images, self._labels = train.batch(self._rows), train.labels[self._rows]
+
+    def than(self, label: int) -> Tensor:
+        return self._images[self._labels != label]
+
+
+def _stored(indices: NDArray[np.int64], result: AttackResult, seconds: float) -> StoredAttacks:
+    return StoredAttacks(
+        indices,
+        result.size,
+        result.label,
+        result.queries,
+        result.drawn,
+        result.cached,
+        result.skipped,
+        result.confirmations,
+        np.full(len(indices), seconds),
+        result.adversarial.flatten(1).cpu().numpy().astype(np.float32),
+    )

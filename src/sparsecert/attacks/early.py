@@ -1,0 +1,109 @@
+"""When enough ballots have been seen to know PREDICT's answer. Needs no network and no torch.
+
+An attack asks the same question thousands of times: would PREDICT, with n ballots, give the
+correct class? Most images are far from the border, and a part of the ballots decides.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsecert.certification import predict_tally
+from sparsecert.tally import Tally
+from sparsecert.theory import top_two_p_value
+
+FIRST_LOOK = 64
+ERROR = 0.01  # of one answer; see `EarlyAnswer`
+
+
+def looks(num_ballots: int) -> list[int]:
+    """How many of `num_ballots` unknown ballots have been seen at each look: 64, 128, 256, ..."""
+    numbers = []
+    seen = FIRST_LOOK
+    while seen < num_ballots:
+        numbers.append(seen)
+        seen *= 2
+    return [*numbers, num_ballots]
+
+
+class EarlyAnswer:
+    """Whether PREDICT, with n ballots, would misclassify or abstain, from a part of them.
+
+    What is known of the n ballots is counted exactly. Of the u unknown ones s have been seen, in
+    the order in which they were drawn. Seen from any one image, they are a random sample without
+    replacement, and each moves the correct class's lead over a rival by -1, 0 or 1. By Serfling
+    (1974) the mean over the s differs from the mean over the u by more than
+
+        sqrt(2 ln(1 / delta) (1 - (s - 1) / u) / s)
+
+    to one side with probability at most delta. With delta = 0.01 / (looks x rivals) an answer
+    given before all ballots are seen is the answer at n with probability at least 0.99, whatever
+    the image, provided it was chosen without looking at these ballots. A search does look, so
+    within an attack this is the nominal figure: the attack may err there, and lose by it, but
+    what it reports is confirmed with fresh ballots. Ballots that no longer matter, whatever they
+    say, end the count with certainty.
+
+    Args:
+        num_samples: n.
+        num_classes: number of classes.
+        alpha: PREDICT's.
+    """
+
+    def __init__(self, num_samples: int, num_classes: int, alpha: float) -> None:
+        self.alpha = alpha
+        self.critical = critical_leads(num_samples, alpha)
+        # The smallest critical lead for this many votes or more.
+        self._floor = np.minimum.accumulate(self.critical[::-1])[::-1]
+        self._ceiling = int(self.critical.max())
+        self._log = math.log(len(looks(num_samples)) * (num_classes - 1) / ERROR)
+
+    def __call__(
+        self, known: NDArray[np.int64], seen: NDArray[np.int64], unseen: int, label: int
+    ) -> bool | None:
+        """True for misclassified or abstaining, False for correct, None for not decided yet.
+
+        Args:
+            known: `(classes,)` votes of the ballots that were known beforehand.
+            seen: `(classes,)` votes of those among the others that have been seen.
+            unseen: number of ballots that have not.
+            label: the correct class.
+        """
+        counts = known + seen
+        if not unseen:
+            return bool(predict_tally(Tally(counts[None]), self.alpha).label[0] != label)
+        lead = counts[label] - counts
+        low, high = (lead - unseen).astype(np.float64), (lead + unseen).astype(np.float64)
+        if num_seen := int(seen.sum()):
+            total = num_seen + unseen
+            spread = math.sqrt(2 * self._log * (1 - (num_seen - 1) / total) / num_seen)
+            mean = (seen[label] - seen) / num_seen
+            before = known[label] - known
+            low = np.maximum(low, before + total * (mean - spread))
+            high = np.minimum(high, before + total * (mean + spread))
+        rivals = np.arange(len(counts)) != label
+        if (low[rivals] > self._ceiling).all():
+            return False
+        if (high[rivals] <= self._floor[(counts[label] + counts)[rivals]]).any():
+            return True
+        return None
+
+
+def critical_leads(num_samples: int, alpha: float) -> NDArray[np.int64]:
+    """Entry t: the largest lead over the runner-up at which PREDICT abstains, of t votes for both.
+
+    Args:
+        num_samples: the largest t.
+        alpha: PREDICT's.
+    """
+    total = np.arange(num_samples + 1)
+    # By bisection over the votes of the first; an even split is always an abstention.
+    low, high = (total + 1) // 2, total + 1
+    while (high - low > 1).any():
+        middle = (low + high) // 2
+        inside = np.minimum(middle, total)
+        undecided = (middle <= total) & (top_two_p_value(inside, total - inside) > alpha)
+        low, high = np.where(undecided, middle, low), np.where(undecided, high, middle)
+    return 2 * low - total

@@ -1,0 +1,141 @@
+"""Which attack, with which options: what a stored result depends on beside the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sparsecert.attacks.attack import AttackResult, Probe, Victim
+from sparsecert.attacks.pointwise import pointwise_attack
+from sparsecert.attacks.sigma_zero import sigma_zero_attack
+from sparsecert.attacks.sparse_rs import sparse_rs_attack
+from sparsecert.errors import InputError, as_integer, check_num_samples
+
+_DEFAULT_STEPS = {"sparse-rs": 300, "sigma-zero": 200}
+
+
+@dataclass(frozen=True)
+class AttackPlan:
+    """An attack and its options.
+
+    Attributes:
+        attack: a key of `ATTACKS`.
+        budget: the largest number of changed features; any by default.
+        repetitions: pointwise: starts per image.
+        start: pointwise: salt-and-pepper noise, or the nearest training image of another class.
+        steps: the others': sparse-rs: steps without success that end the search; sigma-zero:
+            gradient steps. By default 300 and 200.
+        probe: the attacked procedure.
+        seed: of the random streams.
+
+    Raises:
+        InputError: for an unknown attack, or options out of range.
+    """
+
+    attack: str
+    budget: int | None = None
+    repetitions: int = 10
+    start: Literal["noise", "nearest"] = "noise"
+    steps: int | None = None
+    probe: Probe = field(default_factory=Probe)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.attack not in ATTACKS:
+            raise InputError(
+                f"expected attack to be one of {', '.join(ATTACKS)}, got {self.attack!r}"
+            )
+        if self.start not in ("noise", "nearest"):
+            raise InputError(f"expected start to be noise or nearest, got {self.start!r}")
+        if self.budget is not None and as_integer(self.budget, "budget") < 1:
+            raise InputError(f"expected a budget of at least 1 feature, got {self.budget}")
+        if as_integer(self.seed, "the seed") < 0:
+            raise InputError(f"expected a seed of at least 0, got {self.seed}")
+        check_num_samples(self.repetitions, "repetitions")
+        if self.steps is None:
+            object.__setattr__(self, "steps", _DEFAULT_STEPS.get(self.attack))
+        elif self.attack == "pointwise":
+            raise InputError("expected no number of steps for pointwise, which ends by itself")
+        else:
+            check_num_samples(self.steps, "steps")
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> AttackPlan:
+        """The inverse of `to_json`."""
+        return cls(**{**values, "probe": Probe(**values["probe"])})
+
+    def run(
+        self,
+        victim: Victim,
+        images: Tensor,
+        labels: NDArray[np.int64],
+        indices: NDArray[np.int64],
+        starts: Tensor | None = None,
+    ) -> AttackResult:
+        """Attack these images; `starts` are those that "nearest" starts from."""
+        return ATTACKS[self.attack](self, victim, images, labels, indices, starts)
+
+
+_Runner = Callable[
+    [AttackPlan, Victim, Tensor, NDArray[np.int64], NDArray[np.int64], Tensor | None], AttackResult
+]
+
+
+def _pointwise(
+    plan: AttackPlan,
+    victim: Victim,
+    images: Tensor,
+    labels: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    starts: Tensor | None,
+) -> AttackResult:
+    return pointwise_attack(
+        victim,
+        images,
+        labels,
+        plan.budget,
+        repetitions=plan.repetitions,
+        starts=starts,
+        probe=plan.probe,
+        seed=plan.seed,
+        indices=indices,
+    )
+
+
+def _in_steps(attack: Callable[..., AttackResult]) -> _Runner:
+    def run(
+        plan: AttackPlan,
+        victim: Victim,
+        images: Tensor,
+        labels: NDArray[np.int64],
+        indices: NDArray[np.int64],
+        _: Tensor | None,
+    ) -> AttackResult:
+        return attack(
+            victim,
+            images,
+            labels,
+            plan.budget,
+            steps=plan.steps,
+            probe=plan.probe,
+            seed=plan.seed,
+            indices=indices,
+        )
+
+    return run
+
+
+ATTACKS: dict[str, _Runner] = {
+    "pointwise": _pointwise,
+    "sparse-rs": _in_steps(sparse_rs_attack),
+    "sigma-zero": _in_steps(sigma_zero_attack),
+}

@@ -1,0 +1,116 @@
+"""The Pointwise attack (Schott et al. 2019), on whole pixels: the attack of the paper's Table 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
+from sparsecert.attacks.query import Queries, Version, changed_features, with_features
+from sparsecert.attacks.reset import reset_features
+from sparsecert.errors import check_num_samples
+
+_NEAREST_TRIED = 10
+_NOTHING = np.empty(0, dtype=np.int64)
+
+
+def pointwise_attack(
+    victim: Victim,
+    images: Tensor,
+    labels: ArrayLike,
+    budget: int | None = None,
+    *,
+    repetitions: int = 10,
+    starts: Tensor | None = None,
+    probe: Probe = DEFAULT_PROBE,
+    seed: int = 0,
+    indices: Sequence[int] | NDArray[np.int64] | None = None,
+) -> AttackResult:
+    """Change many pixels until the classifier is fooled, then take back what need not change.
+
+    Each repetition starts from salt-and-pepper noise, black or white in all channels, of the
+    least amount that fools, found by doubling and bisection. It then resets pixels to the
+    original's, in random order, as long as the image stays misclassified or abstained on, until
+    no single pixel can be reset. It needs no gradient and is weak: it never moves a change from
+    one pixel to another.
+
+    Args:
+        victim: the attacked classifier.
+        images: `(batch, channels, height, width)` or `(batch, features)` in [0, 1].
+        labels: `(batch,)` correct classes.
+        budget: the largest number of changed pixels that counts; any by default.
+        repetitions: starts per image; the smallest result counts.
+        starts: images to start from instead of noise: for each attacked image the nearest one
+            that fools, by number of differing pixels, among the 10 nearest.
+        probe: the attacked procedure.
+        seed: names the random streams, together with `indices`.
+        indices: each image's index in its data set; 0, 1, ... by default.
+
+    Raises:
+        InputError: for input that the classifier does not take, or labels that do not match.
+    """
+    check_num_samples(repetitions, "repetitions")
+
+    def search(queries: Queries, _: int, generator: np.random.Generator) -> Iterator[Tensor]:
+        if starts is None:
+            begun = _noise(queries, repetitions, generator)
+        else:
+            begun = _nearest(queries, starts, repetitions)
+        for descent in reset_features(queries, begun, generator):
+            yield from descent.images()
+
+    return attack_each(
+        victim, images, labels, budget, search, probe=probe, seed=seed, indices=indices
+    )
+
+
+def _noise(queries: Queries, repetitions: int, generator: np.random.Generator) -> list[Version]:
+    """Noise of the least amount that fools, where one does; each amount contains the smaller."""
+    image = queries.original
+    d = changed_features(image, image).size
+    order = generator.permuted(np.tile(np.arange(d), (repetitions, 1)), axis=1)
+    colour = torch.from_numpy(generator.integers(0, 2, size=(repetitions, d))).to(image)
+    noise = [row if image.ndim == 1 else row.view(1, *image.shape[1:]) for row in colour]
+
+    def noisy(repetition: int, amount: int) -> Version:
+        features = order[repetition] < amount
+        return queries.version(with_features(image, noise[repetition], features))
+
+    least: dict[int, Version] = {}
+    low = np.zeros(repetitions, dtype=np.int64)
+    high = np.ones(repetitions, dtype=np.int64)
+    going = np.arange(repetitions)
+    while len(going):  # double the amount until it fools
+        versions = [noisy(row, high[row]) for row in going]
+        fooled = queries.fooled(versions)
+        for row, version, hit in zip(going, versions, fooled, strict=True):
+            if hit:
+                least[row] = version
+            else:
+                low[row], high[row] = high[row], min(2 * high[row], d)
+        going = np.array([row for row in going if row not in least and low[row] < d], dtype=int)
+    while len(going := np.array([row for row in least if high[row] - low[row] > 1], dtype=int)):
+        middle = (low + high) // 2
+        versions = [noisy(row, middle[row]) for row in going]
+        fooled = queries.fooled(versions)
+        for row, version, hit in zip(going, versions, fooled, strict=True):
+            if hit:
+                least[row], high[row] = version, middle[row]
+            else:
+                low[row] = middle[row]
+    return list(least.values())
+
+
+def _nearest(queries: Queries, starts: Tensor, repetitions: int) -> list[Version]:
+    """The nearest of these images that fools, once for each repetition."""
+    differs = starts != queries.original
+    distance = (differs if starts.ndim == 2 else differs.any(dim=1).flatten(1)).sum(dim=1)
+    for start in starts[distance.argsort(stable=True)[:_NEAREST_TRIED]]:
+        version = queries.version(start)
+        if queries.fooled([version])[0]:
+            return [queries.change(version, start, _NOTHING) for _ in range(repetitions)]
+    return []

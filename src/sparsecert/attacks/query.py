@@ -1,0 +1,119 @@
+"""Questions an attack may ask about changed versions of one image.
+
+An attack searches through `Version`s of an image and asks `Queries` about them. What is asked of
+a smoothed classifier is counted in ballots (`ballots.py`); a deterministic one answers at once
+(`plain.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass
+class Cost:
+    """What an attack on one image has cost.
+
+    Each query would take n ballots if nothing were known and every answer waited for all of them:
+    drawn + cached + skipped is that number.
+
+    Attributes:
+        queries: questions asked, those of the confirmations included.
+        drawn: ballots that went through the network.
+        cached: ballots whose answer was known, as they retain no changed feature.
+        skipped: ballots that were not needed, as the answer was decided before them.
+        confirmations: images tried with fresh ballots.
+    """
+
+    queries: int = 0
+    drawn: int = 0
+    cached: int = 0
+    skipped: int = 0
+    confirmations: int = 0
+
+
+@dataclass(eq=False)
+class Version:
+    """A changed version of the attacked image, and what is known about it.
+
+    Attributes:
+        image: of the shape of one input.
+        answers: `(ballots,)` classes by ballot, -1 where not known.
+        parent: the version that it was made from.
+        touched: `(ballots,)` whether a ballot can tell it from its parent.
+    """
+
+    image: Tensor
+    answers: NDArray[np.int16] = field(default_factory=lambda: np.empty(0, dtype=np.int16))
+    parent: Version | None = None
+    touched: NDArray[np.bool_] | None = None
+
+    def settle(self) -> None:
+        """Forget the parent, which nothing will be asked about any more."""
+        self.parent = self.touched = None
+
+
+class Queries(Protocol):
+    """Questions about one image.
+
+    Attributes:
+        original: the image, unchanged.
+        label: its correct class.
+        cost: what the questions have cost so far.
+        goal: the `lead` at which the classifier is fooled.
+    """
+
+    original: Tensor
+    label: int
+    cost: Cost
+    goal: float
+
+    def version(self, image: Tensor) -> Version:
+        """A version of which nothing is known."""
+        ...
+
+    def change(self, version: Version, image: Tensor, features: NDArray[np.int64]) -> Version:
+        """A version that differs from another in these features at most."""
+        ...
+
+    def fooled(self, versions: Sequence[Version]) -> NDArray[np.bool_]:
+        """Whether each would be misclassified or abstained on."""
+        ...
+
+    def lead(self, versions: Sequence[Version]) -> NDArray[np.float64]:
+        """By how much the correct class leads over the best rival: what a search lowers."""
+        ...
+
+    def soft_lead(self, image: Tensor) -> tuple[Tensor, float]:
+        """The lead as a differentiable scalar, and as `lead` counts it, from fresh ballots."""
+        ...
+
+    def confirm(self, image: Tensor) -> int:
+        """The class that fresh ballots give the image, or `ABSTAIN`."""
+        ...
+
+
+def spread(features: NDArray[np.bool_], image: Tensor) -> Tensor:
+    """A mask over features in the shape of an image of one channel, or of a vector."""
+    mask = torch.from_numpy(features).to(image.device)
+    return mask if image.ndim == 1 else mask.reshape(1, *image.shape[1:])
+
+
+def changed_features(one: Tensor, other: Tensor) -> NDArray[np.bool_]:
+    """`(features,)` booleans: where two images differ, in any channel."""
+    differs = one != other
+    flat = differs if one.ndim == 1 else differs.any(dim=0).flatten()
+    changed: NDArray[np.bool_] = flat.cpu().numpy()
+    return changed
+
+
+def with_features(image: Tensor, source: Tensor, features: NDArray[np.bool_]) -> Tensor:
+    """The image with these features taken from another."""
+    return torch.where(spread(features, image), source, image)

@@ -1,0 +1,196 @@
+"""The record of an attack: one JSON object, complete enough to repeat it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsecert._version import __version__
+from sparsecert.attacks.campaign import Certificates
+from sparsecert.attacks.plan import AttackPlan
+from sparsecert.attacks.store import StoredAttacks
+from sparsecert.attacks.summary import summarise, within_certificate
+from sparsecert.data import Dataset
+from sparsecert.errors import RunFolderError
+from sparsecert.evaluation import Estimate
+from sparsecert.records import classifier_values, hardware, train_command, training_seconds
+from sparsecert.runs import RunFolder
+
+ATTACK = "attack"
+SMOOTHED = "smoothed"
+
+
+def make_attack_record(
+    run: RunFolder,
+    dataset: Dataset,
+    plan: AttackPlan,
+    limit: int | None,
+    attacks: StoredAttacks,
+    certificates: Certificates | None,
+) -> dict[str, Any]:
+    """The record of an attack on a run's smoothed classifier, as JSON values.
+
+    Args:
+        run: the trained run.
+        dataset: the attacked split.
+        plan: the attack.
+        limit: number of images, spread evenly; None for all.
+        attacks: what became of them.
+        certificates: of the same images, in the same order; None if the run has none.
+    """
+    config = run.read_config()
+    commands = [
+        train_command(config, run),
+        attack_command(config.dataset, run, dataset, plan, limit),
+    ]
+    return {
+        "kind": ATTACK,
+        "classifier": SMOOTHED,
+        **classifier_values(config),
+        **attack_values(dataset, plan, limit, attacks, certificates),
+        "command": " && ".join(commands),
+        "training_seconds": training_seconds(run),
+    }
+
+
+def attack_values(
+    dataset: Dataset,
+    plan: AttackPlan,
+    limit: int | None,
+    attacks: StoredAttacks,
+    certificates: Certificates | None = None,
+) -> dict[str, Any]:
+    """What a record says about the attack itself.
+
+    Null stands for a median that is infinite, as half of the images withstood; and for what is
+    counted within certified radii where nothing is certified.
+    """
+    summary = summarise(attacks.size)
+    needed = attacks.drawn + attacks.cached + attacks.skipped
+    return {
+        "dataset": dataset.name,
+        "attack": plan.attack,
+        "plan": plan.to_json(),
+        "num_images": summary.num_images,
+        "limit": limit,
+        "num_samples": plan.probe.num_samples,
+        "alpha": plan.probe.alpha,
+        "seed": plan.seed,
+        "accuracy": summary.accuracy.value,
+        "success": summary.success.value,
+        "median_attack_magnitude": summary.median,
+        "attack_magnitudes": attacks.size.tolist(),
+        **_within(attacks, certificates),
+        "queries": int(attacks.queries.sum()),
+        "confirmations": int(attacks.confirmations.sum()),
+        "ballots": {
+            "needed_without_savings": int(needed.sum()),
+            "drawn": int(attacks.drawn.sum()),
+            "saved_by_cache": int(attacks.cached.sum()),
+            "saved_by_early_answers": int(attacks.skipped.sum()),
+        },
+        "intervals": {
+            "accuracy": _ends(summary.accuracy),
+            "success": _ends(summary.success),
+            "median_attack_magnitude": summary.median_interval,
+        },
+        "seconds": round(float(attacks.seconds.sum()), 1),
+        "hardware": hardware(),
+        "version": __version__,
+    }
+
+
+def attack_command(
+    own_dataset: str, run: RunFolder, dataset: Dataset, plan: AttackPlan, limit: int | None
+) -> str:
+    """The command that repeats the attack."""
+    words: list[object] = ["sparsecert", "attack", run.path, "--attack", plan.attack]
+    if dataset.name != own_dataset:
+        words += ["--data", dataset.name]
+    words += ["--limit", len(dataset) if limit is None else limit]
+    if plan.budget is not None:
+        words += ["--budget", plan.budget]
+    if plan.attack == "pointwise":
+        words += ["--repetitions", plan.repetitions, "--start", plan.start]
+    else:
+        words += ["--steps", plan.steps]
+    probe = plan.probe
+    words += ["--num-samples", probe.num_samples, "--alpha", probe.alpha]
+    words += ["--num-search", probe.num_search, "--num-gradient", probe.num_gradient]
+    words += ["--seed", plan.seed]
+    return shlex.join(map(str, words))
+
+
+def attack_record_path(run: RunFolder, attack: str) -> Path:
+    """Where the latest record of an attack on a run is."""
+    return run.attacks_path / f"{attack}.json"
+
+
+def read_attack_record(run: RunFolder, attack: str) -> dict[str, Any] | None:
+    """The latest record of an attack on a run; None if there is none.
+
+    Raises:
+        RunFolderError: if it is damaged.
+    """
+    path = attack_record_path(run, attack)
+    if not path.exists():
+        return None
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"dataset", "limit", "plan"} - set(record)
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        AttackPlan.from_json(record["plan"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunFolderError(
+            f"{path} is damaged ({error}); run `sparsecert attack {run.path} --attack {attack}` "
+            "again, which reads the stored attacks"
+        ) from error
+    return record
+
+
+def contradictions(record: dict[str, Any]) -> list[str]:
+    """Sentences about successes within certified radii; none if there are none."""
+    sentences = []
+    if wrong := record["misclassified_within_certificate"]:
+        sentences.append(
+            f"{record['attack']} changed the class of {len(wrong)} images within their certified "
+            f"radius: no. {', '.join(map(str, wrong))}. A certificate is wrong with probability "
+            "alpha at most, and only if the attack is that good too: stop and find the bug"
+        )
+    if unsure := record["abstained_within_certificate"]:
+        sentences.append(
+            f"{record['attack']} made the classifier abstain on {len(unsure)} images within their "
+            f"certified radius: no. {', '.join(map(str, unsure))}. That contradicts no certificate "
+            "(the class may still lead by less than PREDICT can tell), but it is rare: look at them"
+        )
+    return sentences
+
+
+def _within(attacks: StoredAttacks, certificates: Certificates | None) -> dict[str, Any]:
+    if certificates is None:
+        return {
+            "images_with_votes": 0,
+            "attempts_within_certificate": None,
+            "successes_within_certificate": None,
+            "misclassified_within_certificate": None,
+            "abstained_within_certificate": None,
+            "certified_radii": None,
+        }
+    within = within_certificate(attacks.size, attacks.label, certificates.radius)
+    return {
+        "images_with_votes": int(np.count_nonzero(certificates.stored)),
+        "attempts_within_certificate": within.attempts,
+        "successes_within_certificate": len(within.misclassified) + len(within.abstained),
+        "misclassified_within_certificate": attacks.index[within.misclassified].tolist(),
+        "abstained_within_certificate": attacks.index[within.abstained].tolist(),
+        "certified_radii": certificates.radius.tolist(),
+    }
+
+
+def _ends(estimate: Estimate) -> tuple[float, float]:
+    return estimate.low, estimate.high

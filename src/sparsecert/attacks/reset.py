@@ -1,0 +1,95 @@
+"""Resetting changed features to the original's while the image still fools the classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from sparsecert.attacks.query import Queries, Version, changed_features, with_features
+
+
+class Descent:
+    """One image on its way to fewer changed features.
+
+    Args:
+        start: a version that fools the classifier.
+        original: the unchanged image.
+        generator: of the order of resets.
+    """
+
+    def __init__(self, start: Version, original: Tensor, generator: np.random.Generator) -> None:
+        self.start, self.current, self.original = start.image, start, original
+        self.resets: list[int] = []
+        self._generator = generator
+        self._pending: list[int] = []
+        self._improved = True
+
+    def next_feature(self) -> int | None:
+        """A feature to try; None where none of them can be reset any more."""
+        if not self._pending and self._improved:
+            changed = np.flatnonzero(changed_features(self.current.image, self.original))
+            self._pending = self._generator.permutation(changed).tolist()
+            self._improved = False
+        return self._pending.pop() if self._pending else None
+
+    def accept(self, version: Version, feature: int) -> None:
+        """Go on from a version with this feature reset."""
+        version.settle()
+        self.current, self._improved = version, True
+        self.resets.append(feature)
+
+    def images(self) -> Iterator[Tensor]:
+        """The last image, and those with the last 1, 2, 4, ... resets undone, to the start.
+
+        The last one lies at the border, so fresh ballots may refuse it.
+        """
+        yield self.current.image
+        back = 1
+        while back < len(self.resets):
+            undone = _features(self.original, self.resets[-back:])
+            yield with_features(self.current.image, self.start, undone)
+            back *= 2
+        yield self.start
+
+
+def reset_features(
+    queries: Queries, starts: Sequence[Version], generator: np.random.Generator
+) -> list[Descent]:
+    """Reset features of each start, in random order, until no single one can be.
+
+    The starts go down side by side, so that a pass through the network is shared.
+
+    Args:
+        queries: about the image.
+        starts: versions that fool the classifier.
+        generator: of the orders.
+    """
+    seeds = generator.spawn(len(starts))
+    descents = [
+        Descent(start, queries.original, own) for start, own in zip(starts, seeds, strict=True)
+    ]
+    while True:
+        tries = [
+            (descent, feature, _reset(queries, descent.current, feature))
+            for descent in descents
+            if (feature := descent.next_feature()) is not None
+        ]
+        if not tries:
+            return descents
+        fooled = queries.fooled([version for _, _, version in tries])
+        for (descent, feature, version), still in zip(tries, fooled, strict=True):
+            if still:
+                descent.accept(version, feature)
+
+
+def _reset(queries: Queries, version: Version, feature: int) -> Version:
+    image = with_features(version.image, queries.original, _features(version.image, [feature]))
+    return queries.change(version, image, np.array([feature]))
+
+
+def _features(image: Tensor, features: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    mask = np.zeros(image.shape[-1] * (1 if image.ndim == 1 else image.shape[-2]), dtype=np.bool_)
+    mask[list(features)] = True
+    return mask

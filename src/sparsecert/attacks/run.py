@@ -1,0 +1,42 @@
+"""What `sparsecert attack` does: attack a run's test images, and write the record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sparsecert import data
+from sparsecert.attacks.campaign import attack_images, run_target, stored_certificates
+from sparsecert.attacks.plan import AttackPlan
+from sparsecert.attacks.record import attack_record_path, make_attack_record
+from sparsecert.records import write_record
+from sparsecert.runs import RunFolder
+from sparsecert.workflow import load_evaluation_data
+
+
+def attack_run(
+    run: RunFolder,
+    plan: AttackPlan,
+    limit: int | None,
+    dataset_name: str | None = None,
+    *,
+    show_progress: bool = False,
+) -> dict[str, Any]:
+    """Attack the images that are missing, and record the attack in the run folder.
+
+    Args:
+        run: a trained run; what it has certified is compared with.
+        plan: the attack.
+        limit: number of images, spread evenly over the test split; None for all.
+        dataset_name: whose test split; by default the run's own data set.
+        show_progress: draw a progress bar.
+
+    Returns:
+        The record.
+    """
+    dataset = load_evaluation_data(run, dataset_name)
+    indices = data.evenly_spread(len(dataset), limit)
+    attacks = attack_images(run_target(run), dataset, indices, plan, show_progress=show_progress)
+    certificates = stored_certificates(run, dataset, indices)
+    record = make_attack_record(run, dataset, plan, limit, attacks, certificates)
+    write_record(attack_record_path(run, plan.attack), record)
+    return record

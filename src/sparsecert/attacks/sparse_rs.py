@@ -1,0 +1,156 @@
+"""Sparse-RS (Croce et al. 2022), a random search, on shares of votes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
+from sparsecert.attacks.query import Queries, Version, changed_features, with_features
+from sparsecert.attacks.reset import reset_features
+from sparsecert.errors import check_num_samples
+
+# Share of the changed pixels that a step moves, by the share of steps done: large moves first.
+_MOVED = ((0.0, 0.5), (0.02, 0.3), (0.1, 0.15), (0.3, 0.08), (0.6, 0.0))
+_FIRST_SHARE = 1 / 16  # of all pixels, to begin with
+
+
+def sparse_rs_attack(
+    victim: Victim,
+    images: Tensor,
+    labels: ArrayLike,
+    budget: int | None = None,
+    *,
+    steps: int = 300,
+    probe: Probe = DEFAULT_PROBE,
+    seed: int = 0,
+    indices: Sequence[int] | NDArray[np.int64] | None = None,
+) -> AttackResult:
+    """Move a fixed number of changed pixels about at random, keeping what lowers the lead.
+
+    The changed pixels are black or white in each channel. A step resets some of them and changes
+    as many others, and is kept if the correct class's share of votes, less the best rival's, does
+    not rise; both are counted on the same ablations. Where an image fools, pixels that are not
+    needed are reset, the one that matters least is taken out, and the search goes on with what is
+    left, until `steps` steps in a row bring no success.
+
+    Args:
+        victim: the attacked classifier.
+        images: `(batch, channels, height, width)` or `(batch, features)` in [0, 1].
+        labels: `(batch,)` correct classes.
+        budget: the largest number of changed pixels: where the search starts. By default it
+            starts at a sixteenth of all pixels, and doubles that until it succeeds.
+        steps: steps without success that end the search at one number of pixels.
+        probe: the attacked procedure; `num_search` ballots compare images.
+        seed: names the random streams, together with `indices`.
+        indices: each image's index in its data set; 0, 1, ... by default.
+
+    Raises:
+        InputError: for input that the classifier does not take, or labels that do not match.
+    """
+    check_num_samples(steps, "steps")
+
+    def search(queries: Queries, most: int, generator: np.random.Generator) -> Iterator[Tensor]:
+        d = changed_features(queries.original, queries.original).size
+        size = most if budget is not None else max(1, round(d * _FIRST_SHARE))
+        found = None
+        while found is None:
+            start = _scatter(queries, np.empty(0, dtype=np.int64), min(size, most), generator)
+            found = _walk(queries, start, steps, generator)
+            if size >= most:
+                break
+            size *= 2
+        while found is not None:
+            (descent,) = reset_features(queries, [found], generator)
+            yield from descent.images()
+            smaller = _without_least(queries, descent.current)
+            found = None if smaller is None else _walk(queries, smaller, steps, generator)
+
+    return attack_each(
+        victim, images, labels, budget, search, probe=probe, seed=seed, indices=indices
+    )
+
+
+def _walk(
+    queries: Queries, version: Version, steps: int, generator: np.random.Generator
+) -> Version | None:
+    """Move changed pixels until the image fools, or for that many steps."""
+    lead = queries.lead([version])[0]
+    checked = lead <= queries.goal
+    if checked and queries.fooled([version])[0]:
+        return version
+    for step in range(steps):
+        moved = _move(queries, version, step / steps, generator)
+        moved_lead = queries.lead([moved])[0]
+        if moved_lead > lead:
+            continue
+        moved.settle()
+        version, lead = moved, moved_lead
+        if lead <= queries.goal and queries.fooled([version])[0]:
+            return version
+    return None
+
+
+def _move(
+    queries: Queries, version: Version, progress: float, generator: np.random.Generator
+) -> Version:
+    """Reset some changed pixels, and change as many others."""
+    changed = np.flatnonzero(changed_features(version.image, queries.original))
+    share = next(share for begin, share in reversed(_MOVED) if progress >= begin)
+    number = max(1, round(share * len(changed)))
+    dropped = generator.choice(changed, number, replace=False)
+    kept = np.setdiff1d(changed, dropped)
+    return _scatter(queries, kept, number, generator, version, dropped)
+
+
+def _scatter(
+    queries: Queries,
+    kept: NDArray[np.int64],
+    number: int,
+    generator: np.random.Generator,
+    version: Version | None = None,
+    dropped: NDArray[np.int64] | None = None,
+) -> Version:
+    """Keep some changed pixels, and change a number of others at random."""
+    image = queries.original
+    d = changed_features(image, image).size
+    free = np.setdiff1d(np.arange(d), kept)
+    added = generator.choice(free, min(number, len(free)), replace=False)
+    channels = 1 if image.ndim == 1 else len(image)
+    corner = torch.from_numpy(generator.integers(0, 2, size=(channels, d))).to(image)
+    corner = corner.view(image.shape)
+    # A corner that is the pixel's own value would change nothing: take the opposite one.
+    same = (corner == image).all(dim=0, keepdim=True) if image.ndim > 1 else corner == image
+    corner = torch.where(same, 1 - corner, corner)
+    chosen = np.zeros(d, dtype=np.bool_)
+    if version is None:
+        chosen[added] = True
+        return queries.version(with_features(image, corner, chosen))
+    assert dropped is not None
+    chosen[dropped] = True
+    without = with_features(version.image, image, chosen)
+    chosen[:] = False
+    chosen[added] = True
+    return queries.change(
+        version, with_features(without, corner, chosen), np.concatenate((dropped, added))
+    )
+
+
+def _without_least(queries: Queries, version: Version) -> Version | None:
+    """Reset the pixel whose change the lead needs least; None if that leaves none."""
+    changed = np.flatnonzero(changed_features(version.image, queries.original))
+    if len(changed) < 2:
+        return None
+    tries = []
+    for feature in changed:
+        chosen = np.zeros(changed_features(version.image, version.image).size, dtype=np.bool_)
+        chosen[feature] = True
+        image = with_features(version.image, queries.original, chosen)
+        tries.append(queries.change(version, image, np.array([feature])))
+    best = tries[int(queries.lead(tries).argmin())]
+    best.settle()
+    return best

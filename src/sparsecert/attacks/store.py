@@ -1,0 +1,152 @@
+"""Attacks on disk: a Parquet part per attacked image, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from sparsecert import files
+from sparsecert.errors import RunFolderError
+
+_METADATA_KEY = b"sparsecert"
+_IMAGE = "adversarial"
+
+
+@dataclass(frozen=True)
+class AttackSettings:
+    """What a result depends on, beside the image.
+
+    Attributes:
+        fingerprint: of the attacked classifier.
+        dataset_fingerprint: of the split.
+        plan: the attack and its options, as JSON values.
+    """
+
+    fingerprint: str
+    dataset_fingerprint: str
+    plan: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StoredAttacks:
+    """Attacks on some images of a data set, as in `AttackResult`; all of shape `(images,)`.
+
+    Attributes:
+        index: of each image in its data set, rising.
+        size: changed features; 0 where the unchanged image fools, -1 where the attack failed.
+        label: the class that fresh ballots gave, or `ABSTAIN`.
+        queries: questions asked.
+        drawn: ballots that went through the network.
+        cached: ballots saved, as they retain no changed feature.
+        skipped: ballots saved, as the answer was decided before them.
+        confirmations: images tried with fresh ballots.
+        seconds: time it took.
+        adversarial: `(images, values)` the fooling images, flattened.
+    """
+
+    index: NDArray[np.int64]
+    size: NDArray[np.int64]
+    label: NDArray[np.int64]
+    queries: NDArray[np.int64]
+    drawn: NDArray[np.int64]
+    cached: NDArray[np.int64]
+    skipped: NDArray[np.int64]
+    confirmations: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+    adversarial: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, rows: NDArray[np.int64]) -> StoredAttacks:
+        """The images at these rows."""
+        return StoredAttacks(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+class AttackStore:
+    """The `attacks` folder of a run.
+
+    Args:
+        folder: where the parts are.
+        num_values: numbers of one image, all channels together.
+    """
+
+    def __init__(self, folder: Path, num_values: int) -> None:
+        self.folder, self.num_values = folder, num_values
+
+    def append(self, settings: AttackSettings, finished: StoredAttacks) -> None:
+        """Write these images as one part, atomically.
+
+        Raises:
+            RunFolderError: if the folder cannot be written to.
+        """
+        columns = [
+            _images(finished.adversarial) if field.name == _IMAGE else getattr(finished, field.name)
+            for field in fields(StoredAttacks)
+        ]
+        table = pa.table(
+            [pa.array(column) if isinstance(column, np.ndarray) else column for column in columns],
+            names=[field.name for field in fields(StoredAttacks)],
+        ).replace_schema_metadata({_METADATA_KEY: json.dumps(asdict(settings))})
+        files.make_folder(self.folder)
+        name = f"{settings.plan['attack']}-{int(finished.index[0]):07d}-{uuid.uuid4().hex[:8]}"
+        with files.atomic_path(self.folder / f"{name}.parquet") as temporary:
+            pq.write_table(table, temporary)
+
+    def read(self, settings: AttackSettings) -> StoredAttacks:
+        """All images attacked under these settings; of repeated ones the first part's.
+
+        Raises:
+            RunFolderError: for a part that is damaged, or of another classifier.
+        """
+        parts = [
+            part
+            for path in sorted(self.folder.glob("[!.]*.parquet"))
+            if (part := self._read_part(path, settings)) is not None
+        ]
+        empty = _empty(self.num_values)
+        merged = StoredAttacks(
+            *(
+                np.concatenate([getattr(part, field.name) for part in [empty, *parts]])
+                for field in fields(StoredAttacks)
+            )
+        )
+        return merged.take(np.unique(merged.index, return_index=True)[1])
+
+    def _read_part(self, path: Path, wanted: AttackSettings) -> StoredAttacks | None:
+        try:
+            table = pq.read_table(path)
+            found = AttackSettings(**json.loads((table.schema.metadata or {})[_METADATA_KEY]))
+            columns = {field.name: table[field.name] for field in fields(StoredAttacks)}
+        except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(
+                f"the file of attacks {path} is truncated, damaged or not sparsecert's ({error}); "
+                "remove it, and its images will be attacked again"
+            ) from error
+        if found.fingerprint != wanted.fingerprint:
+            raise RunFolderError(
+                f"the file {path} holds attacks on another classifier (fingerprint "
+                f"{found.fingerprint}, this one's is {wanted.fingerprint}); remove it"
+            )
+        if found != wanted:
+            return None
+        images = columns.pop(_IMAGE).combine_chunks().flatten().to_numpy()
+        arrays = {name: column.to_numpy() for name, column in columns.items()}
+        return StoredAttacks(**arrays, adversarial=images.reshape(-1, self.num_values))
+
+
+def _images(adversarial: NDArray[np.float32]) -> Any:
+    return pa.FixedSizeListArray.from_arrays(adversarial.ravel(), adversarial.shape[1])
+
+
+def _empty(num_values: int) -> StoredAttacks:
+    integers = [np.empty(0, dtype=np.int64) for _ in range(8)]
+    return StoredAttacks(*integers, np.empty(0), np.empty((0, num_values), dtype=np.float32))

@@ -1,0 +1,176 @@
+"""The page's part on attacks: from the run's stored attacks and records only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sparsecert.attacks.campaign import stored_attacks, stored_certificates
+from sparsecert.attacks.plan import ATTACKS, AttackPlan
+from sparsecert.attacks.record import contradictions, read_attack_record
+from sparsecert.attacks.store import StoredAttacks
+from sparsecert.attacks.summary import median_attack_magnitude, strongest
+from sparsecert.data import Dataset
+from sparsecert.report import tables
+from sparsecert.report.figures import attacks_against_radius
+from sparsecert.runs import RunFolder
+
+_GALLERY_SIZE = 8
+
+
+@dataclass(frozen=True)
+class FoolingImage:
+    """An adversarial example beside its original.
+
+    Attributes:
+        index: in the data set.
+        attack: that found the smallest change of all.
+        size: changed features.
+        original: the image as it was, in the data set's shape.
+        adversarial: the fooling image.
+        target: the correct class.
+        answer: the class that it is taken for, or "abstains".
+    """
+
+    index: int
+    attack: str
+    size: int
+    original: NDArray[np.float32]
+    adversarial: NDArray[np.float32]
+    target: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class AttackSection:
+    """What the page shows of a run's attacks.
+
+    Attributes:
+        columns: heads of the table.
+        rows: its cells, one row for each attack, and one for the strongest on common images.
+        alarms: sentences about successes within certified radii.
+        plot: magnitude against certified radius by image; None where nothing is certified.
+        gallery: the strongest attack's images.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    alarms: list[str]
+    plot: Figure | None
+    gallery: list[FoolingImage]
+
+
+def attack_section(run: RunFolder, dataset: Dataset, unit: str) -> AttackSection | None:
+    """The latest record of each attack on this data set; None if there is none.
+
+    Args:
+        run: the run.
+        dataset: the certified split.
+        unit: what a magnitude counts, "pixels" or "features".
+    """
+    records = {
+        attack: record
+        for attack in ATTACKS
+        if (record := read_attack_record(run, attack)) and record["dataset"] == dataset.name
+    }
+    if not records:
+        return None
+    attacks = {
+        attack: stored_attacks(run, dataset, AttackPlan.from_json(record["plan"]), record["limit"])
+        for attack, record in records.items()
+    }
+    common = _common_images(list(attacks.values()))
+    rows = [_cells(record) for record in records.values()]
+    if len(records) > 1 and len(common):
+        sizes = [_on(part, common).size for part in attacks.values()]
+        median = tables.magnitude(median_attack_magnitude(strongest(sizes)))
+        rows.append(("strongest on each image", str(len(common)), "", median, "", "", ""))
+    return AttackSection(
+        columns=(
+            "attack",
+            "images",
+            "correct when unchanged",
+            f"median magnitude ({unit})",
+            "within a certified radius",
+            "queries per image",
+            "ballots drawn",
+        ),
+        rows=rows,
+        alarms=[sentence for record in records.values() for sentence in contradictions(record)],
+        plot=_plot(run, dataset, attacks, unit),
+        gallery=fooling_images(dataset, attacks, _GALLERY_SIZE),
+    )
+
+
+def fooling_images(
+    dataset: Dataset, attacks: dict[str, StoredAttacks], most: int
+) -> list[FoolingImage]:
+    """The smallest change found on each image, of the first few images that were changed.
+
+    Args:
+        dataset: the attacked split.
+        attacks: by name of the attack.
+        most: number of images.
+    """
+    best: dict[int, tuple[int, str, int]] = {}
+    for attack, part in attacks.items():
+        for row in np.flatnonzero(part.size > 0):
+            candidate = (int(part.size[row]), attack, int(row))
+            index = int(part.index[row])
+            best[index] = min(best.get(index, candidate), candidate)
+    shown = []
+    for index in sorted(best)[:most]:
+        size, attack, row = best[index]
+        label = int(attacks[attack].label[row])
+        shown.append(
+            FoolingImage(
+                index,
+                attack,
+                size,
+                dataset.batch([index])[0].numpy(),
+                attacks[attack].adversarial[row].reshape(dataset.input_shape),
+                dataset.class_names[dataset.labels[index]],
+                "abstains" if label < 0 else dataset.class_names[label],
+            )
+        )
+    return shown
+
+
+def _cells(record: dict[str, Any]) -> tuple[str, ...]:
+    rows = dict(tables.attack_rows(record, ""))
+    return (
+        record["attack"],
+        rows["images"],
+        rows["correct when unchanged"],
+        rows["median attack magnitude ()"],
+        rows["successes within a certified radius"],
+        rows["queries per image"],
+        rows["ballots drawn"],
+    )
+
+
+def _common_images(attacks: list[StoredAttacks]) -> NDArray[np.int64]:
+    common = attacks[0].index
+    for part in attacks[1:]:
+        common = np.intersect1d(common, part.index)
+    return common
+
+
+def _on(attacks: StoredAttacks, indices: NDArray[np.int64]) -> StoredAttacks:
+    return attacks.take(np.searchsorted(attacks.index, indices))
+
+
+def _plot(
+    run: RunFolder, dataset: Dataset, attacks: dict[str, StoredAttacks], unit: str
+) -> Figure | None:
+    points = {}
+    for attack, part in attacks.items():
+        certificates = stored_certificates(run, dataset, part.index)
+        if certificates is not None and certificates.stored.any():
+            rows = np.flatnonzero(certificates.stored)
+            points[attack] = (certificates.radius[rows], part.size[rows])
+    return attacks_against_radius(points, unit) if points else None
