@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from sparsecert.certification import (
     Certification,
@@ -20,24 +18,17 @@ from sparsecert.certification import (
     select_label,
 )
 from sparsecert.designs import Design
-from sparsecert.devices import autocast, check_precision
-from sparsecert.encoding import Encoding, NoiseEncoding, resolve_encoding
+from sparsecert.encoding import Encoding, NoiseEncoding
 from sparsecert.errors import InputError, check_num_samples
 from sparsecert.noise import DiscreteNoise
 from sparsecert.rankings import count_pairs, first_choices
 from sparsecert.streams import Stage, stream
 from sparsecert.tally import MOST_CLASSES_HEAD_TO_HEAD, Tally
 from sparsecert.theory import check_rule
-
-# Encoded inputs of one pass through the network take at most this much memory. Activations come
-# on top: a few times as much in a typical convolutional network.
-_PASS_BYTES = 64 * 2**20
-# On a CPU the activations of larger passes fall out of its caches; an accelerator wants to be full.
-_MAX_BALLOTS_ON_CPU = 256
-_MAX_BALLOTS_ELSEWHERE = 4096
+from sparsecert.voter import Voter
 
 
-class SmoothedClassifier:
+class SmoothedClassifier(Voter):
     """g of the paper: the class that the base classifier gives to most ablations of an input.
 
     Inputs are `(batch, channels, height, width)` images, whose features are pixels, or
@@ -71,26 +62,18 @@ class SmoothedClassifier:
         precision: str = "float32",
         compile: bool = False,
     ) -> None:
-        if num_classes < 2:
-            raise InputError(f"expected at least 2 classes, got {num_classes}")
-        if ballots_per_pass is not None:
-            check_num_samples(ballots_per_pass, "ballots_per_pass")
-        check_precision(precision)
-        for name, layer in base.named_modules():
-            if isinstance(layer, _NormBase) and layer.running_mean is None:
-                raise InputError(
-                    f"layer {name!r} ({type(layer).__name__}) normalises by the statistics of the "
-                    "batch at hand, so a ballot would depend on the other ballots, and no "
-                    "certificate holds; use track_running_stats=True, or group or layer norm"
-                )
-        self.base = base
+        super().__init__(
+            base,
+            ablation.num_features,
+            ablation.features_of,
+            num_classes,
+            encoding,
+            ballots_per_pass=ballots_per_pass,
+            precision=precision,
+            compile=compile,
+        )
         self.ablation = ablation
-        self.num_classes = num_classes
-        self.encoding = resolve_encoding(encoding)
         _check_fit(ablation, self.encoding)
-        self.ballots_per_pass = ballots_per_pass
-        self.precision = precision
-        self._forward = torch.compile(base) if compile else base
 
     def predict(
         self,
@@ -171,7 +154,7 @@ class SmoothedClassifier:
             InputError: for inputs of the wrong type, shape or range, or a base classifier that
                 does not take them, or does not give `num_classes` logits, or gives NaN.
         """
-        self._check(x)
+        self.check(x)
         check_num_samples(num_samples)
         names = list(range(len(x)) if indices is None else map(int, indices))
         if len(names) != len(x):
@@ -183,12 +166,12 @@ class SmoothedClassifier:
             pairs = np.zeros((len(x), classes, classes), dtype=np.int64)
         if not names:
             return Tally(counts, pairs)
-        x = self._on_device(x)
+        x = self.on_device(x)
         generators = [stream(seed, stage, name) for name in names]
-        with torch.inference_mode(), _evaluating(self.base):
+        with torch.inference_mode(), self.evaluating():
             for rows, mask in self._passes(generators, num_samples, x):
                 source = x[rows[:1]] if rows[0] == rows[-1] else x[torch.from_numpy(rows)]
-                logits = self._logits(source, mask)
+                logits = self.cast(source, mask)
                 np.add.at(counts, (rows, first_choices(logits).cpu().numpy()), 1)
                 if pairs is not None:
                     first, last = int(rows[0]), int(rows[-1])
@@ -205,41 +188,16 @@ class SmoothedClassifier:
         Returns:
             `(samples,)` classes.
         """
-        self._check(x)
+        self.check(x)
         if mask.ndim != 2 or mask.shape[1] != self.ablation.num_features or len(x) != 1:
             raise InputError(
                 f"expected one input and a mask of shape (samples, {self.ablation.num_features}), "
                 f"got {len(x)} inputs and {tuple(mask.shape)}"
             )
-        with torch.inference_mode(), _evaluating(self.base):
-            logits = self._logits(self._on_device(x), mask)
+        with torch.inference_mode(), self.evaluating():
+            logits = self.cast(self.on_device(x), mask)
         choices: NDArray[np.int64] = first_choices(logits).cpu().numpy()
         return choices
-
-    def logits(self, x: Tensor, mask: Tensor) -> Tensor:
-        """The base classifier's logits on ablated inputs, differentiable in the inputs.
-
-        Args:
-            x: `(samples, ...)` inputs, or one for all samples.
-            mask: `(samples, features)`, as the design draws it; at most `pass_size(x)` at once.
-
-        Returns:
-            `(samples, classes)` logits, on the base classifier's device.
-        """
-        with _evaluating(self.base):
-            return self._logits(self._on_device(x), mask)
-
-    def pass_size(self, x: Tensor) -> int:
-        """Ablated inputs that go through the network in one pass."""
-        encoded_bytes = 4 * self.encoding.output_channels(x.shape[1]) * math.prod(x.shape[2:])
-        on_cpu = self._on_device(x[:1]).device.type == "cpu"
-        most = _MAX_BALLOTS_ON_CPU if on_cpu else _MAX_BALLOTS_ELSEWHERE
-        return self.ballots_per_pass or max(1, min(most, _PASS_BYTES // encoded_bytes))
-
-    def _on_device(self, x: Tensor) -> Tensor:
-        """The input on the base classifier's device and in its precision, if it has parameters."""
-        parameter = next((p for p in self.base.parameters() if p.is_floating_point()), x)
-        return x.to(parameter.device, parameter.dtype)
 
     def _passes(
         self, generators: list[np.random.Generator], num_samples: int, x: Tensor
@@ -257,58 +215,6 @@ class SmoothedClassifier:
             ]
             yield rows, torch.from_numpy(drawn[0] if len(drawn) == 1 else np.concatenate(drawn))
 
-    def _logits(self, source: Tensor, mask: Tensor) -> Tensor:
-        encoded = self.encoding(source, mask.to(source.device))
-        try:
-            with autocast(self.precision, encoded.device):
-                logits: Tensor = self._forward(encoded)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            raise InputError(
-                f"the base classifier failed on encoded inputs of shape {tuple(encoded.shape)}, "
-                f"made from inputs of shape {tuple(source.shape[1:])}: {error}. If the shape is "
-                "the reason, check the number of channels or features, and the encoding"
-            ) from error
-        if logits.shape != (len(encoded), self.num_classes):
-            raise InputError(
-                f"expected the base classifier to give logits of shape "
-                f"{(len(encoded), self.num_classes)}, got {tuple(logits.shape)}"
-            )
-        if logits.isnan().any():
-            raise InputError("the base classifier gave NaN; was it trained to convergence?")
-        return logits
-
-    def _check(self, x: Tensor) -> None:
-        d = self.ablation.num_features
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            found = str(x.dtype) if isinstance(x, Tensor) else type(x).__name__
-            raise InputError(
-                f"expected a floating-point tensor with values in [0, 1], got {found}; "
-                "convert bytes with x.float() / 255"
-            )
-        if x.ndim not in (2, 4):
-            raise InputError(
-                "expected images of shape (batch, channels, height, width) or vectors of shape "
-                f"(batch, features), got {tuple(x.shape)}"
-            )
-        features = self.ablation.features_of(tuple(x.shape[1:]))
-        if features != d:
-            kind = "pixels" if x.ndim == 4 else "features"
-            raise InputError(
-                f"expected inputs with {d} {kind}, as the ablation has, got {features} "
-                f"(shape {tuple(x.shape)})"
-            )
-        missing = x.isnan()
-        if missing.any() and x.ndim == 4:
-            raise InputError("expected finite pixels, found NaN")
-        known = x[~missing]
-        if known.numel() and (known.min() < 0 or known.max() > 1):
-            raise InputError(
-                f"expected values in [0, 1], got {float(known.min()):g} to {float(known.max()):g}; "
-                "rescale the inputs as in training"
-            )
-
 
 def _check_fit(design: Design, encoding: Encoding) -> None:
     """An encoding that does not apply what the design draws would make certificates wrong."""
@@ -318,15 +224,3 @@ def _check_fit(design: Design, encoding: Encoding) -> None:
             "expected NoiseEncoding(num_values) with a DiscreteNoise of as many values, and with "
             f"nothing else; got {encoding} with {design!r}"
         )
-
-
-@contextlib.contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and afterwards the mode each part was in."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training

@@ -44,6 +44,11 @@ class SubsetEnsemble(nn.Module):
             _Members(len(membership), before, after) for before, after in pairwise(sizes)
         )
 
+    def is_for(self, membership: NDArray[np.bool_]) -> bool:
+        """Whether member t sees the features of set t and no other, for every set."""
+        channels = self.inputs.shape[1] // int(membership.sum(axis=1).max())
+        return np.array_equal(self.inputs.cpu().numpy(), _inputs_of_sets(membership, channels))
+
     def forward(
         self, encoded: Float[Tensor, "batch *encoded_shape"]
     ) -> Float[Tensor, "batch sets classes"]:

@@ -1,0 +1,150 @@
+"""A scikit-learn classifier for feature vectors whose predictions come with certified radii."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sparsecert import models
+from sparsecert.certification import Certification
+from sparsecert.data.dataset import checked_dataset, scale_features
+from sparsecert.errors import InputError
+from sparsecert.fixed_smoothing import FixedSmoothedClassifier
+from sparsecert.partitions import Partitions
+from sparsecert.recipes import recipe_for
+from sparsecert.runs import RunConfig, RunFolder
+from sparsecert.training import train
+
+_FEATURES_PER_SET = 3
+
+
+class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):
+    """Small networks on disjoint sets of features, and a vote that few features cannot turn.
+
+    The features are dealt at random into sets, `copies` times over, and a network is trained on
+    each set. All of them vote. Changing rho features, whatever their new values, touches only the
+    ballots of the sets they are in, which bounds what it can do: `certify` says how many features
+    may change before a prediction can, with certainty and for any attacker. It says nothing about
+    whether the prediction is correct.
+
+    Missing values (NaN) are features that a network does not see. An attacker may make values
+    missing, or fill them in: either is one changed feature.
+
+    Args:
+        num_sets: sets of one partition; by default about a third of the number of features. More
+            sets certify larger radii and see less each.
+        copies: partitions.
+        rule: "pairwise", "run-off" or "plurality"; see `certify_ballots`.
+        bound: "sum", or "exact", which is never below and slow.
+        width: of the two hidden layers of each network.
+        epochs: passes over the training set.
+        random_state: seed of the sets and of training.
+
+    Attributes:
+        classes_: the class labels.
+        n_features_in_: number of features.
+        feature_range_: how each feature is scaled to [0, 1].
+        smoothed_: the `FixedSmoothedClassifier`.
+    """
+
+    def __init__(
+        self,
+        num_sets: int | None = None,
+        *,
+        copies: int = 4,
+        rule: str = "pairwise",
+        bound: str = "sum",
+        width: int = 32,
+        epochs: int = 60,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.num_sets = num_sets
+        self.copies = copies
+        self.rule = rule
+        self.bound = bound
+        self.width = width
+        self.epochs = epochs
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> SparseCertifiedClassifier:  # noqa: N803
+        """Train the networks.
+
+        Args:
+            X: `(samples, features)` numbers; NaN is a missing value.
+            y: `(samples,)` class labels, of two classes or more.
+
+        Returns:
+            The estimator.
+        """
+        X, y = validate_data(self, X, y, ensure_all_finite="allow-nan")  # noqa: N806
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(
+                "expected at least 2 classes: the classifier can't train when only one class is "
+                "present"
+            )
+        d = self.n_features_in_
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        num_sets = max(1, d // _FEATURES_PER_SET) if self.num_sets is None else self.num_sets
+        design = Partitions(d, num_sets, self.copies, "random", family_seed=seed)
+        inputs, self.feature_range_ = scale_features("X", X, X, None)
+        names = [str(name) for name in self.classes_]
+        dataset = checked_dataset("X", "train", inputs, labels, names, self.feature_range_)
+        recipe = recipe_for("fast", dataset.input_shape)
+        config = RunConfig(
+            dataset=dataset.name,
+            train_fingerprint=dataset.fingerprint(),
+            input_shape=dataset.input_shape,
+            class_names=dataset.class_names,
+            feature_range=dataset.feature_range,
+            architecture=models.SUBSET_ENSEMBLE,
+            design=design,
+            encoding="two-channel",
+            encoding_mean=None,
+            encoding_std=None,
+            recipe=replace(recipe, epochs=self.epochs),
+            seed=seed,
+            width=self.width,
+        )
+        with TemporaryDirectory() as folder:
+            run = RunFolder.create(Path(folder) / "run", config)
+            base = train(run, config, dataset)
+        self.smoothed_ = FixedSmoothedClassifier(base, design.ablation, len(names))
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
+        """`(samples,)` class labels, by the vote."""
+        certification = self._certify(X, bound="sum")
+        labels: NDArray[Any] = self.classes_[certification.label]
+        return labels
+
+    def certify(self, X: ArrayLike) -> NDArray[np.int64]:  # noqa: N803
+        """`(samples,)` certified radii of the predictions, in features.
+
+        No change of that many features of a sample changes what `predict` says of it. -1 where
+        there is no guarantee even for the sample as it is: under "pairwise", where no class beats
+        every other.
+        """
+        return self._certify(X, bound=self.bound).radius
+
+    def _certify(self, X: ArrayLike, bound: str) -> Certification:  # noqa: N803
+        check_is_fitted(self)
+        X = validate_data(self, X, ensure_all_finite="allow-nan", reset=False)  # noqa: N806
+        inputs, _ = scale_features("X", X, X, self.feature_range_)
+        return self.smoothed_.certify(torch.from_numpy(inputs), self.rule, bound)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

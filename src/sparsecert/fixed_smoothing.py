@@ -1,0 +1,131 @@
+"""The smoothed classifier over a fixed family: one ballot per retained set, nothing sampled."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sparsecert.certification import Certification, Prediction
+from sparsecert.encoding import Encoding, NoiseEncoding
+from sparsecert.errors import InputError
+from sparsecert.fixed_ablation import FixedAblation
+from sparsecert.fixed_certification import certify_ballots
+from sparsecert.models import SubsetEnsemble
+from sparsecert.partitions import Partitions
+from sparsecert.voter import Voter
+
+
+class FixedSmoothedClassifier(Voter):
+    """The vote of every retained set of a family.
+
+    Inputs are those of `SmoothedClassifier`. Predictions and certificates are functions of the
+    input alone and hold with certainty.
+
+    Args:
+        base: a `SubsetEnsemble` for this family; or any module from encoded inputs to
+            `(batch, num_classes)` logits, trained on inputs ablated by the family, which is run
+            once for each set.
+        ablation: the family.
+        num_classes: number of classes.
+        encoding: "two-channel", or an `Encoding` such as `MeanEncoding(mean)`.
+        ballots_per_pass: inputs of `base` per forward pass; by default as for
+            `SmoothedClassifier`.
+        precision: "float32", or "bfloat16" for a base classifier trained in it.
+        compile: run the base classifier through `torch.compile`.
+
+    Raises:
+        InputError: for an ensemble of another family, whose members would see other features than
+            the certificates say.
+    """
+
+    def __init__(
+        self,
+        base: nn.Module,
+        ablation: FixedAblation,
+        num_classes: int,
+        encoding: str | Encoding = "two-channel",
+        *,
+        ballots_per_pass: int | None = None,
+        precision: str = "float32",
+        compile: bool = False,
+    ) -> None:
+        super().__init__(
+            base,
+            ablation.num_features,
+            Partitions.features_of,
+            num_classes,
+            encoding,
+            ballots_per_pass=ballots_per_pass,
+            precision=precision,
+            compile=compile,
+        )
+        if isinstance(self.encoding, NoiseEncoding):
+            raise InputError("expected an encoding of NULL, got noise")
+        if isinstance(base, SubsetEnsemble) and not base.is_for(ablation.membership):
+            raise InputError(
+                "expected an ensemble with one member for each set of the family, in its order, "
+                "got one for other sets"
+            )
+        self.ablation = ablation
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of what the base classifier gives for one encoded input."""
+        ensemble = isinstance(self.base, SubsetEnsemble)
+        return (self.ablation.num_sets, self.num_classes) if ensemble else (self.num_classes,)
+
+    def predict(self, x: Tensor, rule: str = "plurality") -> Prediction:
+        """The classes that the ballots of all sets give; it never abstains.
+
+        Args:
+            x: inputs.
+            rule: "plurality", "run-off" or "pairwise".
+        """
+        certification = self.certify(x, rule)
+        return Prediction(certification.label, certification.tally.first_choice)
+
+    def certify(
+        self,
+        x: Tensor,
+        rule: str = "plurality",
+        bound: str = "sum",
+        *,
+        time_limit: float = 10.0,
+    ) -> Certification:
+        """Classes and certified radii; see `certify_ballots`.
+
+        Args:
+            x: inputs.
+            rule: "plurality", "run-off" or "pairwise".
+            bound: "sum" or "exact".
+            time_limit: seconds per input for "exact".
+        """
+        ballots = self.ballots(x).numpy()
+        return certify_ballots(ballots, self.ablation, rule, bound, time_limit=time_limit)
+
+    def ballots(self, x: Tensor) -> Float[Tensor, "batch sets classes"]:
+        """The logits of every set's ballot, on the CPU.
+
+        Raises:
+            InputError: for inputs of the wrong type, shape or range, or a base classifier that
+                does not take them, or gives another shape, or NaN.
+        """
+        self.check(x)
+        x = self.on_device(x)
+        sets, batch = self.ablation.num_sets, len(x)
+        if not batch:
+            return torch.empty(0, sets, self.num_classes)
+        limit = self.pass_size(x)
+        with torch.inference_mode(), self.evaluating():
+            if isinstance(self.base, SubsetEnsemble):
+                whole = torch.ones(batch, self.num_features, dtype=torch.bool)
+                parts = zip(x.split(limit), whole.split(limit), strict=True)
+            else:
+                membership = torch.from_numpy(self.ablation.membership.copy())
+                parts = (
+                    (x[ballots // sets], membership[ballots % sets])
+                    for ballots in torch.arange(batch * sets).split(limit)
+                )
+            passes = [self.cast(source, mask) for source, mask in parts]
+        return torch.cat(passes).float().cpu().view(batch, sets, self.num_classes)

@@ -1,0 +1,171 @@
+"""A base classifier as it casts ballots, whichever retained sets they are cast on."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from sparsecert.devices import autocast, check_precision
+from sparsecert.encoding import Encoding, resolve_encoding
+from sparsecert.errors import InputError, check_num_samples
+
+# Encoded inputs of one pass through the network take at most this much memory. Activations come
+# on top: a few times as much in a typical convolutional network.
+_PASS_BYTES = 64 * 2**20
+# On a CPU the activations of larger passes fall out of its caches; an accelerator wants to be full.
+_MAX_BALLOTS_ON_CPU = 256
+_MAX_BALLOTS_ELSEWHERE = 4096
+
+
+class Voter:
+    """What every smoothed classifier asks of its base classifier.
+
+    Inputs are checked at the border; ballots are cast on the base classifier's device, in its
+    precision and in evaluation mode, in passes that fit in memory.
+
+    Args:
+        base: any module from encoded inputs to `(batch, num_classes)` logits.
+        num_features: d, in the units that masks count in.
+        features_of: counts the features of an input's shape.
+        num_classes: outputs of `base`.
+        encoding: "two-channel", or an `Encoding`.
+        ballots_per_pass: ablated inputs per forward pass; by default as many as fit in 64 MiB, at
+            most 256 on a CPU.
+        precision: "float32" or "bfloat16".
+        compile: run the base classifier through `torch.compile`.
+
+    Raises:
+        InputError: for options out of range, or a network whose ballots depend on one another.
+    """
+
+    def __init__(
+        self,
+        base: nn.Module,
+        num_features: int,
+        features_of: Callable[[tuple[int, ...]], int],
+        num_classes: int,
+        encoding: str | Encoding,
+        *,
+        ballots_per_pass: int | None,
+        precision: str,
+        compile: bool,
+    ) -> None:
+        if num_classes < 2:
+            raise InputError(f"expected at least 2 classes, got {num_classes}")
+        if ballots_per_pass is not None:
+            check_num_samples(ballots_per_pass, "ballots_per_pass")
+        check_precision(precision)
+        for name, layer in base.named_modules():
+            if isinstance(layer, _NormBase) and layer.running_mean is None:
+                raise InputError(
+                    f"layer {name!r} ({type(layer).__name__}) normalises by the statistics of the "
+                    "batch at hand, so a ballot would depend on the other ballots, and no "
+                    "certificate holds; use track_running_stats=True, or group or layer norm"
+                )
+        self.base = base
+        self.num_features, self._features_of = num_features, features_of
+        self.num_classes = num_classes
+        self.encoding = resolve_encoding(encoding)
+        self.ballots_per_pass = ballots_per_pass
+        self.precision = precision
+        self._forward = torch.compile(base) if compile else base
+
+    def logits(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The base classifier's logits on ablated inputs, differentiable in the inputs.
+
+        Args:
+            x: `(samples, ...)` inputs, or one for all samples.
+            mask: `(samples, features)`, as the design draws it; at most `pass_size(x)` at once.
+
+        Returns:
+            `(samples, classes)` logits, on the base classifier's device.
+        """
+        with self.evaluating():
+            return self.cast(self.on_device(x), mask)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of what the base classifier gives for one encoded input."""
+        return (self.num_classes,)
+
+    def pass_size(self, x: Tensor) -> int:
+        """Ablated inputs that go through the network in one pass."""
+        encoded_bytes = 4 * self.encoding.output_channels(x.shape[1]) * math.prod(x.shape[2:])
+        on_cpu = self.on_device(x[:1]).device.type == "cpu"
+        most = _MAX_BALLOTS_ON_CPU if on_cpu else _MAX_BALLOTS_ELSEWHERE
+        return self.ballots_per_pass or max(1, min(most, _PASS_BYTES // encoded_bytes))
+
+    def on_device(self, x: Tensor) -> Tensor:
+        """The input on the base classifier's device and in its precision, if it has parameters."""
+        parameter = next((p for p in self.base.parameters() if p.is_floating_point()), x)
+        return x.to(parameter.device, parameter.dtype)
+
+    def cast(self, source: Tensor, mask: Tensor) -> Tensor:
+        """Logits on these ablations, to be called on the device, inside `evaluating`."""
+        encoded = self.encoding(source, mask.to(source.device))
+        try:
+            with autocast(self.precision, encoded.device):
+                logits: Tensor = self._forward(encoded)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise InputError(
+                f"the base classifier failed on encoded inputs of shape {tuple(encoded.shape)}, "
+                f"made from inputs of shape {tuple(source.shape[1:])}: {error}. If the shape is "
+                "the reason, check the number of channels or features, and the encoding"
+            ) from error
+        expected = (len(encoded), *self.output_shape)
+        if logits.shape != expected:
+            raise InputError(
+                f"expected the base classifier to give logits of shape {expected}, "
+                f"got {tuple(logits.shape)}"
+            )
+        if logits.isnan().any():
+            raise InputError("the base classifier gave NaN; was it trained to convergence?")
+        return logits
+
+    def check(self, x: Tensor) -> None:
+        """Raise `InputError` for inputs of the wrong type, shape or range."""
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            found = str(x.dtype) if isinstance(x, Tensor) else type(x).__name__
+            raise InputError(
+                f"expected a floating-point tensor with values in [0, 1], got {found}; "
+                "convert bytes with x.float() / 255"
+            )
+        if x.ndim not in (2, 4):
+            raise InputError(
+                "expected images of shape (batch, channels, height, width) or vectors of shape "
+                f"(batch, features), got {tuple(x.shape)}"
+            )
+        features, d = self._features_of(tuple(x.shape[1:])), self.num_features
+        if features != d:
+            kind = "pixels" if x.ndim == 4 else "features"
+            raise InputError(
+                f"expected inputs with {d} {kind}, as the ablation has, got {features} "
+                f"(shape {tuple(x.shape)})"
+            )
+        missing = x.isnan()
+        if missing.any() and x.ndim == 4:
+            raise InputError("expected finite pixels, found NaN")
+        known = x[~missing]
+        if known.numel() and (known.min() < 0 or known.max() > 1):
+            raise InputError(
+                f"expected values in [0, 1], got {float(known.min()):g} to {float(known.max()):g}; "
+                "rescale the inputs as in training"
+            )
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode, and afterwards the mode each part was in."""
+        modes = [(part, part.training) for part in self.base.modules()]
+        self.base.eval()
+        try:
+            yield
+        finally:
+            for part, training in modes:
+                part.training = training
