@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sparsecert import files
-from sparsecert.errors import RunFolderError
-
-_METADATA_KEY = b"sparsecert"
-_IMAGE = "adversarial"
+from sparsecert.parts import read_parts, write_part
 
 
 @dataclass(frozen=True)
@@ -88,18 +80,9 @@ class AttackStore:
         Raises:
             RunFolderError: if the folder cannot be written to.
         """
-        columns = [
-            _images(finished.adversarial) if field.name == _IMAGE else getattr(finished, field.name)
-            for field in fields(StoredAttacks)
-        ]
-        table = pa.table(
-            [pa.array(column) if isinstance(column, np.ndarray) else column for column in columns],
-            names=[field.name for field in fields(StoredAttacks)],
-        ).replace_schema_metadata({_METADATA_KEY: json.dumps(asdict(settings))})
-        files.make_folder(self.folder)
-        name = f"{settings.plan['attack']}-{int(finished.index[0]):07d}-{uuid.uuid4().hex[:8]}"
-        with files.atomic_path(self.folder / f"{name}.parquet") as temporary:
-            pq.write_table(table, temporary)
+        columns = {field.name: getattr(finished, field.name) for field in fields(finished)}
+        name, first = str(settings.plan["attack"]), int(finished.index[0])
+        write_part(self.folder, name, first, columns, asdict(settings))
 
     def read(self, settings: AttackSettings) -> StoredAttacks:
         """All images attacked under these settings; of repeated ones the first part's.
@@ -107,11 +90,9 @@ class AttackStore:
         Raises:
             RunFolderError: for a part that is damaged, or of another classifier.
         """
-        parts = [
-            part
-            for path in sorted(self.folder.glob("[!.]*.parquet"))
-            if (part := self._read_part(path, settings)) is not None
-        ]
+        parts = read_parts(
+            self.folder, asdict(settings), lambda columns: StoredAttacks(**columns)
+        ).values()
         empty = _empty(self.num_values)
         merged = StoredAttacks(
             *(
@@ -120,31 +101,6 @@ class AttackStore:
             )
         )
         return merged.take(np.unique(merged.index, return_index=True)[1])
-
-    def _read_part(self, path: Path, wanted: AttackSettings) -> StoredAttacks | None:
-        try:
-            table = pq.read_table(path)
-            found = AttackSettings(**json.loads((table.schema.metadata or {})[_METADATA_KEY]))
-            columns = {field.name: table[field.name] for field in fields(StoredAttacks)}
-        except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(
-                f"the file of attacks {path} is truncated, damaged or not sparsecert's ({error}); "
-                "remove it, and its images will be attacked again"
-            ) from error
-        if found.fingerprint != wanted.fingerprint:
-            raise RunFolderError(
-                f"the file {path} holds attacks on another classifier (fingerprint "
-                f"{found.fingerprint}, this one's is {wanted.fingerprint}); remove it"
-            )
-        if found != wanted:
-            return None
-        images = columns.pop(_IMAGE).combine_chunks().flatten().to_numpy()
-        arrays = {name: column.to_numpy() for name, column in columns.items()}
-        return StoredAttacks(**arrays, adversarial=images.reshape(-1, self.num_values))
-
-
-def _images(adversarial: NDArray[np.float32]) -> Any:
-    return pa.FixedSizeListArray.from_arrays(adversarial.ravel(), adversarial.shape[1])
 
 
 def _empty(num_values: int) -> StoredAttacks:
