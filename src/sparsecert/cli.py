@@ -275,7 +275,7 @@ def reproduce_command(
     name: Annotated[
         str,
         Parameter(
-            help="table1, table3, table4, table5, table7, table8, figure1, figure2, figure4, or "
+            help="table1, table2, table3, table4, table5, table7, table8, figure1 to figure5, or "
             "overview, which writes README.md from the records in --results."
         ),
     ],
