@@ -240,7 +240,7 @@ class SmoothedClassifier:
         encoded = self.encoding(source, mask.to(source.device))
         try:
             with autocast(self.precision, encoded.device):
-                logits = self._forward(encoded)
+                logits: Tensor = self._forward(encoded)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def read_attack_record(run: RunFolder, attack: str) -> dict[str, Any] | None:
     return record
 
 
-def contradictions(record: dict[str, Any]) -> list[str]:
+def contradictions(record: Mapping[str, Any]) -> list[str]:
     """Sentences about successes within certified radii; none if there are none."""
     sentences = []
     if wrong := record.get("misclassified_within_certificate"):
