@@ -285,8 +285,8 @@ def reproduce_command(
     name: Annotated[
         str,
         Parameter(
-            help="table1, table3 to table8, figure1, figure2, figure4, or overview, which "
-            "writes README.md from the records in --results."
+            help="table1 to table8, figure1 to figure5, or overview, which writes README.md from "
+            "the records in --results."
         ),
     ],
     *,

@@ -22,7 +22,10 @@ from sparsecert.evaluation import Estimate
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.workflow import Measurement, Procedure
 
+# Kinds of records; that of a certification has none.
 BASE_ACCURACY = "base_accuracy"
+ATTACK = "attack"
+SMOOTHED = "smoothed"  # the attacked classifier that a run folder holds
 
 
 def make_record(

@@ -80,7 +80,7 @@ class BallotQueries:
 
     def change(self, version: Version, image: Tensor, features: NDArray[np.int64]) -> Version:
         """A version that differs in these features: what retains none of them stays known."""
-        touched = self._masks[:, features].any(axis=1)
+        touched: NDArray[np.bool_] = self._masks[:, features].any(axis=1)
         answers = np.where(touched, np.int16(_UNKNOWN), version.answers)
         return Version(image, answers, version, touched)
 
@@ -113,7 +113,7 @@ class BallotQueries:
             portion = torch.from_numpy(masks[start : start + self._limit])
             logits = self.smoothed.logits(image[None], portion).float()
             shares.append(functional.softmax(logits, dim=1))
-            answers.append(logits.detach().argmax(dim=1).cpu().numpy())
+            answers.append(_classes(logits.detach()))
         self._charge(self.num_gradient, 0, self.num_gradient)
         mean = torch.cat(shares).mean(dim=0)
         others = torch.arange(len(mean), device=mean.device) != self.label
@@ -158,7 +158,7 @@ class BallotQueries:
                 logits = self.smoothed.logits(
                     images[torch.from_numpy(row)], torch.from_numpy(self._masks[ballot])
                 )
-            answers = logits.argmax(dim=1).cpu().numpy().astype(np.int16)
+            answers = _classes(logits)
             for number in np.unique(row):
                 _learn(versions[number], ballot[row == number], answers[row == number])
 
@@ -199,3 +199,7 @@ def _learn(version: Version, ballots: NDArray[np.int64], answers: NDArray[np.int
     if version.parent is not None and version.touched is not None:
         same = ~version.touched[ballots]
         version.parent.answers[ballots[same]] = answers[same]
+
+
+def _classes(logits: Tensor) -> NDArray[np.int16]:
+    return logits.argmax(dim=1).cpu().numpy().astype(np.int16)

@@ -43,7 +43,7 @@ class PlainClassifier:
     def predict(self, x: Tensor) -> NDArray[np.int64]:
         """`(batch,)` classes."""
         with torch.inference_mode():
-            parts = [self.logits(part).argmax(dim=1) for part in x.split(_PASS)]
+            parts = [self.logits(part).argmax(dim=1) for part in torch.split(x, _PASS)]
         classes: NDArray[np.int64] = torch.cat(parts).cpu().numpy()
         return classes
 

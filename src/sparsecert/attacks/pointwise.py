@@ -81,27 +81,21 @@ def _noise(queries: Queries, repetitions: int, generator: np.random.Generator) -
         return queries.version(with_features(image, noise[repetition], features))
 
     least: dict[int, Version] = {}
-    low = np.zeros(repetitions, dtype=np.int64)
-    high = np.ones(repetitions, dtype=np.int64)
-    going = np.arange(repetitions)
-    while len(going):  # double the amount until it fools
-        versions = [noisy(row, high[row]) for row in going]
+    low, high = [0] * repetitions, [d] * repetitions
+
+    def ask(going: list[int], amounts: list[int]) -> None:
+        versions = [noisy(row, amount) for row, amount in zip(going, amounts, strict=True)]
         fooled = queries.fooled(versions)
-        for row, version, hit in zip(going, versions, fooled, strict=True):
+        for row, amount, version, hit in zip(going, amounts, versions, fooled, strict=True):
             if hit:
-                least[row] = version
+                least[row], high[row] = version, amount
             else:
-                low[row], high[row] = high[row], min(2 * high[row], d)
-        going = np.array([row for row in going if row not in least and low[row] < d], dtype=int)
-    while len(going := np.array([row for row in least if high[row] - low[row] > 1], dtype=int)):
-        middle = (low + high) // 2
-        versions = [noisy(row, middle[row]) for row in going]
-        fooled = queries.fooled(versions)
-        for row, version, hit in zip(going, versions, fooled, strict=True):
-            if hit:
-                least[row], high[row] = version, middle[row]
-            else:
-                low[row] = middle[row]
+                low[row] = amount
+
+    while going := [row for row in range(repetitions) if row not in least and low[row] < d]:
+        ask(going, [min(max(1, 2 * low[row]), d) for row in going])
+    while going := [row for row in least if high[row] - low[row] > 1]:
+        ask(going, [(low[row] + high[row]) // 2 for row in going])
     return list(least.values())
 
 

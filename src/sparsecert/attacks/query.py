@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -60,6 +60,7 @@ class Version:
         self.parent = self.touched = None
 
 
+@runtime_checkable
 class Queries(Protocol):
     """Questions about one image.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ from sparsecert.attacks.summary import summarise, within_certificate
 from sparsecert.data import Dataset
 from sparsecert.errors import RunFolderError
 from sparsecert.evaluation import Estimate
-from sparsecert.records import classifier_values, hardware, train_command, training_seconds
+from sparsecert.records import (
+    ATTACK,
+    SMOOTHED,
+    classifier_values,
+    hardware,
+    train_command,
+    training_seconds,
+)
 from sparsecert.runs import RunFolder
-
-ATTACK = "attack"
-SMOOTHED = "smoothed"
 
 
 def make_attack_record(
@@ -153,16 +158,16 @@ def read_attack_record(run: RunFolder, attack: str) -> dict[str, Any] | None:
     return record
 
 
-def contradictions(record: dict[str, Any]) -> list[str]:
+def contradictions(record: Mapping[str, Any]) -> list[str]:
     """Sentences about successes within certified radii; none if there are none."""
     sentences = []
-    if wrong := record["misclassified_within_certificate"]:
+    if wrong := record.get("misclassified_within_certificate"):
         sentences.append(
             f"{record['attack']} changed the class of {len(wrong)} images within their certified "
             f"radius: no. {', '.join(map(str, wrong))}. A certificate is wrong with probability "
             "alpha at most, and only if the attack is that good too: stop and find the bug"
         )
-    if unsure := record["abstained_within_certificate"]:
+    if unsure := record.get("abstained_within_certificate"):
         sentences.append(
             f"{record['attack']} made the classifier abstain on {len(unsure)} images within their "
             f"certified radius: no. {', '.join(map(str, unsure))}. That contradicts no certificate "

@@ -104,5 +104,6 @@ class AttackStore:
 
 
 def _empty(num_values: int) -> StoredAttacks:
-    integers = [np.empty(0, dtype=np.int64) for _ in range(8)]
-    return StoredAttacks(*integers, np.empty(0), np.empty((0, num_values), dtype=np.float32))
+    none = np.empty(0, dtype=np.int64)
+    images = np.empty((0, num_values), dtype=np.float32)
+    return StoredAttacks(none, none, none, none, none, none, none, none, np.empty(0), images)

@@ -118,8 +118,8 @@ def fooling_images(
     """
     best: dict[int, tuple[int, str, int]] = {}
     for attack, part in attacks.items():
-        for row in np.flatnonzero(part.size > 0):
-            candidate = (int(part.size[row]), attack, int(row))
+        for row in map(int, np.flatnonzero(part.size > 0)):
+            candidate = (int(part.size[row]), attack, row)
             index = int(part.index[row])
             best[index] = min(best.get(index, candidate), candidate)
     shown = []

@@ -9,15 +9,18 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from sparsecert import files
+from sparsecert.attacks.record import contradictions
 from sparsecert.errors import InputError
-from sparsecert.reproduce import figure1, figure2, figure4
+from sparsecert.reproduce import adversarial, figure1, figure2, figure4
 from sparsecert.reproduce.experiment import Options, chosen_rows, repeat
 from sparsecert.reproduce.overview import TABLES, checked_results, comparison, write_overview
 
 FIGURES: dict[str, Callable[[Options], Figure]] = {
     "figure1": figure1.draw,
     "figure2": figure2.draw,
+    "figure3": adversarial.draw_few,
     "figure4": figure4.draw,
+    "figure5": adversarial.draw_more,
 }
 OVERVIEW = "overview"
 
@@ -38,6 +41,9 @@ def reproduce(name: str, options: Options, console: Console) -> None:
         checked_results(options.results)  # before the hours of training
         rows = [(row, repeat(table, row, options)) for row in chosen_rows(table, options)]
         console.print(comparison(table, rows))
+        for _, record in rows:
+            for sentence in contradictions(record):
+                console.print(f"error: {sentence}", style="bold red")
         console.print(f"overview: {write_overview(options.results)}", soft_wrap=True)
     elif name in FIGURES:
         path = _save(FIGURES[name](options), options.results / f"{name}.png")

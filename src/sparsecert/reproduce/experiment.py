@@ -1,4 +1,4 @@
-"""Repeating rows of a table: train what is missing, certify, record."""
+"""Repeating rows of a table: train what is missing, certify or attack, record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from sparsecert import records
 from sparsecert.counting import SamplingPlan
 from sparsecert.data import check_limit
 from sparsecert.errors import InputError
-from sparsecert.reproduce.paper import CertifiedRow, PaperClassifier, PaperRow, PaperTable
+from sparsecert.reproduce.attacked import attack_baseline, attack_smoothed
+from sparsecert.reproduce.paper import (
+    AttackedRow,
+    CertifiedRow,
+    PaperClassifier,
+    PaperRow,
+    PaperTable,
+)
 from sparsecert.runs import RunFolder
 from sparsecert.workflow import (
     Procedure,
@@ -101,14 +108,21 @@ def repeat(table: PaperTable, row: PaperRow, options: Options) -> dict[str, Any]
     """
     if options.limit is None:
         options = replace(options, limit=table.limit)
-    run = trained_run(row, options)
-    record = (
-        _certified(run, row, options)
-        if isinstance(row, CertifiedRow)
-        else _base(run, table, options)
-    )
+    if isinstance(row, AttackedRow) and row.classifier != records.SMOOTHED:
+        epochs = "" if options.epochs is None else f"-{options.epochs}"
+        folder = options.out / f"{row.folder_name}{epochs}"
+        record = attack_baseline(row, folder, options.limit, options.epochs)
+    else:
+        run = trained_run(row, options)
+        folder = run.path
+        if isinstance(row, CertifiedRow):
+            record = _certified(run, row, options)
+        elif isinstance(row, AttackedRow):
+            record = attack_smoothed(run, options.limit)
+        else:
+            record = _base(run, table, options)
     images = "" if options.limit is None else f"-n{options.limit}"
-    records.write_record(options.results / f"{table.name}-{run.path.name}{images}.json", record)
+    records.write_record(options.results / f"{table.name}-{folder.name}{images}.json", record)
     return record
 
 

@@ -12,13 +12,19 @@ from rich.table import Table
 
 from sparsecert import files
 from sparsecert.errors import RunFolderError
-from sparsecert.records import BASE_ACCURACY
-from sparsecert.reproduce import table1, table3, table4, table5, table6, table7, table8
-from sparsecert.reproduce.paper import BaseRow, CertifiedRow, PaperRow, PaperTable
+from sparsecert.records import ATTACK, BASE_ACCURACY
+from sparsecert.reproduce import table1, table2, table3, table4, table5, table6, table7, table8
+from sparsecert.reproduce.paper import (
+    AttackedRow,
+    BaseRow,
+    CertifiedRow,
+    PaperRow,
+    PaperTable,
+)
 
 TABLES: dict[str, PaperTable] = {
     table.TABLE.name: table.TABLE
-    for table in (table1, table3, table4, table5, table6, table7, table8)
+    for table in (table1, table2, table3, table4, table5, table6, table7, table8)
 }
 
 
@@ -94,7 +100,7 @@ def write_overview(folder: Path) -> Path:
         if section:
             parts.append(section)
     others = [result for result in results if not matching_rows(result.record)]
-    for kind in (CertifiedRow, BaseRow):
+    for kind in (CertifiedRow, BaseRow, AttackedRow):
         rows = _other_rows(result for result in others if _kind(result.record) is kind)
         if rows:
             columns = ("record", "data and design", *kind.COLUMNS)
@@ -134,8 +140,10 @@ def _section(table: PaperTable, results: Iterable[Result]) -> str:
     return f"## Table {number}: {table.title}\n\n{notes}{_markdown(rows, ('', *table.columns))}"
 
 
-def _kind(record: Mapping[str, Any]) -> type[CertifiedRow] | type[BaseRow]:
-    return BaseRow if record.get("kind") == BASE_ACCURACY else CertifiedRow
+def _kind(record: Mapping[str, Any]) -> type[CertifiedRow] | type[BaseRow] | type[AttackedRow]:
+    kinds: dict[str | None, type[BaseRow] | type[AttackedRow]]
+    kinds = {BASE_ACCURACY: BaseRow, ATTACK: AttackedRow}
+    return kinds.get(record.get("kind"), CertifiedRow)
 
 
 def _other_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
@@ -155,7 +163,8 @@ def _provenance(results: Iterable[Result]) -> str:
     for result in results:
         record = result.record
         lines.append(f"- [{result.path.stem}]({result.path.name}): {record['hardware']}; ")
-        times = {"training": record["training_seconds"], "certification": record.get("seconds")}
+        doing = "attack" if record.get("kind") == ATTACK else "certification"
+        times = {"training": record["training_seconds"], doing: record.get("seconds")}
         lines[-1] += ", ".join(f"{name} {s:.0f} s" for name, s in times.items() if s is not None)
         if "note" in record:
             lines[-1] += f". {record['note']}"

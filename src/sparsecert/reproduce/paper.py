@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sparsecert.records import BASE_ACCURACY
+from sparsecert.records import ATTACK, BASE_ACCURACY, SMOOTHED
 from sparsecert.report import tables
 
 _SHORT = {"num_retained": "k", "keep_probability": "kappa", "num_values": "values"}
@@ -142,7 +142,64 @@ class BaseRow(PaperClassifier):
         return (_trained(record), str(record["limit"] or "all"), *accuracies)
 
 
-PaperRow = CertifiedRow | BaseRow
+@dataclass(frozen=True, kw_only=True)
+class AttackedRow(PaperClassifier):
+    """A classifier under attack.
+
+    Attributes:
+        classifier: "smoothed", or a key of `baselines.BASELINES`.
+        accuracy: share classified correctly, in percent.
+        median: median attack magnitude, in pixels.
+    """
+
+    classifier: str = SMOOTHED
+    accuracy: float
+    median: float
+
+    COLUMNS: ClassVar = (
+        "classifier",
+        "attack",
+        "images",
+        "accuracy",
+        "median attack magnitude, pixels",
+        "within a certified radius",
+    )
+
+    @property
+    def folder_name(self) -> str:
+        """A name for the run, or for the baseline's folder."""
+        if self.classifier == SMOOTHED:
+            return super().folder_name
+        return f"{self.dataset}-{self.classifier}"
+
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record attacks this row's classifier, whatever the attack."""
+        if record.get("kind") != ATTACK or record.get("classifier") != self.classifier:
+            return False
+        return self.classifier != SMOOTHED or super().matches(record)
+
+    def paper_cells(self) -> tuple[str, ...]:
+        """The paper's values, one for each of `COLUMNS`."""
+        return ("paper", "pointwise", "", f"{self.accuracy:.1f} %", f"{self.median:g}", "")
+
+    @staticmethod
+    def record_cells(record: Mapping[str, Any]) -> tuple[str, ...]:
+        """Values and 95 % intervals of a record, one for each of `COLUMNS`."""
+        ends = record["intervals"]["median_attack_magnitude"]
+        interval = "" if ends is None else f" [{tables.magnitude(ends[0])}, "
+        interval += "" if ends is None else f"{tables.magnitude(ends[1])}]"
+        inside = record["successes_within_certificate"]
+        return (
+            _trained(record) if record["classifier"] == SMOOTHED else record["classifier"],
+            record["attack"],
+            f"{record['num_images']}",
+            _percent(record, "accuracy"),
+            tables.magnitude(record["median_attack_magnitude"]) + interval,
+            "" if inside is None else f"{inside} of {record['attempts_within_certificate']}",
+        )
+
+
+PaperRow = CertifiedRow | BaseRow | AttackedRow
 
 
 def certified_by_retained(
@@ -196,7 +253,7 @@ class PaperTable:
 
     name: str
     title: str
-    rows: tuple[CertifiedRow, ...] | tuple[BaseRow, ...]
+    rows: tuple[CertifiedRow, ...] | tuple[BaseRow, ...] | tuple[AttackedRow, ...]
     notes: str = ""
     limit: int | None = None
 

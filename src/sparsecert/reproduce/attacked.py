@@ -1,0 +1,57 @@
+"""Repeating a row of Table 2: one classifier under the Pointwise attack."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from sparsecert import data
+from sparsecert.attacks import AttackPlan, PlainClassifier
+from sparsecert.attacks.campaign import attack_images
+from sparsecert.attacks.record import attack_values
+from sparsecert.attacks.run import attack_run
+from sparsecert.evaluation import share
+from sparsecert.records import ATTACK, make_record, write_record
+from sparsecert.reproduce.baselines import BASELINES, baseline_target
+from sparsecert.reproduce.paper import AttackedRow
+from sparsecert.runs import RunFolder
+from sparsecert.workflow import Procedure, certify_run
+
+# The attack takes minutes an image on a CPU, so without --limit it is not the whole test set.
+DEFAULT_LIMIT = 50
+PLAN = AttackPlan("pointwise")
+
+
+def attack_smoothed(run: RunFolder, limit: int | None) -> dict[str, Any]:
+    """Certify and attack the same images of a run; returns the attack's record."""
+    procedure = Procedure(limit or DEFAULT_LIMIT)
+    if not run.record_path.exists():  # else what was certified before is compared with
+        dataset, measurement = certify_run(run, procedure, show_progress=True)
+        write_record(run.record_path, make_record(run, dataset, procedure, measurement))
+    return attack_run(run, PLAN, limit or DEFAULT_LIMIT, show_progress=True)
+
+
+def attack_baseline(
+    row: AttackedRow, folder: Path, limit: int | None, epochs: int | None
+) -> dict[str, Any]:
+    """Train a baseline unless that is done, and attack it; returns the record."""
+    target = baseline_target(row.classifier, row.dataset, folder, epochs, show_progress=True)
+    dataset = data.load(row.dataset, "test")
+    indices = data.evenly_spread(len(dataset), limit or DEFAULT_LIMIT)
+    attacks = attack_images(target, dataset, indices, PLAN, show_progress=True)
+    words = ["sparsecert", "reproduce", "table2", "--data", row.dataset]
+    words += [] if limit is None else ["--limit", str(limit)]
+    words += [] if epochs is None else ["--epochs", str(epochs)]
+    assert isinstance(target.victim, PlainClassifier)
+    every = share(target.victim.predict(dataset.batch(range(len(dataset)))) == dataset.labels)
+    return {
+        "kind": ATTACK,
+        "classifier": row.classifier,
+        "design": "none",
+        "epochs": BASELINES[row.classifier].epochs if epochs is None else epochs,
+        **attack_values(dataset, PLAN, limit or DEFAULT_LIMIT, attacks),
+        "test_accuracy": every.value,
+        "command": shlex.join(words),
+        "training_seconds": None,
+    }

@@ -1,0 +1,261 @@
+"""What attacks find, against what there is to find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import sparsecert as sc
+from sparsecert.attacks import (
+    AttackResult,
+    PlainClassifier,
+    Probe,
+    pointwise_attack,
+    sigma_zero_attack,
+    sparse_rs_attack,
+)
+from sparsecert.attacks.early import EarlyAnswer
+from sparsecert.attacks.query import changed_features
+from sparsecert.attacks.summary import within_certificate
+from tests.attacks.victims import D, K, alarm, dark_images, linear_problem, random_network
+
+Attack = Callable[..., AttackResult]
+ATTACKS: list[tuple[Attack, dict[str, Any]]] = [
+    (pointwise_attack, {"repetitions": 4}),
+    (sparse_rs_attack, {"steps": 60}),
+    (sigma_zero_attack, {"steps": 60}),
+]
+SMALL = Probe(num_samples=2_000, num_search=300, num_gradient=64)
+
+
+def check_sizes(result: AttackResult, images: Tensor) -> None:
+    """Sizes are what the images say, within [0, 1]."""
+    for row in np.flatnonzero(result.success):
+        changed = changed_features(result.adversarial[row], images[row])
+        assert changed.sum() == result.size[row]
+    assert result.adversarial.min() >= 0
+    assert result.adversarial.max() <= 1
+    failed = ~result.success
+    assert torch.equal(result.adversarial[failed], images[failed])
+
+
+@pytest.mark.parametrize(
+    ("attack", "options", "most"),
+    [
+        (pointwise_attack, {}, 1.5),
+        (sparse_rs_attack, {"steps": 150}, 1.1),
+        (sigma_zero_attack, {}, 1.1),
+    ],
+)
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 6, 6), (50,)])
+def test_sizes_are_near_the_optimum_of_a_linear_classifier(
+    attack: Attack, options: dict[str, Any], most: float, shape: tuple[int, ...]
+) -> None:
+    victim, images, labels, optimum = linear_problem(shape, 8)
+    assert optimum.min() >= 3
+    result = attack(victim, images, labels, **options)
+    check_sizes(result, images)
+    assert result.success.all()
+    assert (result.size >= optimum).all()
+    assert np.median(result.size / optimum) <= most
+    np.testing.assert_array_equal(result.label, 1 - labels)
+    np.testing.assert_array_equal(victim.predict(result.adversarial), 1 - labels)
+
+
+def halved_radius(counts: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
+    """A certificate that is wrong on purpose: Corollary 1 with half of Delta."""
+    low = sc.theory.clopper_pearson_lower(counts, counts, alpha)
+    shift = sc.ablation_shift(D, K, np.arange(D + 1)) / 2
+    return (low[:, None] - shift > 0.5).sum(axis=1) - 1
+
+
+@pytest.mark.parametrize(("attack", "options"), ATTACKS)
+def test_attacks_stop_at_a_tight_certificate_and_catch_a_broken_one(
+    attack: Attack, options: dict[str, Any]
+) -> None:
+    """5 attempts by each attack, on a classifier on which Theorem 1 leaves no room."""
+    victim, images = alarm(), dark_images(5)
+    labels = np.zeros(5, dtype=np.int64)
+    certificate = victim.certify(images, num_samples=SMALL.num_samples)
+    np.testing.assert_array_equal(certificate.radius, 4)
+    result = attack(victim, images, labels, probe=SMALL, **options)
+    check_sizes(result, images)
+    np.testing.assert_array_equal(result.size, 5)
+    sound = within_certificate(result.size, result.label, certificate.radius)
+    assert sound.attempts == 5
+    assert len(sound.misclassified) + len(sound.abstained) == 0
+    broken = halved_radius(certificate.tally.first_choice[:, 0], 0.05)
+    caught = within_certificate(result.size, result.label, broken)
+    assert len(caught.misclassified) == 5
+
+
+def test_no_success_within_the_radius_of_a_random_network() -> None:
+    """24 images, three attacks: 72 attempts, and attacks that do succeed further out."""
+    victim = random_network(num_retained=2)
+    images = torch.rand(24, 1, 4, 4, generator=torch.Generator().manual_seed(5))
+    certificate = victim.certify(images, num_samples=2_000, alpha=0.001)
+    assert np.unique(certificate.radius).tolist()[-1] >= 1
+    succeeded = 0
+    for attack, options in ATTACKS:
+        result = attack(victim, images, certificate.label, probe=SMALL, **options)
+        check_sizes(result, images)
+        within = within_certificate(result.size, result.label, certificate.radius)
+        assert len(within.misclassified) == 0
+        succeeded += int((result.size > 0).sum())
+    assert succeeded > 20
+
+
+def test_an_abstention_is_a_success_but_contradicts_no_certificate() -> None:
+    """With 200 ballots 4 of 36 pixels leave a lead too small for PREDICT, of the same class."""
+    victim, images = alarm(), dark_images(4)
+    probe = Probe(num_samples=200, num_search=200, num_gradient=64)
+    certificate = victim.certify(images, num_samples=200)
+    np.testing.assert_array_equal(certificate.radius, 4)
+    result = pointwise_attack(victim, images, np.zeros(4, dtype=int), probe=probe)
+    assert result.success.all()
+    within = within_certificate(result.size, result.label, certificate.radius)
+    assert len(within.misclassified) == 0
+    assert len(within.abstained) > 0
+    assert (result.label[within.abstained] == sc.ABSTAIN).all()
+
+
+class Coin(nn.Module):
+    """Votes by one retained pixel or another, whichever comes first: an even vote."""
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        retained = encoded.sum(dim=1).flatten(1)
+        return torch.stack((retained[:, 0], 1 - retained[:, 0]), dim=1)
+
+
+def test_images_that_are_abstained_on_or_misclassified_have_size_zero() -> None:
+    coin = sc.SmoothedClassifier(Coin(), sc.UniformAblation(D, D // 2), 2)
+    images = dark_images(2)
+    probe = Probe(num_samples=500)
+    for attack, options in ATTACKS:
+        result = attack(coin, images, np.zeros(2, dtype=int), probe=probe, **options)
+        assert (result.size.tolist(), result.label.tolist()) == ([0, 0], [sc.ABSTAIN] * 2)
+        wrong = attack(alarm(), images, np.ones(2, dtype=int), probe=probe, **options)
+        assert (wrong.size.tolist(), wrong.label.tolist()) == ([0, 0], [0, 0])
+        assert torch.equal(wrong.adversarial, images)
+        assert wrong.queries.tolist() == wrong.confirmations.tolist() == [1, 1]
+
+
+class Constant(nn.Module):
+    """Always the same class, whose logit depends on the input just enough to have a gradient."""
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        mean = encoded.flatten(1).mean(dim=1)
+        return torch.stack((mean + 10, mean), dim=1)
+
+
+@pytest.mark.parametrize(("attack", "options"), ATTACKS)
+def test_what_cannot_be_fooled_is_not_fooled_even_by_wrong_early_answers(
+    attack: Attack, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = sc.SmoothedClassifier(Constant(), sc.UniformAblation(D, K), 2)
+    images, labels = dark_images(1), np.zeros(1, dtype=int)
+    probe = Probe(num_samples=100, num_search=100, num_gradient=16)
+    options = {**options, "steps": 5} if "steps" in options else options
+    result = attack(victim, images, labels, probe=probe, **options)
+    assert result.size.tolist() == [-1]
+    monkeypatch.setattr(EarlyAnswer, "__call__", lambda *arguments: True)
+    monkeypatch.setattr("sparsecert.attacks.ballots.BallotQueries._lead_of", lambda *_: 0.0)
+    result = attack(victim, images, labels, probe=probe, **options)
+    assert result.size.tolist() == [-1]
+    assert result.confirmations[0] > 1  # it did believe that it had found something
+
+
+@pytest.mark.parametrize(("attack", "options"), ATTACKS)
+def test_results_do_not_depend_on_batch_order_or_pass(
+    attack: Attack, options: dict[str, Any]
+) -> None:
+    images, labels = dark_images(3), np.zeros(3, dtype=int)
+    together = attack(alarm(), images, labels, probe=SMALL, indices=[5, 6, 7], **options)
+    victim = alarm()
+    victim.ballots_per_pass = 50
+    for row in (2, 0, 1):
+        part = slice(row, row + 1)
+        alone = attack(
+            victim, images[part], labels[part], probe=SMALL, indices=[5 + row], **options
+        )
+        assert torch.equal(alone.adversarial[0], together.adversarial[row])
+        for name in ("size", "label", "queries", "drawn", "cached", "skipped"):
+            assert getattr(alone, name)[0] == getattr(together, name)[row]
+    other = attack(alarm(), images, labels, probe=SMALL, indices=[5, 6, 7], seed=1, **options)
+    assert not torch.equal(other.adversarial, together.adversarial)
+
+
+def test_a_budget_is_kept() -> None:
+    victim, images, labels, optimum = linear_problem((1, 8, 8), 4)
+    for attack, options in ATTACKS:
+        result = attack(victim, images, labels, int(optimum.min()) - 1, **options)
+        assert result.size.tolist() == [-1] * 4
+        result = attack(victim, images, labels, int(optimum.max()) + 4, **options)
+        assert (result.size >= optimum).all()
+
+
+def test_pointwise_ends_where_no_single_pixel_can_be_reset() -> None:
+    victim, images, labels, _ = linear_problem((1, 8, 8), 4)
+    start = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(8))
+    for starts in (None, start):
+        result = pointwise_attack(victim, images, labels, repetitions=3, starts=starts)
+        for row in np.flatnonzero(result.success):
+            changed = np.flatnonzero(changed_features(result.adversarial[row], images[row]))
+            for feature in changed:
+                reset = result.adversarial[row].clone()
+                reset.view(-1)[feature] = images[row].view(-1)[feature]
+                assert victim.predict(reset[None])[0] == labels[row]
+    values = result.adversarial[result.success] != images[result.success]
+    from_starts = result.adversarial[result.success][values]
+    assert np.isin(from_starts.numpy(), start.numpy()).all()
+
+
+def test_more_repetitions_are_not_worse_and_an_empty_batch_is_empty() -> None:
+    victim, images, labels, _ = linear_problem((1, 8, 8), 8)
+    one = pointwise_attack(victim, images, labels, repetitions=1).size
+    ten = pointwise_attack(victim, images, labels, repetitions=10).size
+    assert ten.mean() < one.mean()
+    empty = pointwise_attack(victim, images[:0], labels[:0])
+    assert len(empty.size) == len(empty.adversarial) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"labels": [0, 2]}, "labels in 0..1, got values from 0 to 2"),
+        ({"labels": [-1, 0]}, "labels in 0..1"),
+        ({"labels": [0]}, "one integer label for each of 2 images"),
+        ({"labels": [0.0, 1.0]}, "one integer label"),
+        ({"budget": 0}, "budget of at least 1"),
+        ({"indices": [1]}, "one index for each"),
+        ({"seed": -1}, "seed"),
+        ({"images": torch.zeros(2, 1, 5, 5)}, "36 pixels"),
+        ({"images": torch.full((2, 1, 6, 6), 2.0)}, r"\[0, 1\]"),
+        ({"images": torch.zeros(2, 6, 6)}, "shape"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_bad_input_gets_a_sentence(change: dict[str, Any], sentence: str) -> None:
+    arguments: dict[str, Any] = {"images": dark_images(2), "labels": [0, 0], "probe": SMALL}
+    for attack, _ in ATTACKS:
+        with pytest.raises(sc.InputError, match=sentence):
+            attack(alarm(), **{**arguments, **change})
+
+
+def test_bad_options_get_a_sentence() -> None:
+    with pytest.raises(sc.InputError, match="repetitions"):
+        pointwise_attack(alarm(), dark_images(1), [0], repetitions=0)
+    for attack in (sparse_rs_attack, sigma_zero_attack):
+        with pytest.raises(sc.InputError, match="steps"):
+            attack(alarm(), dark_images(1), [0], steps=0)
+    for options in ({"num_samples": 0}, {"alpha": 1.0}, {"num_search": 0}, {"num_gradient": 0}):
+        with pytest.raises(sc.InputError):
+            Probe(**options)
+    with pytest.raises(sc.InputError, match=r"scores of shape \(1, 3\)"):
+        pointwise_attack(PlainClassifier(nn.Flatten(), 3), dark_images(1), [0])

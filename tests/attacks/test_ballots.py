@@ -1,0 +1,144 @@
+"""The query engine saves ballots, not correctness."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import sparsecert as sc
+from sparsecert.attacks.ballots import BallotQueries
+from sparsecert.encoding import NoiseEncoding
+from sparsecert.noise import DiscreteNoise
+from sparsecert.streams import Stage, stream
+from tests.attacks.victims import random_network
+
+N = 600
+
+
+def image() -> Tensor:
+    return torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(3))
+
+
+def queries(victim: sc.SmoothedClassifier | None = None) -> BallotQueries:
+    victim = victim or random_network()
+    label = int(victim.tally(image(), 1_000, Stage.ESTIMATION).top[0])
+    return BallotQueries(
+        victim, image(), label, num_samples=N, alpha=0.05, seed=0, index=4, num_search=200
+    )
+
+
+def walk(ask: BallotQueries, steps: int) -> list[bool]:
+    """Change one pixel at a time, asking at each step; returns the answers."""
+    generator = np.random.default_rng(1)
+    version, answers = ask.version(ask.original), []
+    for _ in range(steps):
+        feature = int(generator.integers(16))
+        changed = version.image.clone()
+        changed.view(-1)[feature] = float(generator.random())
+        child = ask.change(version, changed, np.array([feature]))
+        answers.append(bool(ask.fooled([version, child])[1]))
+        if generator.random() < 0.7:
+            child.settle()
+            version = child
+    check_known_answers(ask, version.image, version.answers)
+    return answers
+
+
+def check_known_answers(ask: BallotQueries, changed: Tensor, answers: np.ndarray) -> None:  # type: ignore[type-arg]
+    """Against a fresh count of every ballot of the pool on this very image."""
+    victim = ask.smoothed
+    masks = victim.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), N)
+    direct = victim.base_answers(changed[None], torch.from_numpy(masks))
+    known = answers >= 0
+    assert known.any()
+    np.testing.assert_array_equal(answers[known], direct[known])
+
+
+def test_what_is_known_of_a_version_is_what_its_ballots_say() -> None:
+    ask = queries()
+    walk(ask, 40)
+    cost = ask.cost
+    assert cost.drawn + cost.cached + cost.skipped == cost.queries * N
+    assert cost.cached > 0.25 * cost.queries * N
+    assert cost.drawn < 0.25 * cost.queries * N
+
+
+def test_answers_are_predicts_on_the_pool() -> None:
+    ask = queries()
+    generator = np.random.default_rng(2)
+    versions = [
+        ask.version(torch.from_numpy(generator.random((1, 4, 4), dtype=np.float32)))
+        for _ in range(40)
+    ]
+    masks = torch.from_numpy(
+        ask.smoothed.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), ask.num_samples)
+    )
+    expected = []
+    for version in versions:
+        counts = np.bincount(ask.smoothed.base_answers(version.image[None], masks), minlength=3)
+        expected.append(sc.predict_tally(sc.Tally(counts[None])).label[0] != ask.label)
+    assert 0 < sum(expected) < 40
+    assert ask.fooled(versions).tolist() == expected
+    assert ask.cost.skipped > 0
+
+
+def test_answers_do_not_depend_on_the_size_of_a_pass() -> None:
+    small = random_network()
+    small.ballots_per_pass = 7
+    assert walk(queries(small), 15) == walk(queries(), 15)
+
+
+def test_lead_is_counted_on_the_search_ballots() -> None:
+    ask = queries()
+    version = ask.version(ask.original)
+    lead = ask.lead([version])[0]
+    masks = ask.smoothed.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), N)[:200]
+    counts = np.bincount(
+        ask.smoothed.base_answers(ask.original[None], torch.from_numpy(masks)), minlength=3
+    )
+    assert lead == (counts[ask.label] - np.delete(counts, ask.label).max()) / 200
+    assert ask.lead([version])[0] == lead
+    assert (ask.cost.drawn, ask.cost.cached) == (200, 200)
+
+
+def test_soft_lead_has_the_gradient_of_the_mean_over_ablations() -> None:
+    ask = queries()
+    x = ask.original.clone().requires_grad_()
+    soft, _ = ask.soft_lead(x)
+    (gradient,) = torch.autograd.grad(soft, x)
+    step = 1e-2 * gradient / gradient.norm()
+    # The same ablations again, by the same stream.
+    nearby = (ask.original + step).clamp(0, 1)
+    moved, _ = queries().soft_lead(nearby)
+    expected = float((gradient * (nearby - ask.original)).sum())
+    assert float((moved - soft).detach()) == pytest.approx(expected, rel=0.05)
+
+
+def test_each_confirmation_draws_fresh_ballots(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = queries()
+    seen = []
+    tally = ask.smoothed.tally
+
+    def watched(x: Tensor, n: int, stage: Stage, seed: int, indices: list[int]) -> sc.Tally:
+        seen.append((n, stage, indices))
+        return tally(x, n, stage, seed, indices)
+
+    monkeypatch.setattr(ask.smoothed, "tally", watched)
+    assert ask.confirm(ask.original) == ask.confirm(ask.original) == ask.label
+    assert seen == [
+        (N, Stage.ATTACK_CONFIRMATION, [4_000]),
+        (N, Stage.ATTACK_CONFIRMATION, [4_001]),
+    ]
+
+
+def test_noise_is_refused() -> None:
+    victim = sc.SmoothedClassifier(
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)),
+        DiscreteNoise(16, 0.8, 2),
+        3,
+        NoiseEncoding(2),
+    )
+    with pytest.raises(sc.InputError, match="attacks on noise are not built"):
+        queries(victim)
