@@ -32,7 +32,9 @@ app = cyclopts.App(
 # What is printed holds the names of paths and classes, which are not markup.
 console = Console(markup=False)
 
-Architecture = Literal["interpolating-cnn", "paper-cnn", "resnet18", "resnet50", "mlp"]
+Architecture = Literal[
+    "interpolating-cnn", "paper-cnn", "resnet18", "resnet50", "mlp", "subset-ensemble"
+]
 RunArgument = Annotated[Path, Parameter(help="Folder that `sparsecert train --out` wrote.")]
 DataOption = Annotated[
     str | None,
@@ -45,8 +47,11 @@ LimitOption = Annotated[
     int | None, Parameter(help="Number of images, spread evenly over the test split.")
 ]
 RuleOption = Annotated[
-    Literal["majority", "margin", "pairwise"],
-    Parameter(help="Corollary 1, Corollary 2, or head to head against every rival."),
+    Literal["majority", "margin", "pairwise", "plurality", "run-off"] | None,
+    Parameter(
+        help="majority (the default), margin or pairwise for random ablations; plurality (the "
+        "default), run-off or pairwise for a partition."
+    ),
 ]
 
 
@@ -73,9 +78,21 @@ def train_command(
     ] = None,
     seed: int = 0,
     design: Annotated[
-        Literal["uniform", "lee2019"],
-        Parameter(help="Ablation, or the noise of Lee et al. (2019) to compare with."),
+        Literal["uniform", "partition", "lee2019"],
+        Parameter(
+            help="Random ablations, fixed partitions, or the noise of Lee et al. (2019) to compare "
+            "with."
+        ),
     ] = "uniform",
+    sets: Annotated[int | None, Parameter(help="partition: sets of each partition.")] = None,
+    copies: Annotated[int | None, Parameter(help="partition: number of partitions; 1.")] = None,
+    layout: Annotated[
+        Literal["strided", "random", "stratified"] | None,
+        Parameter(help="partition: which features make a set; strided."),
+    ] = None,
+    width: Annotated[
+        int | None, Parameter(help="partition: width of the members of a subset ensemble.")
+    ] = None,
     keep_probability: Annotated[
         float | None, Parameter(help="lee2019: probability that a feature keeps its value.")
     ] = None,
@@ -86,18 +103,32 @@ def train_command(
     """Train a base classifier on ablated inputs. Repeat the command to resume a killed run."""
     from sparsecert.workflow import train_run
 
-    wanted: dict[str, object]
-    other: tuple[object, ...]
-    if design == "uniform":
-        wanted, other = {"retained": retained}, (keep_probability, num_values)
-    else:
-        wanted = {"keep-probability": keep_probability, "num-values": num_values}
-        other = (retained, None if encoding == "two-channel" else encoding)
-    if None in wanted.values() or any(option is not None for option in other):
-        options = " and ".join(f"--{name}" for name in wanted)
-        raise InputError(f"expected {options} for the design {design}, and none of the other's")
+    # For each design what it needs, then what it takes.
+    options: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+        "uniform": ({"retained": retained}, {}),
+        "partition": ({"sets": sets}, {"copies": copies, "layout": layout, "width": width}),
+        "lee2019": ({"keep-probability": keep_probability, "num-values": num_values}, {}),
+    }
+    needed, taken = options.pop(design)
+    foreign = [
+        f"--{name}"
+        for parts in options.values()
+        for part in parts
+        for name, value in part.items()
+        if value is not None
+    ]
+    if design == "lee2019" and encoding != "two-channel":
+        foreign.append("--encoding")
+    if None in needed.values() or foreign:
+        wanted = " and ".join(f"--{name}" for name in needed)
+        also = f" (and perhaps {', '.join(f'--{name}' for name in taken)})" if taken else ""
+        got = f"; {' and '.join(foreign)} is for another" if foreign else ""
+        raise InputError(f"expected {wanted}{also} for the design {design}{got}")
     settings = {
         "num_retained": retained,
+        "num_sets": sets,
+        "copies": copies,
+        "layout": layout,
         "keep_probability": keep_probability,
         "num_values": num_values,
     }
@@ -107,10 +138,11 @@ def train_command(
         recipe,
         design=design,
         design_settings=settings,
-        encoding=encoding if design == "uniform" else "none",
+        encoding="none" if design == "lee2019" else encoding,
         architecture=model,
         epochs=epochs,
         batch_size=batch_size,
+        width=width,
         seed=seed,
         show_progress=True,
     )
@@ -126,7 +158,11 @@ def certify_command(
     num_selection: Annotated[int, Parameter(help="n0: ablations that choose the class.")] = 1_000,
     num_samples: Annotated[int, Parameter(help="n: ablations that estimate its share.")] = 10_000,
     alpha: Annotated[float, Parameter(help="Error probability of each certificate.")] = 0.05,
-    rule: RuleOption = "majority",
+    rule: RuleOption = None,
+    bound: Annotated[
+        Literal["sum", "exact"],
+        Parameter(help="partition: sum is fast, exact never certifies less, and is slow."),
+    ] = "sum",
     seed: int = 0,
     compile: Annotated[
         bool, Parameter(help="Compile the network first; pays on runs of many minutes.")
@@ -139,7 +175,8 @@ def certify_command(
     from sparsecert.runs import RunFolder
     from sparsecert.workflow import Procedure
 
-    procedure = Procedure(limit, SamplingPlan(num_selection, num_samples, seed), alpha, rule)
+    plan = SamplingPlan(num_selection, num_samples, seed)
+    procedure = Procedure(limit, plan, alpha, rule, bound)
     _certify(RunFolder.open(run), procedure, data, compile=compile, tsv=tsv, record=record)
 
 
@@ -151,7 +188,7 @@ def predict_command(
     limit: LimitOption = None,
     num_samples: Annotated[int, Parameter(help="Ablations per image.")] = 10_000,
     alpha: Annotated[float, Parameter(help="Probability of a wrong class per image.")] = 0.05,
-    rule: RuleOption = "majority",
+    rule: RuleOption = None,
     seed: int = 0,
     compile: Annotated[bool, Parameter(help="Compile the network first.")] = False,
     show: Annotated[int, Parameter(help="Number of predictions to print.")] = 10,
@@ -159,23 +196,16 @@ def predict_command(
     """Predict test images by vote, abstaining where the vote is too close to call."""
     from rich.table import Table
 
-    from sparsecert import counting, workflow
-    from sparsecert.data import evenly_spread
-    from sparsecert.errors import check_alpha
+    from sparsecert.counting import SamplingPlan
     from sparsecert.evaluation import accuracy_and_abstentions
     from sparsecert.report import tables
     from sparsecert.runs import RunFolder
-    from sparsecert.streams import Stage
+    from sparsecert.workflow import Procedure, predict_run
 
-    check_alpha(alpha)
     folder = RunFolder.open(run)
-    dataset = workflow.load_evaluation_data(folder, data)
-    indices = evenly_spread(len(dataset), limit)
-    plan = counting.SamplingPlan(num_samples=num_samples, seed=seed)
-    counting.count_votes(
-        folder, dataset, indices, plan, [Stage.PREDICTION], compile=compile, show_progress=True
-    )
-    prediction = workflow.predict_run(folder, dataset, indices, plan, alpha, rule)
+    procedure = Procedure(limit, SamplingPlan(num_samples=num_samples, seed=seed), alpha, rule)
+    dataset, prediction = predict_run(folder, procedure, data, compile=compile, show_progress=True)
+    design, indices = folder.read_config().design, procedure.indices(dataset)
     table = Table("image", "class", "prediction", "share of votes")
     for row in range(min(show, len(indices))):
         label = int(prediction.label[row])
@@ -191,9 +221,8 @@ def predict_command(
         ("classification accuracy", tables.percent(accuracy)),
         ("abstained", tables.percent(abstained)),
     ]
-    console.print(
-        table, tables.terminal_table(f"{dataset.name}, {rule} rule, alpha = {alpha}", rows)
-    )
+    title = f"{dataset.name}, {procedure.rule_of(design)} rule"
+    console.print(table, tables.terminal_table(title, rows))
 
 
 @app.command(name="attack")
@@ -357,7 +386,7 @@ def _certify(
         export.write_tsv(tsv, measurement)
     design = run.read_config().design
     unit = design.unit(dataset.input_shape)
-    title = f"{dataset.name}, {design}, {procedure.rule} rule, alpha = {procedure.alpha}"
+    title = f"{dataset.name}, {design}, {result['rule']} rule, alpha = {result['alpha']}"
     summary = tables.summary_rows(measurement.evaluation, unit)
     certified = tables.certified_rows(measurement.evaluation)
     console.print(tables.terminal_table(title, summary))

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import Progress, TaskID
 
 from sparsecert import progress
 from sparsecert.data import Dataset
+from sparsecert.designs import sampled
 from sparsecert.devices import best_device
 from sparsecert.errors import InputError, check_num_samples
 from sparsecert.runs import RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage
+from sparsecert.tally import Tally
 from sparsecert.tally_store import StoredTally, TallySettings, TallyStore
 
 # Images are counted in groups, so that a pass through the network is full even where there are
@@ -27,6 +31,8 @@ from sparsecert.tally_store import StoredTally, TallySettings, TallyStore
 _FLUSH_SECONDS = 10.0
 _BALLOTS_PER_GROUP = 10_000
 _NUMBERS_PER_GROUP = 2**24  # of the inputs: 64 MiB
+
+Counted = TypeVar("Counted")
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ def smoothed_classifier(run: RunFolder, *, compile: bool = False) -> SmoothedCla
     config = run.read_config()
     return SmoothedClassifier(
         run.load_model().to(best_device()),
-        config.design,
+        sampled(config.design),
         config.num_classes,
         config.build_encoding(),
         precision=config.recipe.precision,
@@ -88,29 +94,62 @@ def count_votes(
         for stage in stages:
             settings = _settings(run, dataset, plan, stage)
             missing = np.setdiff1d(indices, store.read(settings).indices)
-            group = max(1, _BALLOTS_PER_GROUP // settings.num_samples)
-            group = min(group, max(1, _NUMBERS_PER_GROUP // math.prod(dataset.input_shape)))
+            group = group_size(dataset, settings.num_samples)
             task = bar.add_task(
                 f"{settings.stage}: {settings.num_samples} ablations per image",
                 total=len(indices),
                 completed=len(indices) - len(missing),
             )
-            pending: list[StoredTally] = []
-            flushed = time.monotonic()
-            for start in range(0, len(missing), group):
-                rows = missing[start : start + group]
-                started = time.perf_counter()
-                tally = smoothed.tally(
+
+            def count(
+                rows: NDArray[np.int64], stage: Stage = stage, settings: TallySettings = settings
+            ) -> Tally:
+                return smoothed.tally(
                     dataset.batch(rows), settings.num_samples, stage, plan.seed, rows
                 )
-                each = (time.perf_counter() - started) / len(rows)
-                pending.append(StoredTally(rows, np.full(len(rows), each), tally))
-                bar.update(task, advance=len(rows))
-                if time.monotonic() - flushed > _FLUSH_SECONDS:
-                    store.append(settings, pending)
-                    pending, flushed = [], time.monotonic()
-            store.append(settings, pending)
+
+            for finished in in_groups(missing, group, count, bar, task):
+                store.append(settings, [StoredTally(*part) for part in finished])
             store.compact(settings)
+
+
+def group_size(dataset: Dataset, num_samples: int) -> int:
+    """Images that are counted together, with so many ballots each."""
+    most = max(1, _NUMBERS_PER_GROUP // math.prod(dataset.input_shape))
+    return min(most, max(1, _BALLOTS_PER_GROUP // num_samples))
+
+
+def in_groups(
+    missing: NDArray[np.int64],
+    group: int,
+    count: Callable[[NDArray[np.int64]], Counted],
+    bar: Progress,
+    task: TaskID,
+) -> Iterator[list[tuple[NDArray[np.int64], NDArray[np.float64], Counted]]]:
+    """Count images group by group, and give what has been finished every few seconds.
+
+    Args:
+        missing: the images.
+        group: how many at once.
+        count: what to do with a group.
+        bar: to be advanced.
+        task: of the bar.
+
+    Yields:
+        For each finished group its images, the seconds each of them took, and what came of it.
+    """
+    pending, flushed = [], time.monotonic()
+    for start in range(0, len(missing), group):
+        rows = missing[start : start + group]
+        started = time.perf_counter()
+        counted = count(rows)
+        seconds = np.full(len(rows), (time.perf_counter() - started) / len(rows))
+        pending.append((rows, seconds, counted))
+        bar.update(task, advance=len(rows))
+        if time.monotonic() - flushed > _FLUSH_SECONDS:
+            yield pending
+            pending, flushed = [], time.monotonic()
+    yield pending
 
 
 def _store(run: RunFolder) -> TallyStore:

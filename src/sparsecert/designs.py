@@ -63,7 +63,8 @@ class Design(Protocol):
         ...
 
 
-AnyDesign = UniformAblation | DiscreteNoise | Partitions
+SampledDesign = UniformAblation | DiscreteNoise
+AnyDesign = SampledDesign | Partitions
 DESIGNS: dict[str, type[AnyDesign]] = {
     design.name: design for design in (UniformAblation, DiscreteNoise, Partitions)
 }
@@ -97,6 +98,25 @@ def build_design(name: str, settings: Mapping[str, Any]) -> AnyDesign:
     if missing:
         raise InputError(f"the design {design.name} needs {' and '.join(missing)}")
     return design(**given)
+
+
+def sampled(design: AnyDesign) -> SampledDesign:
+    """The design, if it draws samples; raises `InputError` for a fixed family."""
+    if isinstance(design, Partitions):
+        raise InputError(
+            f"expected a design that draws samples, got the fixed family {design}; it casts all "
+            "its ballots"
+        )
+    return design
+
+
+def check_rule_of(design: AnyDesign, rule: str) -> None:
+    """Raise `InputError` for a rule that the design does not certify by."""
+    if rule not in design.rules:
+        raise InputError(
+            f"expected one of the rules {', '.join(design.rules)}, by which the design "
+            f"{design.name} certifies, got {rule!r}"
+        )
 
 
 def design_settings(design: AnyDesign) -> dict[str, Any]:

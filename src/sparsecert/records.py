@@ -19,6 +19,8 @@ from sparsecert.data import Dataset
 from sparsecert.designs import design_settings
 from sparsecert.errors import RunFolderError
 from sparsecert.evaluation import Estimate
+from sparsecert.noise import DiscreteNoise
+from sparsecert.partitions import Partitions
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.workflow import Measurement, Procedure
 
@@ -40,16 +42,19 @@ def make_record(
     median that is N/A.
     """
     config, result = run.read_config(), measurement.evaluation
+    plan, fixed = procedure.plan, isinstance(config.design, Partitions)
+    ballots = measurement.certification.tally.num_samples
     return {
         **classifier_values(config),
         "dataset": dataset.name,
-        "rule": procedure.rule,
+        "rule": procedure.rule_of(config.design),
+        **({"bound": procedure.bound} if fixed else {}),
         "num_images": result.num_images,
         "limit": procedure.limit,
-        "num_selection": procedure.plan.num_selection,
-        "num_samples": procedure.plan.num_samples,
-        "seed": procedure.plan.seed,
-        "alpha": procedure.alpha,
+        "num_selection": 0 if fixed else plan.num_selection,
+        "num_samples": int(ballots[0]) if fixed else plan.num_samples,
+        "seed": plan.seed,
+        "alpha": measurement.certification.alpha,
         "accuracy": result.accuracy.value,
         "abstained": result.abstained.value,
         "ablated_accuracy": result.ablated_accuracy,
@@ -135,6 +140,8 @@ def read_record(run: RunFolder) -> dict[str, Any]:
 
 def recorded_procedure(record: dict[str, Any]) -> Procedure:
     """The procedure that a record was measured by."""
+    if record["alpha"] == 0:  # a fixed family: nothing is sampled
+        return Procedure(record["limit"], rule=record["rule"], bound=record["bound"])
     plan = SamplingPlan(record["num_selection"], record["num_samples"], record["seed"])
     return Procedure(record["limit"], plan, record["alpha"], record["rule"])
 
@@ -145,9 +152,13 @@ def train_command(config: RunConfig, run: RunFolder) -> str:
     design = config.design
     if isinstance(design, UniformAblation):
         words += ["--retained", design.num_retained, "--encoding", config.encoding]
-    else:
+    elif isinstance(design, DiscreteNoise):
         words += ["--design", design.name, "--keep-probability", design.keep_probability]
         words += ["--num-values", design.num_values]
+    else:
+        words += ["--design", design.name, "--sets", design.num_sets, "--copies", design.copies]
+        words += ["--layout", design.layout, "--encoding", config.encoding]
+        words += [] if config.width is None else ["--width", config.width]
     words += ["--out", run.path, "--recipe", config.recipe.name, "--model", config.architecture]
     words += ["--epochs", config.recipe.epochs, "--batch-size", config.recipe.batch_size]
     words += ["--seed", config.seed]
@@ -163,9 +174,11 @@ def certify_command(
         words += ["--data", dataset.name]
     if procedure.limit is not None:
         words += ["--limit", procedure.limit]
-    plan = procedure.plan
+    rule, plan = procedure.rule_of(config.design), procedure.plan
+    if isinstance(config.design, Partitions):
+        return shlex.join(map(str, [*words, "--rule", rule, "--bound", procedure.bound]))
     words += ["--num-selection", plan.num_selection, "--num-samples", plan.num_samples]
-    words += ["--seed", plan.seed, "--alpha", procedure.alpha, "--rule", procedure.rule]
+    words += ["--seed", plan.seed, "--alpha", procedure.alpha, "--rule", rule]
     return shlex.join(map(str, words))
 
 

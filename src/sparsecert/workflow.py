@@ -25,21 +25,27 @@ from sparsecert.certification import (
 )
 from sparsecert.counting import SamplingPlan, count_votes, smoothed_classifier, stored_votes
 from sparsecert.data import Dataset
-from sparsecert.designs import build_design, check_design
+from sparsecert.designs import AnyDesign, build_design, check_design, check_rule_of
 from sparsecert.devices import best_device, multiplies_bfloat16
 from sparsecert.encoding import channel_mean
-from sparsecert.errors import InputError
+from sparsecert.errors import InputError, check_alpha
 from sparsecert.evaluation import Estimate, Evaluation, evaluate, share
+from sparsecert.fixed_certification import certify_ballots
+from sparsecert.fixed_counting import cast_ballots, fixed_classifier, stored_ballots
+from sparsecert.fixed_smoothing import FixedSmoothedClassifier
+from sparsecert.partitions import Partitions
 from sparsecert.recipes import Recipe, recipe_for
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage, stream
-from sparsecert.theory import check_rule
 from sparsecert.training import train
 
 # Of the channels of ImageNet's training images, as its pretrained networks use them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+DEFAULT_WIDTH = 128
 
 
 @dataclass(frozen=True)
@@ -50,17 +56,29 @@ class Procedure:
         limit: number of images, spread evenly over the test split; None for all.
         plan: how many samples, and from which streams.
         alpha: error probability of each certificate and prediction.
-        rule: "majority", "margin" or "pairwise".
+        rule: one of the design's; None for its first.
+        bound: of fixed families: "sum" or "exact".
     """
 
     limit: int | None = None
     plan: SamplingPlan = field(default_factory=SamplingPlan)
     alpha: float = 0.05
-    rule: str = "majority"
+    rule: str | None = None
+    bound: str = "sum"
 
     def __post_init__(self) -> None:
-        check_rule(self.alpha, self.rule)
+        check_alpha(self.alpha)
         data.check_limit(self.limit)
+
+    def rule_of(self, design: AnyDesign) -> str:
+        """The rule, for a run with this design.
+
+        Raises:
+            InputError: if the design does not certify by it.
+        """
+        rule = design.rules[0] if self.rule is None else self.rule
+        check_rule_of(design, rule)
+        return rule
 
     def indices(self, dataset: Dataset) -> NDArray[np.int64]:
         """The images, as indices in the data set."""
@@ -101,6 +119,7 @@ def train_run(
     architecture: str | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
+    width: int | None = None,
     seed: int = 0,
     show_progress: bool = False,
 ) -> RunFolder:
@@ -111,16 +130,25 @@ def train_run(
         out: the run folder.
         recipe: a key of `recipes.RECIPES`.
         design: a key of `designs.DESIGNS`.
-        design_settings: num_retained for "uniform"; keep_probability and num_values for "lee2019".
+        design_settings: num_retained for "uniform"; keep_probability and num_values for "lee2019";
+            num_sets, copies and layout for "partition".
         encoding: "two-channel" or "mean"; "none" for noise.
         architecture: a key of `models.ARCHITECTURES`; by default chosen by recipe and shape.
         epochs: instead of the recipe's.
         batch_size: instead of the recipe's, where memory is short.
-        seed: of everything random in training.
+        width: of the hidden layers of a subset ensemble's members; `DEFAULT_WIDTH` by default.
+        seed: of everything random in training, and of random partitions.
         show_progress: draw a progress bar.
     """
     dataset = data.load(dataset_name, "train")
-    num_features = check_design(design).features_of(dataset.input_shape)
+    shape = dataset.input_shape
+    derived = {
+        "num_features": check_design(design).features_of(shape),
+        "image_shape": shape[1:] if len(shape) == 3 else None,
+        "family_seed": seed,
+    }
+    if architecture is None and design == Partitions.name:
+        architecture = models.SUBSET_ENSEMBLE
     mean, std = standardisation(dataset, encoding)
     config = RunConfig(
         dataset=data.lasting_name(dataset_name),
@@ -130,7 +158,7 @@ def train_run(
         class_names=dataset.class_names,
         architecture=architecture
         or models.default_architecture(dataset.input_shape, encoding, recipe),
-        design=build_design(design, {**design_settings, "num_features": num_features}),
+        design=build_design(design, {**design_settings, **derived}),
         encoding=encoding,
         encoding_mean=mean,
         encoding_std=std,
@@ -141,6 +169,7 @@ def train_run(
             batch_size=batch_size,
         ),
         seed=seed,
+        width=_width(architecture, width),
     )
     config.build_model()  # a network that does not fit ends here, before there is a folder
     run = RunFolder.create(out, config)
@@ -171,7 +200,7 @@ def load_evaluation_data(
     return dataset
 
 
-def load(path: str | Path) -> SmoothedClassifier:
+def load(path: str | Path) -> SmoothedClassifier | FixedSmoothedClassifier:
     """The smoothed classifier of a run folder, on the best device there is.
 
     Feature vectors must be scaled to [0, 1] as the training data was: by the `feature_range` of
@@ -180,7 +209,10 @@ def load(path: str | Path) -> SmoothedClassifier:
     Raises:
         RunFolderError: if there is no finished run.
     """
-    return smoothed_classifier(RunFolder.open(Path(path)))
+    run = RunFolder.open(Path(path))
+    if isinstance(run.read_config().design, Partitions):
+        return fixed_classifier(run)
+    return smoothed_classifier(run)
 
 
 def certify_run(
@@ -206,13 +238,17 @@ def certify_run(
     Warns:
         TooFewSamplesWarning: if not even a unanimous vote could certify radius 0.
     """
-    plan = procedure.plan
-    design = run.read_config().design
+    plan, design = procedure.plan, run.read_config().design
     # What would make hours of counting useless is said now.
-    warn_if_too_few(plan.num_samples, design, procedure.alpha, procedure.rule)
+    rule = procedure.rule_of(design)
+    if not isinstance(design, Partitions):
+        warn_if_too_few(plan.num_samples, design, procedure.alpha, rule)
     dataset = load_evaluation_data(run, dataset_name)
     indices = procedure.indices(dataset)
-    count_votes(run, dataset, indices, plan, compile=compile, show_progress=show_progress)
+    if isinstance(design, Partitions):
+        cast_ballots(run, dataset, indices, compile=compile, show_progress=show_progress)
+    else:
+        count_votes(run, dataset, indices, plan, compile=compile, show_progress=show_progress)
     return dataset, measure(run, dataset, procedure)
 
 
@@ -223,34 +259,38 @@ def measure(run: RunFolder, dataset: Dataset, procedure: Procedure) -> Measureme
         InputError: if some of the images have not been counted under the procedure's plan, or not
             with the head-to-head counts that the pairwise rule needs.
     """
-    indices = procedure.indices(dataset)
-    selection, estimation = (
-        stored_votes(run, dataset, indices, procedure.plan, stage)
-        for stage in (Stage.SELECTION, Stage.ESTIMATION)
-    )
-    targets = dataset.labels[indices]
-    prediction = predict_tally(estimation.tally, procedure.alpha, procedure.rule)
-    certification = certify_tally(
-        estimation.tally,
-        select_label(selection.tally, procedure.rule),
-        run.read_config().design,
-        procedure.alpha,
-        procedure.rule,
-    )
+    design, indices = run.read_config().design, procedure.indices(dataset)
+    targets, rule = dataset.labels[indices], procedure.rule_of(design)
+    if isinstance(design, Partitions):
+        ballots = stored_ballots(run, dataset, indices)
+        seconds = ballots.seconds
+        certification = certify_ballots(ballots.scores, design.ablation, rule, procedure.bound)
+        prediction = Prediction(certification.label, certification.tally.first_choice)
+    else:
+        selection, estimation = (
+            stored_votes(run, dataset, indices, procedure.plan, stage)
+            for stage in (Stage.SELECTION, Stage.ESTIMATION)
+        )
+        seconds = selection.seconds + estimation.seconds
+        prediction = predict_tally(estimation.tally, procedure.alpha, rule)
+        label = select_label(selection.tally, rule)
+        certification = certify_tally(estimation.tally, label, design, procedure.alpha, rule)
     return Measurement(
         indices,
         targets,
         prediction,
         certification,
-        selection.seconds + estimation.seconds,
+        seconds,
         evaluate(prediction, certification, targets),
     )
 
 
 def rules_of_votes(run: RunFolder, dataset: Dataset, procedure: Procedure) -> tuple[str, ...]:
     """The design's rules that the stored votes suffice for: pairwise needs recorded rankings."""
-    rules = run.read_config().design.rules
-    indices = procedure.indices(dataset)
+    design, indices = run.read_config().design, procedure.indices(dataset)
+    rules = design.rules
+    if isinstance(design, Partitions):
+        return rules
     for stage in (Stage.SELECTION, Stage.ESTIMATION):
         tally = stored_votes(run, dataset, indices, procedure.plan, stage).tally
         if not tally.has_fewest_wins:
@@ -281,15 +321,32 @@ def base_accuracy(
 
 def predict_run(
     run: RunFolder,
-    dataset: Dataset,
-    indices: NDArray[np.int64],
-    plan: SamplingPlan,
-    alpha: float = 0.05,
-    rule: str = "majority",
-) -> Prediction:
-    """Predictions from stored tallies of the prediction stage."""
-    stored = stored_votes(run, dataset, indices, plan, Stage.PREDICTION)
-    return predict_tally(stored.tally, alpha, rule)
+    procedure: Procedure,
+    dataset_name: str | None = None,
+    *,
+    compile: bool = False,
+    show_progress: bool = False,
+) -> tuple[Dataset, Prediction]:
+    """Count the votes that are missing, those for prediction, and predict.
+
+    Arguments are those of `certify_run`; of the plan, `num_selection` is not used.
+
+    Returns:
+        The test split, and predictions of the procedure's images.
+    """
+    design = run.read_config().design
+    if isinstance(design, Partitions):
+        dataset, measurement = certify_run(
+            run, procedure, dataset_name, compile=compile, show_progress=show_progress
+        )
+        return dataset, measurement.prediction
+    rule, dataset = procedure.rule_of(design), load_evaluation_data(run, dataset_name)
+    indices, stage = procedure.indices(dataset), Stage.PREDICTION
+    count_votes(
+        run, dataset, indices, procedure.plan, [stage], compile=compile, show_progress=show_progress
+    )
+    stored = stored_votes(run, dataset, indices, procedure.plan, stage)
+    return dataset, predict_tally(stored.tally, procedure.alpha, rule)
 
 
 def standardisation(
@@ -301,6 +358,13 @@ def standardisation(
     if dataset.is_large:
         return IMAGENET_MEAN, None if encoding == "mean" else IMAGENET_STD
     return channel_mean(dataset.inputs) if encoding == "mean" else None, None
+
+
+def _width(architecture: str | None, width: int | None) -> int | None:
+    """The width as the run folder records it."""
+    if architecture == models.SUBSET_ENSEMBLE and width is None:
+        return DEFAULT_WIDTH
+    return width
 
 
 def _followed(recipe: Recipe, out: Path, **overrides: int | None) -> Recipe:

@@ -18,6 +18,7 @@ from sparsecert.attacks.store import AttackSettings, AttackStore, StoredAttacks
 from sparsecert.certification import certify_tally
 from sparsecert.counting import SamplingPlan, counted_images, smoothed_classifier, stored_votes
 from sparsecert.data import Dataset
+from sparsecert.designs import sampled
 from sparsecert.records import read_record, recorded_procedure
 from sparsecert.runs import RunFolder
 from sparsecert.streams import Stage
@@ -150,7 +151,7 @@ def _radius(
         stored_votes(run, dataset, indices, plan, stage).tally
         for stage in (Stage.SELECTION, Stage.ESTIMATION)
     )
-    design = run.read_config().design
+    design = sampled(run.read_config().design)
     radii = [
         certify_tally(estimation, selection.top, design, alpha, rule).radius
         for rule in design.rules

@@ -15,12 +15,14 @@ import torch
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sparsecert import files
 from sparsecert.ablation import UniformAblation
-from sparsecert.counting import smoothed_classifier
-from sparsecert.data import Dataset
+from sparsecert.data import Dataset, evenly_spread
 from sparsecert.evaluation import certified_robustness
+from sparsecert.fixed_smoothing import FixedSmoothedClassifier
+from sparsecert.noise import DiscreteNoise
 from sparsecert.records import read_record, recorded_procedure
 from sparsecert.report import figures, tables
 from sparsecert.report.attacks import AttackSection, FoolingImage, attack_section
@@ -30,7 +32,7 @@ from sparsecert.runs import RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage, stream
 from sparsecert.theory import majority_thresholds
-from sparsecert.workflow import Measurement, load_evaluation_data, measure, rules_of_votes
+from sparsecert.workflow import Measurement, load, load_evaluation_data, measure, rules_of_votes
 
 _GALLERY_SIZE = 8
 _ABLATED_SAMPLES = 4
@@ -92,7 +94,8 @@ def write_report(run: RunFolder) -> Path:
         ),
         limits=_limits(design, unit) if isinstance(design, UniformAblation) else None,
         training=_training(run),
-        gallery=_gallery(smoothed_classifier(run), dataset, chosen, config.class_names, unit),
+        gallery=_gallery(load(run.path), dataset, chosen, config.class_names, unit),
+        retains=not isinstance(design, DiscreteNoise),
         attacks=_attacks(attack_section(run, dataset, unit)),
         columns=CertifiedRow.COLUMNS[1:],
         paper=[
@@ -145,7 +148,7 @@ def _training(run: RunFolder) -> Markup | None:
 
 
 def _gallery(
-    smoothed: SmoothedClassifier,
+    smoothed: SmoothedClassifier | FixedSmoothedClassifier,
     dataset: Dataset,
     measurement: Measurement,
     class_names: tuple[str, ...],
@@ -164,7 +167,7 @@ def _gallery(
 
 
 def _exhibit(
-    smoothed: SmoothedClassifier,
+    smoothed: SmoothedClassifier | FixedSmoothedClassifier,
     dataset: Dataset,
     measurement: Measurement,
     row: int,
@@ -173,12 +176,10 @@ def _exhibit(
 ) -> _Exhibit:
     index = int(measurement.indices[row])
     target = int(measurement.targets[row])
-    generator = stream(0, Stage.ILLUSTRATION, index)
-    masks = smoothed.ablation.draw(generator, _ABLATED_SAMPLES)
     x = dataset.batch([index])
-    answers = smoothed.base_answers(x, torch.from_numpy(masks))
+    masks, answers = _few_ballots(smoothed, x, index)
     image = x[0].numpy()
-    if isinstance(smoothed.ablation, UniformAblation):
+    if masks.dtype == np.bool_:
         samples = [_picture(image, mask) for mask in masks]
     else:
         samples = [
@@ -201,6 +202,18 @@ def _exhibit(
         prediction="abstains" if predicted < 0 else class_names[predicted],
         certified=f"{certified}, up to {radius} {unit}" if radius >= 0 else "nothing",
     )
+
+
+def _few_ballots(
+    smoothed: SmoothedClassifier | FixedSmoothedClassifier, x: Tensor, index: int
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """What the design did to the input on a few ballots, and what they answer."""
+    if isinstance(smoothed, FixedSmoothedClassifier):
+        chosen = evenly_spread(smoothed.ablation.num_sets, _ABLATED_SAMPLES)
+        answers = smoothed.ballots(x)[0].argmax(dim=1).numpy()
+        return smoothed.ablation.membership[chosen], answers[chosen]
+    masks = smoothed.ablation.draw(stream(0, Stage.ILLUSTRATION, index), _ABLATED_SAMPLES)
+    return masks, smoothed.base_answers(x, torch.from_numpy(masks))
 
 
 def _picture(image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Markup | None:
