@@ -28,7 +28,7 @@ from sparsecert.training import train
 _FEATURES_PER_SET = 3
 
 
-class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):
+class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Small networks on disjoint sets of features, and a vote that few features cannot turn.
 
     The features are dealt at random into sets, `copies` times over, and a network is trained on
@@ -86,7 +86,7 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):
         Returns:
             The estimator.
         """
-        X, y = validate_data(self, X, y, ensure_all_finite="allow-nan")  # noqa: N806
+        features, y = validate_data(self, X, y, ensure_all_finite="allow-nan")
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -98,7 +98,7 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31))
         num_sets = max(1, d // _FEATURES_PER_SET) if self.num_sets is None else self.num_sets
         design = Partitions(d, num_sets, self.copies, "random", family_seed=seed)
-        inputs, self.feature_range_ = scale_features("X", X, X, None)
+        inputs, self.feature_range_ = scale_features("X", features, features, None)
         names = [str(name) for name in self.classes_]
         dataset = checked_dataset("X", "train", inputs, labels, names, self.feature_range_)
         recipe = recipe_for("fast", dataset.input_shape)
@@ -140,8 +140,8 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):
 
     def _certify(self, X: ArrayLike, bound: str) -> Certification:  # noqa: N803
         check_is_fitted(self)
-        X = validate_data(self, X, ensure_all_finite="allow-nan", reset=False)  # noqa: N806
-        inputs, _ = scale_features("X", X, X, self.feature_range_)
+        features = validate_data(self, X, ensure_all_finite="allow-nan", reset=False)
+        inputs, _ = scale_features("X", features, features, self.feature_range_)
         return self.smoothed_.certify(torch.from_numpy(inputs), self.rule, bound)
 
     def __sklearn_tags__(self) -> Tags:

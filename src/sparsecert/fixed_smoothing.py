@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -116,16 +118,20 @@ class FixedSmoothedClassifier(Voter):
         sets, batch = self.ablation.num_sets, len(x)
         if not batch:
             return torch.empty(0, sets, self.num_classes)
-        limit = self.pass_size(x)
         with torch.inference_mode(), self.evaluating():
-            if isinstance(self.base, SubsetEnsemble):
-                whole = torch.ones(batch, self.num_features, dtype=torch.bool)
-                parts = zip(x.split(limit), whole.split(limit), strict=True)
-            else:
-                membership = torch.from_numpy(self.ablation.membership.copy())
-                parts = (
-                    (x[ballots // sets], membership[ballots % sets])
-                    for ballots in torch.arange(batch * sets).split(limit)
-                )
-            passes = [self.cast(source, mask) for source, mask in parts]
-        return torch.cat(passes).float().cpu().view(batch, sets, self.num_classes)
+            logits = torch.cat([self.cast(*portion) for portion in self._portions(x)])
+        return logits.float().cpu().view(batch, sets, self.num_classes)
+
+    def _portions(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and masks of each pass: whole ones for an ensemble, else one for each set."""
+        sets, limit = self.ablation.num_sets, self.pass_size(x)
+        if isinstance(self.base, SubsetEnsemble):
+            whole = torch.ones(limit, self.num_features, dtype=torch.bool)
+            for start in range(0, len(x), limit):
+                part = x[start : start + limit]
+                yield part, whole[: len(part)]
+            return
+        membership = torch.from_numpy(self.ablation.membership.copy())
+        for start in range(0, len(x) * sets, limit):
+            ballots = torch.arange(start, min(start + limit, len(x) * sets))
+            yield x[ballots // sets], membership[ballots % sets]
