@@ -28,6 +28,7 @@ class Stage(enum.IntEnum):
     EVALUATION = 8
     ILLUSTRATION = 9
     CHOICE_OF_INPUTS = 10
+    RETAINED_SETS = 11
 
 
 def stream(seed: int, stage: Stage, index: int) -> np.random.Generator:

@@ -1,0 +1,170 @@
+"""Fixed families of retained sets: the same sets for every input, so nothing is left to chance.
+
+The smoothed classifier casts one ballot per set, all of them, and its certificates hold with
+probability one. A partition, whose sets do not overlap, is the family of Feature Partition
+Aggregation (Hammoudeh and Lowd, AAAI 2024); several partitions side by side give more ballots.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Int
+from numpy.typing import NDArray
+
+from sparsecert.errors import InputError, as_integer
+from sparsecert.streams import Stage, stream
+
+
+@dataclass(frozen=True, eq=False)
+class FixedAblation:
+    """A family of retained sets. Two with the same sets in the same order are equal.
+
+    Attributes:
+        membership: `(num_sets, num_features)` booleans: entry (t, i) says whether set t retains
+            feature i. A feature may be in several sets, or in none.
+
+    Raises:
+        InputError: for anything but booleans in two dimensions, or a set that retains nothing.
+    """
+
+    membership: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        sets = np.array(self.membership)
+        if sets.ndim != 2 or sets.dtype != np.bool_:
+            raise InputError(
+                "expected membership as booleans of shape (num_sets, num_features), "
+                f"got {sets.dtype} of shape {sets.shape}"
+            )
+        if not len(sets) or not sets.any(axis=1).all():
+            raise InputError("expected at least one set, and at least one feature in each")
+        sets.flags.writeable = False
+        object.__setattr__(self, "membership", sets)
+
+    def __str__(self) -> str:
+        sizes = self.membership.sum(axis=1)
+        return f"{self.num_sets} sets of {sizes.min()} to {sizes.max()} of {self.num_features}"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FixedAblation):
+            return NotImplemented
+        return np.array_equal(self.membership, other.membership)
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    @property
+    def num_sets(self) -> int:
+        """N, ballots per input."""
+        return len(self.membership)
+
+    @property
+    def num_features(self) -> int:
+        """The number d; a pixel is one feature, whatever its channels."""
+        return self.membership.shape[1]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that name the family: shape and content, the same anywhere."""
+        shape = f"{self.num_sets} x {self.num_features}:".encode()
+        content = np.packbits(self.membership).tobytes()
+        return hashlib.sha256(shape + content).hexdigest()[:16]
+
+    @cached_property
+    def columns(self) -> Bool[np.ndarray, "sets columns"]:
+        """The different columns of `membership`, without zero.
+
+        To an attacker two features in the same sets are worth as much as one, and a feature in no
+        set is worth nothing.
+        """
+        different = np.unique(self.membership, axis=1)
+        return different[:, different.any(axis=0)]
+
+
+def strided_partition(num_features: int, num_sets: int) -> FixedAblation:
+    """The partition into `num_sets` sets of every num_sets-th feature.
+
+    Raises:
+        InputError: unless 1 <= num_sets <= num_features.
+    """
+    d, n = _checked(num_features, num_sets, 1)
+    return _from_owners(np.arange(d)[None, :] % n, n)
+
+
+def random_partitions(
+    num_features: int, num_sets: int, copies: int = 1, seed: int = 0
+) -> FixedAblation:
+    """`copies` independent partitions into `num_sets` random sets, as equal in size as can be.
+
+    Raises:
+        InputError: unless 1 <= num_sets <= num_features and copies >= 1.
+    """
+    d, n = _checked(num_features, num_sets, copies)
+    generator = stream(seed, Stage.RETAINED_SETS, 0)
+    return _from_owners(np.stack([generator.permutation(d) % n for _ in range(copies)]), n)
+
+
+def stratified_partitions(
+    image_shape: tuple[int, int], num_sets: int, copies: int = 1, seed: int = 0
+) -> FixedAblation:
+    """`copies` partitions whose sets take one pixel from every block of the image.
+
+    The image is cut into blocks of `num_sets` pixels, as square as can be, and each block deals its
+    pixels to the sets at random, one each. A last block with fewer pixels gives to some sets only.
+
+    Args:
+        image_shape: height and width.
+        num_sets: sets per partition, and pixels per block.
+        copies: partitions, which differ in how the blocks deal.
+        seed: of the dealing.
+
+    Returns:
+        A family of copies * num_sets sets, one partition after the other.
+
+    Raises:
+        InputError: unless 1 <= num_sets <= height * width and copies >= 1.
+    """
+    height, width = (as_integer(side, "a side of the image") for side in image_shape)
+    d, n = _checked(height * width, num_sets, copies)
+    order = _block_order(height, width, n)
+    generator = stream(seed, Stage.RETAINED_SETS, 0)
+    owners = np.empty((copies, d), dtype=np.int64)
+    for copy in owners:
+        for start in range(0, d, n):
+            block = order[start : start + n]
+            copy[block] = generator.permutation(n)[: len(block)]
+    return _from_owners(owners, n)
+
+
+def _block_order(height: int, width: int, block: int) -> NDArray[np.int64]:
+    """Pixels in an order in which every run of `block` pixels lies close together.
+
+    The image is cut into bands about as high as a square of `block` pixels, and each band is read
+    column by column, every other band from its right end.
+    """
+    pixels = np.arange(height * width).reshape(height, width)
+    bands = np.array_split(pixels, max(1, round(height / math.sqrt(block))))
+    return np.concatenate(
+        [(band[:, ::-1] if number % 2 else band).T.ravel() for number, band in enumerate(bands)]
+    )
+
+
+def _from_owners(owners: Int[np.ndarray, "copies features"], num_sets: int) -> FixedAblation:
+    """Partitions from the set that each feature belongs to."""
+    return FixedAblation(
+        np.concatenate([np.arange(num_sets)[:, None] == copy[None, :] for copy in owners])
+    )
+
+
+def _checked(num_features: int, num_sets: int, copies: int) -> tuple[int, int]:
+    d, n = as_integer(num_features, "num_features"), as_integer(num_sets, "num_sets")
+    if as_integer(copies, "copies") < 1:
+        raise InputError(f"expected copies to be at least 1, got {copies}")
+    if not 1 <= n <= d:
+        raise InputError(f"expected num_sets between 1 and num_features = {d}, got {num_sets}")
+    return d, n
