@@ -30,6 +30,13 @@ from sparsecert.evaluation import (
     evaluate,
     median_certified_robustness,
 )
+from sparsecert.fixed_ablation import (
+    FixedAblation,
+    random_partitions,
+    stratified_partitions,
+    strided_partition,
+)
+from sparsecert.fixed_certification import certify_ballots
 from sparsecert.streams import Stage
 from sparsecert.tally import Tally
 from sparsecert.theory import ablation_shift, smallest_num_samples
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABSTAIN",
     "Certification",
+    "FixedAblation",
     "InputError",
     "MeanEncoding",
     "Prediction",
@@ -56,12 +64,16 @@ __all__ = [
     "ablation_shift",
     "certified_accuracy",
     "certified_robustness",
+    "certify_ballots",
     "certify_tally",
     "evaluate",
     "load",
     "median_certified_robustness",
     "predict_tally",
+    "random_partitions",
     "smallest_num_samples",
+    "stratified_partitions",
+    "strided_partition",
 ]
 
 _NEED_TORCH = {

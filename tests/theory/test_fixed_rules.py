@@ -1,0 +1,298 @@
+"""Certificates of fixed families against attackers who are enumerated."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import sparsecert as sc
+from sparsecert.theory.fixed_rules import FIXED_RULES
+
+RULES = list(FIXED_RULES)
+NO_WINNER = -1
+
+
+def first_counts(above: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """`(profiles, classes)` first choices, from `(profiles, ballots, classes, classes)`."""
+    counts: NDArray[np.int64] = (above.sum(axis=3) == above.shape[2] - 1).sum(axis=1)
+    return counts
+
+
+def plurality(above: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """`(profiles,)` winners; of equal counts `argmax` takes the first."""
+    return np.asarray(first_counts(above).argmax(axis=1))
+
+
+def beats(above: NDArray[np.bool_], one: int, other: int) -> NDArray[np.bool_]:
+    """`(profiles,)` whether one class wins head to head."""
+    wins = 2 * above[:, :, one, other].sum(axis=1) - above.shape[1]
+    return (wins > 0) | ((wins == 0) & (one < other))
+
+
+def pairwise(above: NDArray[np.bool_]) -> NDArray[np.int64]:
+    classes = range(above.shape[2])
+    winner = np.full(len(above), NO_WINNER)
+    for c in classes:
+        all_beaten = np.all([beats(above, c, j) for j in classes if j != c], axis=0)
+        winner[all_beaten] = c
+    return winner
+
+
+def run_off(above: NDArray[np.bool_]) -> NDArray[np.int64]:
+    counts = first_counts(above)
+    leader = counts.argmax(axis=1)
+    counts[np.arange(len(counts)), leader] = -1
+    second = counts.argmax(axis=1)
+    winner = leader.copy()
+    for one, other in itertools.permutations(range(above.shape[2]), 2):
+        met = (leader == one) & (second == other)
+        winner[met & ~beats(above, one, other)] = other
+    return winner
+
+
+ORACLES: dict[str, Callable[[NDArray[np.bool_]], NDArray[np.int64]]] = {
+    "plurality": plurality,
+    "run-off": run_off,
+    "pairwise": pairwise,
+}
+
+
+class Profiles:
+    """All profiles of rankings of a few ballots, and every rule's class for each."""
+
+    def __init__(self, ballots: int, classes: int) -> None:
+        rankings = np.array(list(itertools.permutations(range(classes))))
+        places = np.argsort(rankings, axis=1)
+        self.scores = -places.astype(np.float64)
+        above = places[:, :, None] < places[:, None, :]
+        self.choices = np.array(list(itertools.product(range(len(rankings)), repeat=ballots)))
+        self.winner = {
+            rule: np.concatenate([oracle(above[part]) for part in np.array_split(self.choices, 20)])
+            for rule, oracle in ORACLES.items()
+        }
+
+    def safe_radius(self, rule: str, index: int, membership: NDArray[np.bool_]) -> int:
+        """The largest rho at which no changes of the touched ballots change the rule's class.
+
+        -1 where the rule has no class of its own.
+        """
+        own = self.winner[rule][index]
+        if own == NO_WINNER:
+            return -1
+        same = self.choices == self.choices[index]
+        features = membership.shape[1]
+        for rho in range(features + 1):
+            for changed in itertools.combinations(range(features), rho):
+                untouched = ~membership[:, changed].any(axis=1)
+                reachable = same[:, untouched].all(axis=1)
+                if (self.winner[rule][reachable] != own).any():
+                    return rho - 1
+        return features
+
+
+@functools.cache
+def all_profiles(ballots: int, classes: int) -> Profiles:
+    return Profiles(ballots, classes)
+
+
+def families(ballots: int, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
+    """A partition, and overlapping families with few and with many sets per feature."""
+    partition = np.eye(ballots, dtype=np.bool_)
+    found = [np.concatenate([partition, partition[:, ::-1]], axis=1)[:, : ballots + 2]]
+    for share in (0.3, 0.5):
+        sets = rng.random((ballots, 5)) < share
+        sets[np.arange(ballots), rng.integers(0, 5, ballots)] = True
+        found.append(sets)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ballots", "classes"), [(4, 4), (6, 3)])
+@pytest.mark.parametrize("rule", RULES)
+def test_every_change_of_more_ballots(rule: str, ballots: int, classes: int) -> None:
+    check_every_change(rule, all_profiles(ballots, classes))
+
+
+@pytest.mark.parametrize(("ballots", "classes"), [(3, 4), (5, 3), (9, 2)])
+@pytest.mark.parametrize("rule", RULES)
+def test_every_change_of_the_touched_ballots(rule: str, ballots: int, classes: int) -> None:
+    check_every_change(rule, all_profiles(ballots, classes))
+
+
+def check_every_change(rule: str, profiles: Profiles) -> None:
+    """Exact is the truth, neither more nor less; sum is never more, and exact on partitions.
+
+    For run-off the sum bound may be less even there: overtaking the runner-up is not enough where a
+    third class has as many ballots, and one ballot need not serve both rounds.
+    """
+    rng = np.random.default_rng(len(rule))
+    ballots = profiles.choices.shape[1]
+    # Profiles in which ballots agree, so that there is something to certify, and any.
+    some = rng.choice(len(profiles.choices), size=min(2_000, len(profiles.choices)), replace=False)
+    order = np.argsort([len(set(row)) for row in profiles.choices[some].tolist()])
+    chosen = np.concatenate([some[order[:25]], some[:15]])
+    for number, membership in enumerate(families(ballots, rng)):
+        ablation = sc.FixedAblation(membership)
+        scores = profiles.scores[profiles.choices[chosen]]
+        truth = [profiles.safe_radius(rule, int(index), membership) for index in chosen]
+        exact = sc.certify_ballots(scores, ablation, rule, "exact")
+        by_sum = sc.certify_ballots(scores, ablation, rule, "sum")
+        assert exact.radius.tolist() == truth
+        assert (by_sum.radius <= exact.radius).all()
+        if number == 0:
+            assert max(truth) >= 1
+            if rule != "run-off":
+                assert by_sum.radius.tolist() == truth
+        winner = profiles.winner[rule][chosen]
+        np.testing.assert_array_equal(by_sum.label[winner >= 0], winner[winner >= 0])
+        np.testing.assert_array_equal(by_sum.radius >= 0, winner >= 0)
+
+
+def all_scores(
+    membership: NDArray[np.bool_], classes: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Scores of one random base classifier on every binary image: (2^d, sets, classes).
+
+    Scores are small integers, so that there are ties.
+    """
+    sets, d = membership.shape
+    images = np.array(list(itertools.product((0, 1), repeat=d)))
+    favour = np.zeros(classes, dtype=np.int64)
+    favour[rng.integers(classes)] = rng.choice([0, 1, 2, 2])
+    scores = np.empty((2**d, sets, classes))
+    for number, members in enumerate(membership):
+        size = int(members.sum())
+        table = rng.integers(0, 3, size=(2**size, classes)) + favour
+        scores[:, number] = table[images[:, members] @ (1 << np.arange(size))]
+    return scores
+
+
+@pytest.mark.parametrize("bound", ["sum", "exact"])
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_no_changed_image_within_the_radius_changes_class(
+    rule: str, bound: str, classes: int
+) -> None:
+    """Every binary image against every other, for random base classifiers and families."""
+    d = 8 if bound == "sum" else 4
+    rng = np.random.default_rng((classes, len(rule), d))
+    bits = np.arange(2**d)
+    distance = np.bitwise_count(bits[:, None] ^ bits[None, :])
+    largest = 0
+    for sets in (1, d, 2 * d):
+        for share in (0.05, 0.05, 0.2) if bound == "sum" else (0.1,):
+            membership = rng.random((sets, d)) < share
+            membership[np.arange(sets), rng.permutation(2 * d)[:sets] % d] = True
+            scores = all_scores(membership, classes, rng)
+            result = sc.certify_ballots(scores, sc.FixedAblation(membership), rule, bound)
+            same = result.label[:, None] == result.label[None, :]
+            assert same[distance <= result.radius[:, None]].all()
+            largest = max(largest, int(result.radius.max()))
+    assert largest >= (2 if bound == "sum" else 1)
+
+
+def agreeable_scores(
+    batch: int, sets: int, classes: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Scores of base classifiers that are mostly right, with ties."""
+    scores = rng.integers(0, 6, size=(batch, sets, classes)).astype(np.float64)
+    favoured = rng.integers(0, classes, batch)
+    scores[np.arange(batch), :, favoured] += rng.uniform(0, 5, (batch, 1)).round()
+    return scores
+
+
+def first_choices(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    first = scores.argmax(axis=2)
+    return np.stack([(first == c).sum(axis=1) for c in range(scores.shape[2])], axis=1)
+
+
+def published_run_off_radius(scores: NDArray[np.float64], label: int) -> int:
+    """The run-off certificate for a partition as Hammoudeh and Lowd (2024) have it, one image."""
+    counts = first_choices(scores[None])[0]
+    classes = [j for j in range(len(counts)) if j != label]
+
+    def gap(one: int, other: int) -> int:
+        return max(0, int(counts[one] - counts[other]) + (other > one))
+
+    @functools.cache
+    def fewest(i: int, j: int) -> int:
+        """Ballots to move until gaps of i and j are closed; one move closes 2 and 1."""
+        if min(i, j) < 2:
+            return -(-max(i, j) // 2)
+        return 1 + min(fewest(i - 2, j - 1), fewest(i - 1, j - 2))
+
+    out = [fewest(gap(label, a), gap(label, b)) for a, b in itertools.combinations(classes, 2)]
+    runner_up = max(classes, key=lambda j: (counts[j], -j))
+    lost = []
+    for j in classes:
+        own, other = scores[:, label], scores[:, j]
+        wins = ((own > other) | ((own == other) & (label < j))).sum()
+        second = max(0, int(2 * wins) - len(scores) + (j > label))
+        first = 0 if j == runner_up else gap(runner_up, j)
+        lost.append(max(-(-first // 2), -(-second // 2)))
+    return min(out + lost) - 1
+
+
+def test_partitions_get_the_published_certificates() -> None:
+    rng = np.random.default_rng(0)
+    ablation = sc.random_partitions(97, 24)
+    scores = agreeable_scores(400, 24, 5, rng)
+    result = sc.certify_ballots(scores, ablation, "plurality")
+    counts = first_choices(scores)
+    rows = np.arange(len(counts))
+    lead = counts[rows, result.label][:, None] - counts
+    lead = lead - (np.arange(5) < result.label[:, None])
+    lead[rows, result.label] = 10**6
+    np.testing.assert_array_equal(result.radius, lead.min(axis=1) // 2)
+    run_off = sc.certify_ballots(scores, ablation, "run-off")
+    published = [
+        published_run_off_radius(ballots, int(label))
+        for ballots, label in zip(scores, run_off.label, strict=True)
+    ]
+    # Ours also counts that the runner-up may have too few ballots that are worth two.
+    assert (run_off.radius >= published).all()
+    assert np.mean(run_off.radius == published) > 0.95
+    assert run_off.radius.max() > 5
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_exact_is_never_below_sum_nor_is_it_when_time_runs_out(rule: str) -> None:
+    rng = np.random.default_rng(1)
+    ablation = sc.random_partitions(20, 8, copies=3)
+    scores = agreeable_scores(10, 24, 3, rng)
+    by_sum = sc.certify_ballots(scores, ablation, rule).radius
+    exact = sc.certify_ballots(scores, ablation, rule, "exact").radius
+    hurried = sc.certify_ballots(scores, ablation, rule, "exact", time_limit=1e-3).radius
+    assert (by_sum <= hurried).all()
+    assert (hurried <= exact).all()
+    assert (by_sum < exact).any()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_skipping_what_is_not_the_least_changes_nothing(rule: str) -> None:
+    rng = np.random.default_rng(2)
+    ablation = sc.stratified_partitions((7, 9), 12, copies=3)
+    scores = agreeable_scores(300, 36, 6, rng)
+    quick = FIXED_RULES[rule](scores, ablation.columns)
+    thorough = FIXED_RULES[rule](scores, ablation.columns, thorough=True)
+    np.testing.assert_array_equal(quick.radius.min(axis=1), thorough.radius.min(axis=1))
+    assert (quick.radius <= thorough.radius).all()
+
+
+def test_the_ballots_around_a_feature_count_by_what_they_can_lose() -> None:
+    """Each feature is in four of twelve sets, of which one is against the class already.
+
+    Charging 2 for each touched ballot gives 8, more than the lead of 6; only the ballots for class
+    0 can lose, and there are three of them around each feature.
+    """
+    membership = np.arange(12)[:, None] % 3 == np.arange(3)[None, :]
+    scores = np.zeros((1, 12, 2))
+    scores[:, :9, 0] = 1
+    scores[:, 9:, 1] = 1
+    result = sc.certify_ballots(scores, sc.FixedAblation(membership))
+    assert (result.label.tolist(), result.radius.tolist()) == ([0], [1])
