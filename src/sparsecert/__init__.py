@@ -43,6 +43,9 @@ from sparsecert.theory import ablation_shift, smallest_num_samples
 
 if TYPE_CHECKING:
     from sparsecert.encoding import MeanEncoding, TwoChannelEncoding
+    from sparsecert.estimator import SparseCertifiedClassifier
+    from sparsecert.fixed_smoothing import FixedSmoothedClassifier
+    from sparsecert.models import SubsetEnsemble
     from sparsecert.smoothing import SmoothedClassifier
     from sparsecert.workflow import load
 
@@ -50,12 +53,15 @@ __all__ = [
     "ABSTAIN",
     "Certification",
     "FixedAblation",
+    "FixedSmoothedClassifier",
     "InputError",
     "MeanEncoding",
     "Prediction",
     "RunFolderError",
     "SmoothedClassifier",
+    "SparseCertifiedClassifier",
     "Stage",
+    "SubsetEnsemble",
     "Tally",
     "TooFewSamplesWarning",
     "TwoChannelEncoding",
@@ -78,7 +84,10 @@ __all__ = [
 
 _NEED_TORCH = {
     "MeanEncoding": "sparsecert.encoding",
+    "FixedSmoothedClassifier": "sparsecert.fixed_smoothing",
     "SmoothedClassifier": "sparsecert.smoothing",
+    "SparseCertifiedClassifier": "sparsecert.estimator",
+    "SubsetEnsemble": "sparsecert.models",
     "TwoChannelEncoding": "sparsecert.encoding",
     "load": "sparsecert.workflow",
 }

@@ -26,6 +26,7 @@ from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.training import train
 
 _FEATURES_PER_SET = 3
+_STEPS_PER_EPOCH = 16  # or more; a small table would else be left after a few steps
 
 
 class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -102,6 +103,7 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         names = [str(name) for name in self.classes_]
         dataset = checked_dataset("X", "train", inputs, labels, names, self.feature_range_)
         recipe = recipe_for("fast", dataset.input_shape)
+        batch_size = min(recipe.batch_size, max(1, len(dataset) // _STEPS_PER_EPOCH))
         config = RunConfig(
             dataset=dataset.name,
             train_fingerprint=dataset.fingerprint(),
@@ -113,7 +115,7 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
             encoding="two-channel",
             encoding_mean=None,
             encoding_std=None,
-            recipe=replace(recipe, epochs=self.epochs),
+            recipe=replace(recipe, epochs=self.epochs, batch_size=batch_size),
             seed=seed,
             width=self.width,
         )

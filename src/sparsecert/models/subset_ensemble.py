@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sparsecert.errors import InputError
+
 
 class SubsetEnsemble(nn.Module):
     """Networks that each see the features of one retained set, and nothing else.
@@ -38,6 +40,7 @@ class SubsetEnsemble(nn.Module):
     ) -> None:
         super().__init__()
         index = _inputs_of_sets(membership, encoded_channels)
+        self.num_inputs = encoded_channels * membership.shape[1]
         self.register_buffer("inputs", torch.from_numpy(index), persistent=False)
         sizes = (index.shape[1], *hidden, num_classes)
         self.layers = nn.ModuleList(
@@ -52,7 +55,16 @@ class SubsetEnsemble(nn.Module):
     def forward(
         self, encoded: Float[Tensor, "batch *encoded_shape"]
     ) -> Float[Tensor, "batch sets classes"]:
-        """The logits of every member on whole encoded inputs, none of whose features is NULL."""
+        """The logits of every member on whole encoded inputs.
+
+        Raises:
+            InputError: for inputs of another size, whose features would be taken for others.
+        """
+        if encoded[0].numel() != self.num_inputs:
+            raise InputError(
+                f"expected encoded inputs of {self.num_inputs} numbers, got shape "
+                f"{tuple(encoded.shape[1:])}; check the number of channels or features"
+            )
         features = functional.pad(encoded.flatten(1).T, (0, 0, 0, 1))  # a row of zeros at the end
         hidden: Tensor = self.layers[0](features[self.inputs])
         for layer in self.layers[1:]:
