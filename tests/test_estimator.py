@@ -16,7 +16,7 @@ from sparsecert.estimator import SparseCertifiedClassifier
 @pytest.mark.usefixtures("unchecked")
 def test_it_behaves_like_any_estimator() -> None:
     results = check_estimator(
-        SparseCertifiedClassifier(copies=2, width=16, epochs=8), on_skip=None, on_fail=None
+        SparseCertifiedClassifier(copies=1, width=16, epochs=5), on_skip=None, on_fail=None
     )
     failed = [r["check_name"] for r in results if r["status"] not in ("passed", "skipped")]
     assert failed == []

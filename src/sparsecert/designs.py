@@ -89,9 +89,9 @@ def build_design(name: str, settings: Mapping[str, Any]) -> AnyDesign:
     """
     design = check_design(name)
     given = {
-        field.name: settings[field.name]
+        field.name: tuple(value) if isinstance(value, list) else value  # as JSON has it
         for field in fields(design)
-        if settings.get(field.name) is not None
+        if (value := settings.get(field.name)) is not None
     }
     required = (field.name for field in fields(design) if field.default is MISSING)
     missing = [name for name in required if name not in given]

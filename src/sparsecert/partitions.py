@@ -49,9 +49,6 @@ class Partitions:
     def __post_init__(self) -> None:
         for name in ("num_features", "num_sets", "copies", "family_seed"):
             object.__setattr__(self, name, as_integer(getattr(self, name), name))
-        if self.image_shape is not None:
-            height, width = self.image_shape
-            object.__setattr__(self, "image_shape", (height, width))
         if self.layout not in LAYOUTS:
             raise InputError(
                 f"expected layout to be one of {', '.join(LAYOUTS)}, got {self.layout!r}"
