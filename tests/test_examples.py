@@ -46,6 +46,20 @@ def test_readme_snippets() -> None:
     assert names["certificate"].radius.shape == (2,)  # type: ignore[attr-defined]
 
 
+def test_snippets_about_partitions() -> None:
+    import torch
+    from sklearn.datasets import load_breast_cancer
+
+    page = (ROOT / "docs" / "partitions.md").read_text()
+    x, y = load_breast_cancer(return_X_y=True)
+    names = {"X": x, "y": y, "images": torch.rand(2, 1, 28, 28)}
+    snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(snippets) == 2
+    for snippet in snippets:
+        exec(snippet, names)
+    assert names["certificate"].radius.shape == (2,)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("[!.]*/*.md")))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
