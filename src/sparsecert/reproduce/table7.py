@@ -30,7 +30,6 @@ TABLE = PaperTable(
         CertifiedRow(label="ablation, k = 45", settings={"num_retained": 45}, median=8, **_COMMON),
     ),
     notes="Both schemes use the paper's CNN, unless a row names another network, and the same "
-    "recipe; under `paper` that is one draw of "
-    "the ablation or noise per minibatch. The ImageNet half of the table needs the full data "
-    "set and is left out.",
+    "recipe; under `paper` that is one draw of the ablation or noise per minibatch. The ImageNet "
+    "half of the table needs the full data set and is left out.",
 )
