@@ -131,6 +131,7 @@ def test_statistics_need_no_torch() -> None:
         "import sys, numpy, sparsecert as sc;"
         "sc.certify_tally(sc.Tally(numpy.array([[990, 10]])), [0], sc.UniformAblation(64, 12));"
         "sc.median_certified_robustness([1, 2], [True, True]);"
+        "sc.certify_ballots(numpy.zeros((1, 4, 2)), sc.strided_partition(9, 4), bound='exact');"
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -60,7 +60,18 @@ def test_snippets_about_partitions() -> None:
     assert names["certificate"].radius.shape == (2,)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("[!.]*/*.md")))
+def test_fixed_families_snippet() -> None:
+    page = (ROOT / "docs" / "theory" / "fixed-families.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(snippet, names)
+    assert names["certificate"].alpha == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted([*ROOT.glob("*.md"), *ROOT.glob("[!.]*/*.md"), *ROOT.glob("docs/theory/*.md")]),
+)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -128,14 +128,16 @@ def test_base_classifiers_are_measured_on_both_splits(
     assert f"{100 * record['train_accuracy']:.1f} % [" in page
 
 
+@pytest.mark.parametrize("matters", [True, False])
 def test_another_network_on_as_many_images_as_the_paper(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matters: bool
 ) -> None:
     row = CertifiedRow(
         label="k = 16",
         dataset="digits",
         settings={"num_retained": 16},
         architecture="resnet18",
+        architecture_matters=matters,
         median=1,
         num_selection=30,
         num_samples=150,
@@ -146,8 +148,9 @@ def test_another_network_on_as_many_images_as_the_paper(
     assert path.name == "table9-digits-k16-two-channel-mlp-fast1-n25.json"
     record = json.loads(path.read_text())
     assert (record["architecture"], record["num_images"]) == ("mlp", 25)
-    # Measured on another network than the row's, it is not shown beside the paper's value.
-    assert "Beyond the paper" in (tmp_path / "results" / "README.md").read_text()
+    page = (tmp_path / "results" / "README.md").read_text()
+    assert ("Beyond the paper" in page) == matters
+    assert ("## Table 9" in page) != matters
 
 
 def test_records_match_rows_by_what_was_measured() -> None:
@@ -174,6 +177,7 @@ def test_records_match_rows_by_what_was_measured() -> None:
     assert labels(num_retained=46) == labels(alpha=0.01) == labels(dataset="digits") == []
     seven = {"num_selection": 100, "num_samples": 100_000, "alpha": 0.001}
     assert labels(**seven) == [("table7", "ablation, k = 45")]
+    assert labels(**seven, architecture="mlp") == labels(**seven)
 
 
 def test_tables_are_the_papers() -> None:

@@ -66,7 +66,7 @@ class FixedAblation:
     @property
     def num_features(self) -> int:
         """The number d; a pixel is one feature, whatever its channels."""
-        return self.membership.shape[1]
+        return int(self.membership.shape[1])
 
     @cached_property
     def fingerprint(self) -> str:

@@ -23,6 +23,7 @@ class PaperClassifier:
         design: a key of `designs.DESIGNS`.
         encoding: of NULL.
         architecture: of the base classifier; None for the recipe's own choice.
+        architecture_matters: whether a record of another network does not repeat the row.
     """
 
     label: str
@@ -31,6 +32,7 @@ class PaperClassifier:
     design: str = "uniform"
     encoding: str = "two-channel"
     architecture: str | None = None
+    architecture_matters: bool = True
 
     @property
     def folder_name(self) -> str:
@@ -47,7 +49,7 @@ class PaperClassifier:
             "encoding": self.encoding,
             **self.settings,
         }
-        if self.architecture is not None:
+        if self.architecture is not None and self.architecture_matters:
             wanted["architecture"] = self.architecture
         return all(record.get(name) == value for name, value in wanted.items())
 
@@ -214,6 +216,7 @@ def certified_by_retained(
             dataset=dataset,
             settings={"num_retained": k},
             architecture=architecture,
+            architecture_matters=False,
             accuracy=accuracy,
             abstained=abstained,
             median=median,

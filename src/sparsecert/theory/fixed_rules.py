@@ -188,7 +188,7 @@ class _Ballots:
         """`(batch, ballots, classes)`: which ballots rank the label above each class."""
         own = np.take_along_axis(self.scores, label[:, None, None], axis=2)
         smaller = label[:, None, None] < np.arange(self.num_classes)
-        return (own > self.scores) | ((own == self.scores) & smaller)
+        return np.asarray((own > self.scores) | ((own == self.scores) & smaller))
 
     def pairwise_winner(self) -> NDArray[np.int64]:
         """`(batch,)` classes ahead of every other head to head; -1 where there is none.
@@ -282,7 +282,7 @@ class _Ballots:
 
     def _first_is(self, rows: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.int8]:
         """`(rows, ballots)`: 1 where the ballot ranks the row's class first, else 0."""
-        return (self.first[rows] == classes[:, None].astype(np.int16)).view(np.int8)
+        return np.asarray(self.first[rows] == classes[:, None].astype(np.int16)).view(np.int8)
 
     def first_choice_attack(self, b: int, leader: int, j: int) -> tuple[NDArray[np.int64], int]:
         """Weights of the ballots of input b, and what j needs to get ahead of the leader."""
