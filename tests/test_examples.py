@@ -57,7 +57,7 @@ def test_snippets_about_partitions() -> None:
     assert len(snippets) == 2
     for snippet in snippets:
         exec(snippet, names)
-    assert names["certificate"].radius.shape == (2,)  # type: ignore[attr-defined]
+    assert names["certificate"].radius.shape == (2,)
 
 
 def test_fixed_families_snippet() -> None:

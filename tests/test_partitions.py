@@ -79,12 +79,13 @@ def test_each_member_is_a_perceptron_on_its_own_features() -> None:
     for t, member in enumerate(design.ablation.membership):
         hidden = flat[:, :, torch.from_numpy(member.copy())].flatten(1)
         for number, layer in enumerate(model.layers):
-            weight = layer.weight[t]
+            parameters = dict(layer.named_parameters())
+            weight, bias = parameters["weight"][t], parameters["bias"][t]
             # Sets smaller than the largest are padded, channel by channel, with zeros.
             if number == 0:
                 largest = design.ablation.membership.sum(axis=1).max()
                 weight = weight.view(len(weight), 6, largest)[:, :, : member.sum()].flatten(1)
-            hidden = hidden @ weight.T + layer.bias[t, :, 0]
+            hidden = hidden @ weight.T + bias[:, 0]
             hidden = hidden.relu() if number < 2 else hidden
         torch.testing.assert_close(logits[:, t], hidden)
 

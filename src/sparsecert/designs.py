@@ -88,7 +88,7 @@ def build_design(name: str, settings: Mapping[str, Any]) -> AnyDesign:
         InputError: for an unknown name, a missing setting or one out of range.
     """
     design = check_design(name)
-    given = {
+    given: dict[str, Any] = {
         field.name: tuple(value) if isinstance(value, list) else value  # as JSON has it
         for field in fields(design)
         if (value := settings.get(field.name)) is not None
