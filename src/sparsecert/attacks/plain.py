@@ -59,7 +59,7 @@ class PlainQueries:
 
     def __init__(self, classifier: PlainClassifier, image: Tensor, label: int) -> None:
         self.classifier, self.original, self.label = classifier, image[0], label
-        self.cost, self.goal = Cost(), 0.0
+        self.cost, self.abstains = Cost(), False
 
     def version(self, image: Tensor) -> Version:
         """A version of which nothing is known."""
@@ -69,7 +69,7 @@ class PlainQueries:
         """A version: every change may change the answer."""
         return Version(image)
 
-    def fooled(self, versions: Sequence[Version]) -> NDArray[np.bool_]:
+    def fooled(self, versions: Sequence[Version], *, strict: bool = False) -> NDArray[np.bool_]:
         """Whether each is misclassified."""
         self.cost.queries += len(versions)
         classes = self.classifier.predict(torch.stack([version.image for version in versions]))

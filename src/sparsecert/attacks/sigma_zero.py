@@ -66,7 +66,7 @@ def sigma_zero_attack(
             return
         starts = found[-1:]
         drawn_out = queries.version(_drawn_out(starts[0].image, queries.original))
-        if queries.fooled([drawn_out])[0]:
+        if queries.fooled([drawn_out], strict=True)[0]:
             starts.append(drawn_out)
         for descent in reset_features(queries, starts, generator):
             yield from descent.images()
@@ -89,11 +89,11 @@ def _descend(queries: Queries, steps: int) -> list[Version]:
         soft, lead = queries.soft_lead(moving)
         loss = soft.clamp_min(0) + _smooth_count(moving - original).sum() / d
         (gradient,) = torch.autograd.grad(loss, moving)
-        fooled = lead <= queries.goal
+        fooled = lead <= 0
         size = int(changed_features(image, original).sum())
         if fooled and size < smallest:
             version = queries.version(image)
-            if queries.fooled([version])[0]:
+            if queries.fooled([version], strict=True)[0]:
                 found.append(version)
                 smallest = size
         gradient = gradient / gradient.abs().max().clamp_min(_TINY)
