@@ -28,8 +28,8 @@ from tests.attacks.victims import D, K, alarm, dark_images, linear_problem, rand
 Attack = Callable[..., AttackResult]
 ATTACKS: list[tuple[Attack, dict[str, Any]]] = [
     (pointwise_attack, {"repetitions": 4}),
-    (sparse_rs_attack, {"steps": 60}),
-    (sigma_zero_attack, {"steps": 60}),
+    (sparse_rs_attack, {"steps": 40}),
+    (sigma_zero_attack, {"steps": 40}),
 ]
 SMALL = Probe(num_samples=2_000, num_search=300, num_gradient=64)
 
@@ -50,10 +50,10 @@ def check_sizes(result: AttackResult, images: Tensor) -> None:
     [
         (pointwise_attack, {}, (1, 8, 8), 20, 1.5),
         (pointwise_attack, {}, (50,), 20, 1.5),
-        (sparse_rs_attack, {"steps": 100}, (1, 8, 8), 7, 1.1),
+        (sparse_rs_attack, {"steps": 100}, (1, 8, 8), 4, 1.3),
         (sigma_zero_attack, {}, (1, 8, 8), 9, 1.1),
-        (sigma_zero_attack, {}, (3, 6, 6), 9, 1.1),
-        (sigma_zero_attack, {}, (50,), 9, 1.1),
+        (sigma_zero_attack, {}, (3, 6, 6), 5, 1.1),
+        (sigma_zero_attack, {}, (50,), 5, 1.1),
     ],
 )
 def test_sizes_are_near_the_optimum_of_a_linear_classifier(
@@ -81,28 +81,28 @@ def halved_radius(counts: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
 def test_attacks_stop_at_a_tight_certificate_and_catch_a_broken_one(
     attack: Attack, options: dict[str, Any]
 ) -> None:
-    """5 attempts by each attack, on a classifier on which Theorem 1 leaves no room."""
-    victim, images = alarm(), dark_images(5)
-    labels = np.zeros(5, dtype=np.int64)
+    """3 attempts by each attack, on a classifier on which Theorem 1 leaves no room."""
+    victim, images = alarm(), dark_images(3)
+    labels = np.zeros(3, dtype=np.int64)
     certificate = victim.certify(images, num_samples=SMALL.num_samples)
-    np.testing.assert_array_equal(certificate.radius, 4)
+    np.testing.assert_array_equal(certificate.radius, 3)
     result = attack(victim, images, labels, probe=SMALL, **options)
     check_sizes(result, images)
-    np.testing.assert_array_equal(result.size, 5)
+    np.testing.assert_array_equal(result.size, 4)
     sound = within_certificate(result.size, result.label, certificate.radius)
-    assert sound.attempts == 5
+    assert sound.attempts == 3
     assert len(sound.misclassified) + len(sound.abstained) == 0
     broken = halved_radius(certificate.tally.first_choice[:, 0], 0.05)
     caught = within_certificate(result.size, result.label, broken)
-    assert len(caught.misclassified) == 5
+    assert len(caught.misclassified) == 3
 
 
 def test_no_success_within_the_radius_of_a_random_network() -> None:
-    """12 images, three attacks: 36 attempts, and attacks that do succeed further out."""
+    """8 images, three attacks: 24 attempts, and attacks that do succeed further out."""
     victim = random_network()
-    images = torch.rand(12, 1, 4, 4, generator=torch.Generator().manual_seed(5))
+    images = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(5))
     certificate = victim.certify(images, num_samples=2_000, alpha=0.001, rule="margin")
-    assert (certificate.radius >= 0).sum() >= 5
+    assert (certificate.radius >= 0).sum() >= 3
     succeeded = 0
     for attack, options in ATTACKS:
         result = attack(victim, images, certificate.label, probe=SMALL, **options)
@@ -110,15 +110,15 @@ def test_no_success_within_the_radius_of_a_random_network() -> None:
         within = within_certificate(result.size, result.label, certificate.radius)
         assert len(within.misclassified) == 0
         succeeded += int((result.size > 0).sum())
-    assert succeeded > 10
+    assert succeeded > 8
 
 
 def test_an_abstention_is_a_success_but_contradicts_no_certificate() -> None:
-    """With 200 ballots 4 of 36 pixels leave a lead too small for PREDICT, of the same class."""
+    """With 200 ballots 3 of 36 pixels leave a lead too small for PREDICT, of the same class."""
     victim, images = alarm(), dark_images(4)
     probe = Probe(num_samples=200, num_search=200, num_gradient=64)
     certificate = victim.certify(images, num_samples=200)
-    np.testing.assert_array_equal(certificate.radius, 4)
+    np.testing.assert_array_equal(certificate.radius, 3)
     result = pointwise_attack(victim, images, np.zeros(4, dtype=int), probe=probe)
     assert result.success.all()
     within = within_certificate(result.size, result.label, certificate.radius)
@@ -178,13 +178,13 @@ def test_results_do_not_depend_on_batch_order_or_pass(
     attack: Attack, options: dict[str, Any]
 ) -> None:
     """A gradient is a sum over a pass, whose rounding depends on its size."""
-    images, labels = dark_images(3), np.zeros(3, dtype=int)
-    probe = Probe(num_samples=400, num_search=200, num_gradient=32)
+    images, labels = dark_images(2), np.zeros(2, dtype=int)
+    probe = Probe(num_samples=300, num_search=200, num_gradient=32)
     options = {name: value // 2 for name, value in options.items()}
-    together = attack(alarm(), images, labels, probe=probe, indices=[5, 6, 7], **options)
+    together = attack(alarm(), images, labels, probe=probe, indices=[5, 6], **options)
     victim = alarm()
     victim.ballots_per_pass = None if attack is sigma_zero_attack else 50
-    for row in (2, 0, 1):
+    for row in (1, 0):
         part = slice(row, row + 1)
         alone = attack(
             victim, images[part], labels[part], probe=probe, indices=[5 + row], **options
@@ -192,15 +192,15 @@ def test_results_do_not_depend_on_batch_order_or_pass(
         assert torch.equal(alone.adversarial[0], together.adversarial[row])
         for name in ("size", "label", "queries", "drawn", "cached", "skipped"):
             assert getattr(alone, name)[0] == getattr(together, name)[row]
-    other = attack(alarm(), images, labels, probe=probe, indices=[5, 6, 7], seed=1, **options)
+    other = attack(alarm(), images, labels, probe=probe, indices=[5, 6], seed=1, **options)
     assert not torch.equal(other.adversarial, together.adversarial)
 
 
 def test_a_budget_is_kept() -> None:
-    victim, images, labels, optimum = linear_problem((1, 8, 8), 4)
+    victim, images, labels, optimum = linear_problem((1, 8, 8), 2)
     for attack, options in ATTACKS:
         result = attack(victim, images, labels, int(optimum.min()) - 1, **options)
-        assert result.size.tolist() == [-1] * 4
+        assert result.size.tolist() == [-1] * 2
         most = int(optimum.max()) + 4
         result = attack(victim, images, labels, most, **options)
         assert (~result.success | ((result.size >= optimum) & (result.size <= most))).all()

@@ -34,9 +34,9 @@ def sparse_rs_attack(
 
     The changed pixels are black or white in each channel. A step resets some of them and changes
     as many others, and is kept if the correct class's share of votes, less the best rival's, does
-    not rise; both are counted on the same ablations. Where an image is misclassified, pixels that are not
-    needed are reset, the one that matters least is taken out, and the search goes on with what is
-    left, until `steps` steps in a row bring no success.
+    not rise; both are counted on the same ablations. Where an image is misclassified, pixels that
+    are not needed are reset, the one that matters least is taken out, and the search goes on with
+    what is left, until `steps` steps in a row bring no success.
 
     Args:
         victim: the attacked classifier.
