@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from sparsecert import cli
 from sparsecert.attacks import AttackPlan, Probe
@@ -161,7 +162,7 @@ def test_a_success_within_a_certified_radius_is_shouted(
 ) -> None:
     """A certificate that claims everything, which no attack may leave unnoticed."""
 
-    def boastful(_: RunFolder, __: object, indices: np.ndarray) -> Certificates:  # type: ignore[type-arg]
+    def boastful(_: RunFolder, __: object, indices: NDArray[np.int64]) -> Certificates:
         return Certificates(np.full(len(indices), 64), np.ones(len(indices), dtype=bool))
 
     monkeypatch.setattr("sparsecert.attacks.run.stored_certificates", boastful)

@@ -48,10 +48,10 @@ def check_sizes(result: AttackResult, images: Tensor) -> None:
 @pytest.mark.parametrize(
     ("attack", "options", "shape", "number", "most"),
     [
-        (pointwise_attack, {}, (1, 8, 8), 20, 1.5),
-        (pointwise_attack, {}, (50,), 20, 1.5),
+        (pointwise_attack, {}, (1, 8, 8), 12, 1.5),
+        (pointwise_attack, {}, (50,), 8, 1.5),
         (sparse_rs_attack, {"steps": 100}, (1, 8, 8), 4, 1.3),
-        (sigma_zero_attack, {}, (1, 8, 8), 9, 1.1),
+        (sigma_zero_attack, {}, (1, 8, 8), 7, 1.1),
         (sigma_zero_attack, {}, (3, 6, 6), 5, 1.1),
         (sigma_zero_attack, {}, (50,), 5, 1.1),
     ],
@@ -74,7 +74,8 @@ def halved_radius(counts: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
     """A certificate that is wrong on purpose: Corollary 1 with half of Delta."""
     low = sc.theory.clopper_pearson_lower(counts, counts, alpha)
     shift = sc.ablation_shift(D, K, np.arange(D + 1)) / 2
-    return (low[:, None] - shift > 0.5).sum(axis=1) - 1
+    radius: NDArray[np.int64] = (low[:, None] - shift > 0.5).sum(axis=1) - 1
+    return radius
 
 
 @pytest.mark.parametrize(("attack", "options"), ATTACKS)
@@ -94,7 +95,8 @@ def test_attacks_stop_at_a_tight_certificate_and_catch_a_broken_one(
     assert len(sound.misclassified) + len(sound.abstained) == 0
     broken = halved_radius(certificate.tally.first_choice[:, 0], 0.05)
     caught = within_certificate(result.size, result.label, broken)
-    assert len(caught.misclassified) == 3
+    assert len(caught.misclassified) + len(caught.abstained) == 3
+    assert len(caught.misclassified) > 0
 
 
 def test_no_success_within_the_radius_of_a_random_network() -> None:
@@ -201,7 +203,7 @@ def test_a_budget_is_kept() -> None:
     for attack, options in ATTACKS:
         result = attack(victim, images, labels, int(optimum.min()) - 1, **options)
         assert result.size.tolist() == [-1] * 2
-        most = int(optimum.max()) + 4
+        most = 2 * int(optimum.max())
         result = attack(victim, images, labels, most, **options)
         assert (~result.success | ((result.size >= optimum) & (result.size <= most))).all()
         assert result.success.any()

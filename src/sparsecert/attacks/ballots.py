@@ -83,7 +83,7 @@ class BallotQueries:
 
     def change(self, version: Version, image: Tensor, features: NDArray[np.int64]) -> Version:
         """A version that differs in these features: what retains none of them stays known."""
-        touched: NDArray[np.bool_] = self._masks[:, features].any(axis=1)
+        touched = np.asarray(self._masks[:, features].any(axis=1))
         answers = np.where(touched, np.int16(_UNKNOWN), version.answers)
         return Version(image, answers, version, touched)
 
@@ -135,10 +135,6 @@ class BallotQueries:
     def votes(self, answers: NDArray[np.int16]) -> NDArray[np.int64]:
         """`(classes,)` counts of known answers."""
         return np.bincount(answers, minlength=self.smoothed.num_classes)
-
-    def answer(self, known: NDArray[np.int64], seen: NDArray[np.int64], unseen: int) -> bool | None:
-        """`EarlyAnswer` about this image."""
-        return self._early(known, seen, unseen, self.label)
 
     def _lead_of(self, answers: NDArray[np.int16]) -> float:
         counts = self.votes(answers)
