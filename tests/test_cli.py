@@ -197,12 +197,14 @@ def test_vectors_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_mean_encoding_end_to_end(tmp_path: Path) -> None:
     path = tmp_path / "run"
     words = ["--data", "digits", "--retained", 12, "--encoding", "mean", "--epochs", 10]
-    run("train", *words, "--out", path)
+    run("train", *words, "--batch-size", 100, "--out", path)
     config = RunFolder(path).read_config()
+    assert config.recipe.batch_size == 100
     assert config.encoding_mean is not None
     assert config.encoding_mean[0] == pytest.approx(0.305, abs=0.01)
     run("certify", path, "--limit", 50, *SMALL)
     assert record(path)["encoding"] == "mean"
+    assert "--batch-size 100" in record(path)["command"]
 
 
 def test_too_few_samples_warn(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

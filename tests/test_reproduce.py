@@ -229,6 +229,31 @@ def test_baselines_are_what_their_names_say(tmp_path: Path) -> None:
         target("cnn", epochs=2)
 
 
+@pytest.mark.parametrize("matters", [True, False])
+def test_another_network_on_as_many_images_as_the_paper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matters: bool
+) -> None:
+    row = CertifiedRow(
+        label="k = 16",
+        dataset="digits",
+        settings={"num_retained": 16},
+        architecture="resnet18",
+        architecture_matters=matters,
+        median=1,
+        num_selection=30,
+        num_samples=150,
+    )
+    monkeypatch.setitem(overview.TABLES, "table9", PaperTable("table9", "d", (row,), limit=25))
+    reproduce(tmp_path, "table9", "--epochs", 1, "--model", "mlp")
+    (path,) = (tmp_path / "results").glob("*.json")
+    assert path.name == "table9-digits-k16-two-channel-mlp-fast1-n25.json"
+    record = json.loads(path.read_text())
+    assert (record["architecture"], record["num_images"]) == ("mlp", 25)
+    page = (tmp_path / "results" / "README.md").read_text()
+    assert ("Beyond the paper" in page) == matters
+    assert ("## Table 9" in page) != matters
+
+
 def test_records_match_rows_by_what_was_measured() -> None:
     record = {
         "dataset": "mnist",
@@ -253,6 +278,7 @@ def test_records_match_rows_by_what_was_measured() -> None:
     assert labels(num_retained=46) == labels(alpha=0.01) == labels(dataset="digits") == []
     seven = {"num_selection": 100, "num_samples": 100_000, "alpha": 0.001}
     assert labels(**seven) == [("table7", "ablation, k = 45")]
+    assert labels(**seven, architecture="mlp") == labels(**seven)
 
 
 def test_tables_are_the_papers() -> None:
@@ -263,6 +289,7 @@ def test_tables_are_the_papers() -> None:
         "table3": 6,
         "table4": 6,
         "table5": 6,
+        "table6": 3,
         "table7": 2,
         "table8": 4,
     }

@@ -36,7 +36,7 @@ def config(**changes: object) -> RunConfig:
         encoding="two-channel",
         encoding_mean=None,
         encoding_std=None,
-        recipe=replace(recipe_for("fast", MNIST), epochs=3, augmentation="affine"),
+        recipe=replace(recipe_for("fast", MNIST), epochs=3, augmentation="crop-flip"),
         seed=0,
     )
     return replace(default, **changes)  # type: ignore[arg-type]

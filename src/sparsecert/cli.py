@@ -32,6 +32,7 @@ app = cyclopts.App(
 # What is printed holds the names of paths and classes, which are not markup.
 console = Console(markup=False)
 
+Architecture = Literal["interpolating-cnn", "paper-cnn", "resnet18", "resnet50", "mlp"]
 RunArgument = Annotated[Path, Parameter(help="Folder that `sparsecert train --out` wrote.")]
 DataOption = Annotated[
     str | None,
@@ -59,10 +60,13 @@ def train_command(
     recipe: Literal["fast", "paper"] = "fast",
     encoding: Literal["two-channel", "mean"] = "two-channel",
     model: Annotated[
-        Literal["interpolating-cnn", "paper-cnn", "resnet18", "resnet50", "mlp"] | None,
+        Architecture | None,
         Parameter(help="Base classifier; by default chosen by recipe and shape of the inputs."),
     ] = None,
     epochs: Annotated[int | None, Parameter(help="Instead of the recipe's.")] = None,
+    batch_size: Annotated[
+        int | None, Parameter(help="Instead of the recipe's, where memory is short.")
+    ] = None,
     seed: int = 0,
     design: Annotated[
         Literal["uniform", "lee2019"],
@@ -102,6 +106,7 @@ def train_command(
         encoding=encoding if design == "uniform" else "none",
         architecture=model,
         epochs=epochs,
+        batch_size=batch_size,
         seed=seed,
         show_progress=True,
     )
@@ -275,8 +280,8 @@ def reproduce_command(
     name: Annotated[
         str,
         Parameter(
-            help="table1, table2, table3, table4, table5, table7, table8, figure1 to figure5, or "
-            "overview, which writes README.md from the records in --results."
+            help="table1 to table8, figure1 to figure5, or overview, which writes README.md from "
+            "the records in --results."
         ),
     ],
     *,
@@ -287,13 +292,16 @@ def reproduce_command(
     limit: LimitOption = None,
     recipe: Literal["fast", "paper"] = "paper",
     epochs: Annotated[int | None, Parameter(help="Instead of the recipe's.")] = None,
+    model: Annotated[
+        Architecture | None, Parameter(help="Base classifier, instead of the paper's.")
+    ] = None,
     out: Annotated[Path, Parameter(help="Folder of the run folders.")] = Path("runs/reproduce"),
     results: Annotated[Path, Parameter(help="Folder of the result records.")] = Path("results"),
 ) -> None:
     """Repeat a table or figure of the paper. Repeat the command to resume a killed run."""
     from sparsecert.reproduce import entries, experiment
 
-    options = experiment.Options(retained, data, limit, recipe, epochs, out, results)
+    options = experiment.Options(retained, data, limit, recipe, epochs, model, out, results)
     entries.reproduce(name, options, console)
 
 

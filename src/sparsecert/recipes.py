@@ -41,7 +41,7 @@ class Recipe:
     schedule: Literal["step", "cosine"]
     weight_decay: float
     mask_per: Literal["batch", "example"]
-    augmentation: Literal["none", "affine", "crop-flip", "random-part"]
+    augmentation: Literal["none", "crop-flip", "random-part"]
     drops: tuple[float, ...] = ()
     warmup: float = 0.0
     precision: Precision = "float32"
@@ -120,7 +120,7 @@ _PAPER_LARGE = replace(
     augmentation="random-part",
     drops=(21 / 36, 31 / 36),
 )
-_FAST_IMAGES = replace(_FAST, epochs=100, batch_size=256, weight_decay=0.1, precision="bfloat16")
+_FAST_IMAGES = replace(_FAST, epochs=150, batch_size=256, weight_decay=0.05, precision="bfloat16")
 RECIPES: dict[str, dict[Kind, Recipe]] = {
     "paper": {
         "features": _PAPER,

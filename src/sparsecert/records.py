@@ -149,7 +149,8 @@ def train_command(config: RunConfig, run: RunFolder) -> str:
         words += ["--design", design.name, "--keep-probability", design.keep_probability]
         words += ["--num-values", design.num_values]
     words += ["--out", run.path, "--recipe", config.recipe.name, "--model", config.architecture]
-    words += ["--epochs", config.recipe.epochs, "--seed", config.seed]
+    words += ["--epochs", config.recipe.epochs, "--batch-size", config.recipe.batch_size]
+    words += ["--seed", config.seed]
     return shlex.join(map(str, words))
 
 

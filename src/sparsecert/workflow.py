@@ -98,6 +98,7 @@ def train_run(
     encoding: str = "two-channel",
     architecture: str | None = None,
     epochs: int | None = None,
+    batch_size: int | None = None,
     seed: int = 0,
     show_progress: bool = False,
 ) -> RunFolder:
@@ -112,6 +113,7 @@ def train_run(
         encoding: "two-channel" or "mean"; "none" for noise.
         architecture: a key of `models.ARCHITECTURES`; by default chosen by recipe and shape.
         epochs: instead of the recipe's.
+        batch_size: instead of the recipe's, where memory is short.
         seed: of everything random in training.
         show_progress: draw a progress bar.
     """
@@ -130,8 +132,11 @@ def train_run(
         encoding=encoding,
         encoding_mean=mean,
         encoding_std=std,
-        recipe=_fitted(
-            recipe_for(recipe, dataset.input_shape, large=dataset.is_large), epochs, out
+        recipe=_followed(
+            recipe_for(recipe, dataset.input_shape, large=dataset.is_large),
+            out,
+            epochs=epochs,
+            batch_size=batch_size,
         ),
         seed=seed,
     )
@@ -282,12 +287,12 @@ def standardisation(
     return channel_mean(dataset.inputs) if encoding == "mean" else None, None
 
 
-def _fitted(recipe: Recipe, epochs: int | None, out: Path) -> Recipe:
+def _followed(recipe: Recipe, out: Path, **overrides: int | None) -> Recipe:
     """The recipe as it will be followed, which is how the run folder records it."""
     run = RunFolder(out)
     if run.config_path.exists():  # begun, perhaps on another machine
         precision = run.read_config().recipe.precision
     else:
         precision = recipe.precision if multiplies_bfloat16(best_device()) else "float32"
-    epochs = recipe.epochs if epochs is None else epochs
-    return replace(recipe, epochs=epochs, precision=precision)
+    given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
+    return replace(recipe, precision=precision, **given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,11 @@ class Options:
     Attributes:
         retained: values of k; all rows by default, and those without a k.
         dataset: of the rows; all by default.
-        limit: test images per row, spread evenly; all by default, 50 for attacks.
+        limit: test images per row, spread evenly; as many as the paper's by default (of
+            attacks, 50).
         recipe: a key of `recipes.RECIPES`.
         epochs: instead of the recipe's.
+        architecture: instead of the rows'.
         out: folder of the run folders.
         results: folder of the result records.
     """
@@ -48,6 +50,7 @@ class Options:
     limit: int | None = None
     recipe: str = "paper"
     epochs: int | None = None
+    architecture: str | None = None
     out: Path = Path("runs/reproduce")
     results: Path = Path("results")
 
@@ -76,6 +79,8 @@ def chosen_rows(table: PaperTable, options: Options) -> Sequence[PaperRow]:
 def trained_run(row: PaperClassifier, options: Options) -> RunFolder:
     """The row's run folder, trained by the recipe unless that is done."""
     recipe = options.recipe if options.epochs is None else f"{options.recipe}{options.epochs}"
+    if options.architecture is not None:
+        row = replace(row, architecture=options.architecture)
     return train_run(
         row.dataset,
         options.out / f"{row.folder_name}-{recipe}",
@@ -102,6 +107,8 @@ def repeat(table: PaperTable, row: PaperRow, options: Options) -> dict[str, Any]
     Returns:
         The record.
     """
+    if options.limit is None:
+        options = replace(options, limit=table.limit)
     if isinstance(row, AttackedRow) and row.classifier != records.SMOOTHED:
         epochs = "" if options.epochs is None else f"-{options.epochs}"
         folder = options.out / f"{row.folder_name}{epochs}"

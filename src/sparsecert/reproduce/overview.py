@@ -13,7 +13,16 @@ from rich.table import Table
 from sparsecert import files
 from sparsecert.errors import RunFolderError
 from sparsecert.records import ATTACK, BASE_ACCURACY
-from sparsecert.reproduce import table1, table2, table3, table4, table5, table7, table8
+from sparsecert.reproduce import (
+    table1,
+    table2,
+    table3,
+    table4,
+    table5,
+    table6,
+    table7,
+    table8,
+)
 from sparsecert.reproduce.paper import (
     AttackedRow,
     BaseRow,
@@ -24,7 +33,7 @@ from sparsecert.reproduce.paper import (
 
 TABLES: dict[str, PaperTable] = {
     table.TABLE.name: table.TABLE
-    for table in (table1, table2, table3, table4, table5, table7, table8)
+    for table in (table1, table2, table3, table4, table5, table6, table7, table8)
 }
 
 

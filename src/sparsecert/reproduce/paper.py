@@ -23,6 +23,7 @@ class PaperClassifier:
         design: a key of `designs.DESIGNS`.
         encoding: of NULL.
         architecture: of the base classifier; None for the recipe's own choice.
+        architecture_matters: whether a record of another network does not repeat the row.
     """
 
     label: str
@@ -31,6 +32,7 @@ class PaperClassifier:
     design: str = "uniform"
     encoding: str = "two-channel"
     architecture: str | None = None
+    architecture_matters: bool = True
 
     @property
     def folder_name(self) -> str:
@@ -47,7 +49,7 @@ class PaperClassifier:
             "encoding": self.encoding,
             **self.settings,
         }
-        if self.architecture is not None:
+        if self.architecture is not None and self.architecture_matters:
             wanted["architecture"] = self.architecture
         return all(record.get(name) == value for name, value in wanted.items())
 
@@ -214,6 +216,7 @@ def certified_by_retained(
             dataset=dataset,
             settings={"num_retained": k},
             architecture=architecture,
+            architecture_matters=False,
             accuracy=accuracy,
             abstained=abstained,
             median=median,
@@ -248,12 +251,15 @@ class PaperTable:
         title: what it shows.
         rows: its rows, all of one kind.
         notes: what is left out or differs here, in sentences.
+        limit: test images per row unless told otherwise: the paper's number, or what an attack can
+            be run on; None for all.
     """
 
     name: str
     title: str
     rows: tuple[CertifiedRow, ...] | tuple[BaseRow, ...] | tuple[AttackedRow, ...]
     notes: str = ""
+    limit: int | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
