@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,7 +33,8 @@ class PlainClassifier:
         Raises:
             InputError: if the model gives another shape.
         """
-        logits: Tensor = self.model(x)
+        weights = itertools.chain(self.model.parameters(), self.model.buffers())
+        logits: Tensor = self.model(x.to(next(weights, x).device))
         if logits.shape != (len(x), self.num_classes):
             raise InputError(
                 f"expected the classifier to give scores of shape {(len(x), self.num_classes)}, "

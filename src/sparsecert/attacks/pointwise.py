@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
 from sparsecert.attacks.query import Queries, Version, changed_features, with_features
-from sparsecert.attacks.reset import reset_features
+from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
 _NEAREST_TRIED = 10
@@ -60,8 +60,7 @@ def pointwise_attack(
             begun = _noise(queries, repetitions, generator)
         else:
             begun = _nearest(queries, starts, repetitions)
-        for descent in reset_features(queries, begun, generator):
-            yield from descent.images()
+        yield from found_images(reset_features(queries, begun, generator))
 
     return attack_each(
         victim, images, labels, budget, search, probe=probe, seed=seed, indices=indices

@@ -46,19 +46,22 @@ class Descent:
         self.resets.append(feature)
 
     def images(self) -> Iterator[Tensor]:
-        """The last image, the last that is misclassified, and those on the way back to the start.
-
-        The last ones lie at the border, where fresh ballots may refuse them, so there are also
-        those with the last 1, 2, 4, ... resets undone.
-        """
+        """The last image, and those with the last 1, 2, 4, ... resets undone, to the start."""
         yield self.current.image
-        yield self.misclassified
         back = 1
         while back < len(self.resets):
             undone = _features(self.original, self.resets[-back:])
             yield with_features(self.current.image, self.start, undone)
             back *= 2
         yield self.start
+
+
+def found_images(descents: Sequence[Descent]) -> Iterator[Tensor]:
+    """What to try with fresh ballots, which may refuse an image at the border: the surer first."""
+    for descent in descents:
+        yield descent.misclassified
+    for descent in descents:
+        yield from descent.images()
 
 
 def reset_features(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
 from sparsecert.attacks.query import Queries, Version, changed_features
-from sparsecert.attacks.reset import reset_features
+from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
 _SIGMA = 1e-3  # how closely delta^2 / (delta^2 + sigma) follows "is changed"
@@ -68,8 +68,7 @@ def sigma_zero_attack(
         drawn_out = queries.version(_drawn_out(starts[0].image, queries.original))
         if queries.fooled([drawn_out], strict=True)[0]:
             starts.append(drawn_out)
-        for descent in reset_features(queries, starts, generator):
-            yield from descent.images()
+        yield from found_images(reset_features(queries, starts, generator))
 
     return attack_each(
         victim, images, labels, budget, search, probe=probe, seed=seed, indices=indices

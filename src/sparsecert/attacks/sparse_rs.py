@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
 from sparsecert.attacks.query import Queries, Version, changed_features, with_features
-from sparsecert.attacks.reset import reset_features
+from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
 # Share of the changed pixels that a step moves, by the share of steps done: large moves first.
@@ -66,7 +66,7 @@ def sparse_rs_attack(
             size *= 2
         while found is not None:
             (descent,) = reset_features(queries, [found], generator)
-            yield from descent.images()
+            yield from found_images([descent])
             smaller = _without_least(queries, descent.current)
             found = None if smaller is None else _walk(queries, smaller, steps, generator)
 

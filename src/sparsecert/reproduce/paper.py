@@ -187,17 +187,13 @@ class AttackedRow(PaperClassifier):
     @staticmethod
     def record_cells(record: Mapping[str, Any]) -> tuple[str, ...]:
         """Values and 95 % intervals of a record, one for each of `COLUMNS`."""
-        ends = record["intervals"]["median_attack_magnitude"]
-        interval = "" if ends is None else f" [{tables.magnitude(ends[0])}, "
-        interval += "" if ends is None else f"{tables.magnitude(ends[1])}]"
-        inside = record["successes_within_certificate"]
         return (
             _trained(record) if record["classifier"] == SMOOTHED else record["classifier"],
             record["attack"],
             f"{record['num_images']}",
             _percent(record, "accuracy"),
-            tables.magnitude(record["median_attack_magnitude"]) + interval,
-            "" if inside is None else f"{inside} of {record['attempts_within_certificate']}",
+            tables.median_magnitude(record),
+            tables.within_certificate(record) if record["classifier"] == SMOOTHED else "",
         )
 
 
