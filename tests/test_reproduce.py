@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from sparsecert import cli
-from sparsecert.reproduce import entries, figure1, overview
-from sparsecert.reproduce.paper import BaseRow, CertifiedRow, PaperTable
+from sparsecert import cli, data
+from sparsecert.attacks import AttackPlan, Probe
+from sparsecert.errors import RunFolderError
+from sparsecert.reproduce import adversarial, attacked, entries, figure1, overview
+from sparsecert.reproduce.baselines import Binarised, baseline_target
+from sparsecert.reproduce.paper import AttackedRow, BaseRow, CertifiedRow, PaperTable
 
 DIGITS = PaperTable(
     "table9",
@@ -128,6 +132,103 @@ def test_base_classifiers_are_measured_on_both_splits(
     assert f"{100 * record['train_accuracy']:.1f} % [" in page
 
 
+ATTACKED = PaperTable(
+    "table9",
+    "attacked digits",
+    (
+        *(
+            AttackedRow(
+                label=name,
+                dataset="digits",
+                classifier=name,
+                settings={},
+                accuracy=99.0,
+                median=9.5,
+            )
+            for name in ("cnn", "binarised-cnn", "nearest-neighbour", "linf-cnn")
+        ),
+        AttackedRow(
+            label="k = 16",
+            dataset="digits",
+            settings={"num_retained": 16},
+            accuracy=96.5,
+            median=31,
+        ),
+    ),
+)
+
+
+def test_classifiers_are_attacked_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probe = Probe(num_samples=300)
+    plan = AttackPlan("pointwise", repetitions=2, probe=probe)
+    monkeypatch.setitem(overview.TABLES, "table9", ATTACKED)
+    monkeypatch.setattr(attacked, "PLAN", plan)
+    monkeypatch.setattr(adversarial, "PLAN", plan)
+    monkeypatch.setattr(adversarial, "TABLE", ATTACKED)
+    monkeypatch.setattr(adversarial, "_FIGURE3", 2)
+    narrow = ["--limit", 6, "--epochs", 20]
+    reproduce(tmp_path, "table9", *narrow)
+    output = capsys.readouterr().out
+    assert "31" in output
+    records = {
+        path.name: json.loads(path.read_text()) for path in (tmp_path / "results").glob("*.json")
+    }
+    assert len(records) == 5
+    assert "table9-digits-linf-cnn-20-n6.json" in records
+    for record in records.values():
+        assert record["attack"] == "pointwise"
+        assert record["num_images"] == 6
+        assert record["accuracy"] > 0.6
+        if record["classifier"] == "smoothed":
+            assert record["attempts_within_certificate"] > 0
+            assert record["successes_within_certificate"] == 0
+            assert record["ballots"]["drawn"] > 0
+        else:
+            assert record["test_accuracy"] > 0.7
+            assert record["median_attack_magnitude"] >= 1
+    page = (tmp_path / "results" / "README.md").read_text()
+    assert "## Table 9: attacked digits" in page
+    assert "| **nearest-neighbour** | paper | pointwise |  | 99.0 % | 9.5 |" in page
+    assert "; attack " in page
+    reproduce(tmp_path, "figure3", "--retained", 16, *narrow)
+    reproduce(tmp_path, "figure5", "--retained", 16, *narrow)
+    for name in ("figure3", "figure5"):
+        assert (tmp_path / "results" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_baselines_are_what_their_names_say(tmp_path: Path) -> None:
+    def target(name: str, epochs: int = 30) -> Any:
+        return baseline_target(name, "digits", tmp_path / name, epochs, show_progress=False)
+
+    test = data.load("digits", "test")
+    x, labels = test.batch(range(100)), torch.from_numpy(test.labels[:100])
+    train = data.load("digits", "train")
+    distance = torch.cdist(x.flatten(1), train.batch(range(len(train))).flatten(1))
+    nearest = train.labels[distance.argmin(dim=1).numpy()]
+    assert (target("nearest-neighbour").victim.predict(x) == nearest).all()
+
+    binarised = target("binarised-cnn").victim
+    assert isinstance(binarised.model, Binarised)
+    assert (binarised.predict(x) == binarised.predict((x > 0.5).float())).all()
+
+    def share_robust(victim: Any) -> float:
+        """Against one step of 0.15 along the sign of the gradient."""
+        moving = x.clone().requires_grad_()
+        loss = torch.nn.functional.cross_entropy(victim.logits(moving), labels)
+        (gradient,) = torch.autograd.grad(loss, moving)
+        moved = (x + 0.15 * gradient.sign()).clamp(0, 1)
+        return float((victim.predict(moved) == labels.numpy()).mean())
+
+    plain, robust = target("cnn"), target("linf-cnn")
+    assert share_robust(robust.victim) > share_robust(plain.victim) + 0.2
+    again = target("cnn")
+    assert again.fingerprint == plain.fingerprint != robust.fingerprint
+    with pytest.raises(RunFolderError, match="holds another baseline"):
+        target("cnn", epochs=2)
+
+
 @pytest.mark.parametrize("matters", [True, False])
 def test_another_network_on_as_many_images_as_the_paper(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matters: bool
@@ -184,6 +285,7 @@ def test_tables_are_the_papers() -> None:
     sizes = {name: len(table.rows) for name, table in overview.TABLES.items()}
     assert sizes == {
         "table1": 20,
+        "table2": 5,
         "table3": 6,
         "table4": 6,
         "table5": 6,
@@ -224,7 +326,7 @@ def test_what_there_is_not_gets_a_sentence(
         reproduce(tmp_path, *words)
     assert end.value.code == 2
     assert sentence in " ".join(capsys.readouterr().err.split())
-    assert set(entries.FIGURES) == {"figure1", "figure2", "figure4"}
+    assert set(entries.FIGURES) == {f"figure{number}" for number in range(1, 6)}
 
 
 def test_an_overview_of_foreign_files_gets_a_sentence(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import sparsecert as sc
@@ -46,7 +47,7 @@ def walk(ask: BallotQueries, steps: int) -> list[bool]:
     return answers
 
 
-def check_known_answers(ask: BallotQueries, changed: Tensor, answers: np.ndarray) -> None:  # type: ignore[type-arg]
+def check_known_answers(ask: BallotQueries, changed: Tensor, answers: NDArray[np.int16]) -> None:
     """Against a fresh count of every ballot of the pool on this very image."""
     victim = ask.smoothed
     masks = victim.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), N)

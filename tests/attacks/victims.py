@@ -58,7 +58,7 @@ class Alarm(nn.Module):
         return torch.stack((torch.zeros_like(brightest), 8 * (brightest - 0.6)), dim=1)
 
 
-D, K = 36, 5
+D, K = 36, 6
 
 
 def alarm() -> sc.SmoothedClassifier:
@@ -76,11 +76,9 @@ class Centred(nn.Module):
         return (encoded[:, 0] - encoded[:, 1]).flatten(1)
 
 
-def random_network(num_retained: int = 5) -> sc.SmoothedClassifier:
-    """Three classes, by an untrained network on 4 x 4 images, of which a few pixels are retained."""
+def random_network() -> sc.SmoothedClassifier:
+    """Three classes, by an untrained network on 4 x 4 images, 5 pixels retained."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         layers = nn.Linear(16, 24, bias=False), nn.Tanh(), nn.Linear(24, 3, bias=False)
-    return sc.SmoothedClassifier(
-        nn.Sequential(Centred(), *layers), sc.UniformAblation(16, num_retained), 3
-    )
+    return sc.SmoothedClassifier(nn.Sequential(Centred(), *layers), sc.UniformAblation(16, 5), 3)

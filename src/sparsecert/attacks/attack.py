@@ -101,7 +101,8 @@ def attack_each(
         images: inputs as the classifier takes them.
         labels: `(batch,)` correct classes.
         budget: the largest number of changed features that counts; any by default.
-        search: gives images that should fool the classifier, in any order.
+        search: gives images that should fool the classifier; of several of one size, the first is
+            tried.
         probe: the attacked procedure.
         seed: names the random streams, together with `indices`.
         indices: each image's index in its data set; 0, 1, ... by default.

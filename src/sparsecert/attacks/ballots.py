@@ -18,6 +18,7 @@ from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage, stream
 
 _UNKNOWN = -1
+_NEVER_ABSTAIN = 1 - 1e-9  # as PREDICT's alpha: only a tie is an abstention
 # Confirmations of image i draw from the streams i * 1000, i * 1000 + 1, ...
 _CONFIRMATIONS = 1_000
 
@@ -61,7 +62,7 @@ class BallotQueries:
         self.smoothed, self.original, self.label = smoothed, image[0], label
         self.num_samples, self.alpha, self.seed, self.index = num_samples, alpha, seed, index
         self.num_search, self.num_gradient = min(num_search, num_samples), num_gradient
-        self.cost = Cost()
+        self.cost, self.abstains = Cost(), True
         pool = stream(seed, Stage.ATTACK_SEARCH, index)
         self._masks = smoothed.ablation.draw(pool, num_samples)
         if self._masks.dtype != np.bool_:
@@ -70,9 +71,11 @@ class BallotQueries:
                 "attacks on noise are not built"
             )
         self._gradients = stream(seed, Stage.ATTACK_GRADIENT, index)
-        self._early = EarlyAnswer(num_samples, smoothed.num_classes, alpha)
+        self._early = {
+            strict: EarlyAnswer(num_samples, smoothed.num_classes, level)
+            for strict, level in ((False, alpha), (True, _NEVER_ABSTAIN))
+        }
         self._limit = smoothed.pass_size(image)
-        self.goal = float(self._early.critical[-1]) / num_samples
 
     def version(self, image: Tensor) -> Version:
         """A version of which nothing is known."""
@@ -80,13 +83,13 @@ class BallotQueries:
 
     def change(self, version: Version, image: Tensor, features: NDArray[np.int64]) -> Version:
         """A version that differs in these features: what retains none of them stays known."""
-        touched: NDArray[np.bool_] = self._masks[:, features].any(axis=1)
+        touched = np.asarray(self._masks[:, features].any(axis=1))
         answers = np.where(touched, np.int16(_UNKNOWN), version.answers)
         return Version(image, answers, version, touched)
 
-    def fooled(self, versions: Sequence[Version]) -> NDArray[np.bool_]:
-        """Whether PREDICT would misclassify or abstain with the pool's n ballots."""
-        questions = [_Question(self, version) for version in versions]
+    def fooled(self, versions: Sequence[Version], *, strict: bool = False) -> NDArray[np.bool_]:
+        """Whether PREDICT would misclassify, or abstain, with the pool's n ballots."""
+        questions = [_Question(self, version, self._early[strict]) for version in versions]
         open_ones = [question for question in questions if not question.is_answered()]
         while open_ones:
             portions = [question.next_portion() for question in open_ones]
@@ -133,10 +136,6 @@ class BallotQueries:
         """`(classes,)` counts of known answers."""
         return np.bincount(answers, minlength=self.smoothed.num_classes)
 
-    def answer(self, known: NDArray[np.int64], seen: NDArray[np.int64], unseen: int) -> bool | None:
-        """`EarlyAnswer` about this image."""
-        return self._early(known, seen, unseen, self.label)
-
     def _lead_of(self, answers: NDArray[np.int16]) -> float:
         counts = self.votes(answers)
         return float(counts[self.label] - np.delete(counts, self.label).max()) / len(answers)
@@ -169,22 +168,24 @@ class _Question:
     Args:
         queries: who asks.
         version: about what.
+        early: tells the answer from a part of the ballots.
     """
 
-    def __init__(self, queries: BallotQueries, version: Version) -> None:
+    def __init__(self, queries: BallotQueries, version: Version, early: EarlyAnswer) -> None:
         self.version = version
         self.unknown = np.flatnonzero(version.answers == _UNKNOWN)
         self.num_known = len(version.answers) - len(self.unknown)
         self.num_seen = 0
         self.answer: bool | None = None
-        self._queries = queries
+        self._queries, self._early = queries, early
         self._known = queries.votes(version.answers[version.answers != _UNKNOWN])
         self._looks = iter(looks(len(self.unknown)))
 
     def is_answered(self) -> bool:
         """Try to answer with what has been seen."""
         seen = self._queries.votes(self.version.answers[self.unknown[: self.num_seen]])
-        self.answer = self._queries.answer(self._known, seen, len(self.unknown) - self.num_seen)
+        unseen = len(self.unknown) - self.num_seen
+        self.answer = self._early(self._known, seen, unseen, self._queries.label)
         return self.answer is not None
 
     def next_portion(self) -> NDArray[np.int64]:

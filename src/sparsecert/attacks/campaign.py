@@ -24,6 +24,8 @@ from sparsecert.runs import RunFolder
 from sparsecert.streams import Stage
 
 _MOST_STARTS = 10_000
+# Those that certify the class of most votes, which PREDICT answers with and attacks are about.
+_RULES = ("majority", "margin")
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Certificates:
     """Certified radii of attacked images, from a run's stored votes.
 
     Attributes:
-        radius: `(images,)` the largest radius, over the design's rules, that is certified for
-            the correct class; -1 where there is none.
+        radius: `(images,)` the largest radius, over the rules about the class of most votes, that
+            is certified for the correct class; -1 where there is none.
         stored: whether there are votes of the image.
     """
 
@@ -146,7 +148,7 @@ def stored_certificates(
 def _radius(
     run: RunFolder, dataset: Dataset, indices: NDArray[np.int64], plan: SamplingPlan, alpha: float
 ) -> NDArray[np.int64]:
-    """The largest radius over the design's rules; -1 where the certified class is wrong."""
+    """The largest radius over the rules; -1 where the certified class is wrong."""
     selection, estimation = (
         stored_votes(run, dataset, indices, plan, stage).tally
         for stage in (Stage.SELECTION, Stage.ESTIMATION)
@@ -154,7 +156,8 @@ def _radius(
     design = sampled(run.read_config().design)
     radii = [
         certify_tally(estimation, selection.top, design, alpha, rule).radius
-        for rule in design.rules
+        for rule in _RULES
+        if rule in design.rules
     ]
     return np.where(selection.top == dataset.labels[indices], np.max(radii, axis=0), -1)
 

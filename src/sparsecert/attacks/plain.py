@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,7 +33,8 @@ class PlainClassifier:
         Raises:
             InputError: if the model gives another shape.
         """
-        logits: Tensor = self.model(x)
+        weights = itertools.chain(self.model.parameters(), self.model.buffers())
+        logits: Tensor = self.model(x.to(next(weights, x).device))
         if logits.shape != (len(x), self.num_classes):
             raise InputError(
                 f"expected the classifier to give scores of shape {(len(x), self.num_classes)}, "
@@ -59,7 +61,7 @@ class PlainQueries:
 
     def __init__(self, classifier: PlainClassifier, image: Tensor, label: int) -> None:
         self.classifier, self.original, self.label = classifier, image[0], label
-        self.cost, self.goal = Cost(), 0.0
+        self.cost, self.abstains = Cost(), False
 
     def version(self, image: Tensor) -> Version:
         """A version of which nothing is known."""
@@ -69,7 +71,7 @@ class PlainQueries:
         """A version: every change may change the answer."""
         return Version(image)
 
-    def fooled(self, versions: Sequence[Version]) -> NDArray[np.bool_]:
+    def fooled(self, versions: Sequence[Version], *, strict: bool = False) -> NDArray[np.bool_]:
         """Whether each is misclassified."""
         self.cost.queries += len(versions)
         classes = self.classifier.predict(torch.stack([version.image for version in versions]))

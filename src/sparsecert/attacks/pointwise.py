@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
 from sparsecert.attacks.query import Queries, Version, changed_features, with_features
-from sparsecert.attacks.reset import reset_features
+from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
 _NEAREST_TRIED = 10
@@ -33,10 +33,10 @@ def pointwise_attack(
     """Change many pixels until the classifier is fooled, then take back what need not change.
 
     Each repetition starts from salt-and-pepper noise, black or white in all channels, of the
-    least amount that fools, found by doubling and bisection. It then resets pixels to the
-    original's, in random order, as long as the image stays misclassified or abstained on, until
-    no single pixel can be reset. It needs no gradient and is weak: it never moves a change from
-    one pixel to another.
+    least amount that is misclassified, found by doubling and bisection. It then resets pixels to
+    the original's, in random order, as long as the image stays misclassified, and then as long as
+    it stays misclassified or abstained on, until no single pixel can be reset. It needs no gradient
+    and is weak: it never moves a change from one pixel to another.
 
     Args:
         victim: the attacked classifier.
@@ -60,8 +60,7 @@ def pointwise_attack(
             begun = _noise(queries, repetitions, generator)
         else:
             begun = _nearest(queries, starts, repetitions)
-        for descent in reset_features(queries, begun, generator):
-            yield from descent.images()
+        yield from found_images(reset_features(queries, begun, generator))
 
     return attack_each(
         victim, images, labels, budget, search, probe=probe, seed=seed, indices=indices
@@ -85,7 +84,7 @@ def _noise(queries: Queries, repetitions: int, generator: np.random.Generator) -
 
     def ask(going: list[int], amounts: list[int]) -> None:
         versions = [noisy(row, amount) for row, amount in zip(going, amounts, strict=True)]
-        fooled = queries.fooled(versions)
+        fooled = queries.fooled(versions, strict=True)
         for row, amount, version, hit in zip(going, amounts, versions, fooled, strict=True):
             if hit:
                 least[row], high[row] = version, amount
@@ -105,6 +104,6 @@ def _nearest(queries: Queries, starts: Tensor, repetitions: int) -> list[Version
     distance = (differs if starts.ndim == 2 else differs.any(dim=1).flatten(1)).sum(dim=1)
     for start in starts[distance.argsort(stable=True)[:_NEAREST_TRIED]]:
         version = queries.version(start)
-        if queries.fooled([version])[0]:
+        if queries.fooled([version], strict=True)[0]:
             return [queries.change(version, start, _NOTHING) for _ in range(repetitions)]
     return []

@@ -68,13 +68,13 @@ class Queries(Protocol):
         original: the image, unchanged.
         label: its correct class.
         cost: what the questions have cost so far.
-        goal: the `lead` at which the classifier is fooled.
+        abstains: whether the classifier may abstain, so that there are two ways to be fooled.
     """
 
     original: Tensor
     label: int
     cost: Cost
-    goal: float
+    abstains: bool
 
     def version(self, image: Tensor) -> Version:
         """A version of which nothing is known."""
@@ -84,12 +84,12 @@ class Queries(Protocol):
         """A version that differs from another in these features at most."""
         ...
 
-    def fooled(self, versions: Sequence[Version]) -> NDArray[np.bool_]:
-        """Whether each would be misclassified or abstained on."""
+    def fooled(self, versions: Sequence[Version], *, strict: bool = False) -> NDArray[np.bool_]:
+        """Whether each would be misclassified, or (unless strict) abstained on."""
         ...
 
     def lead(self, versions: Sequence[Version]) -> NDArray[np.float64]:
-        """By how much the correct class leads over the best rival: what a search lowers."""
+        """By how much the correct class leads over the best rival: what a search lowers to 0."""
         ...
 
     def soft_lead(self, image: Tensor) -> tuple[Tensor, float]:

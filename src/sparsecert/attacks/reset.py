@@ -22,6 +22,7 @@ class Descent:
     def __init__(self, start: Version, original: Tensor, generator: np.random.Generator) -> None:
         self.start, self.current, self.original = start.image, start, original
         self.resets: list[int] = []
+        self.misclassified = start.image
         self._generator = generator
         self._pending: list[int] = []
         self._improved = True
@@ -34,6 +35,10 @@ class Descent:
             self._improved = False
         return self._pending.pop() if self._pending else None
 
+    def relax(self) -> None:
+        """Remember where misclassifications end, and try all features again."""
+        self.misclassified, self._improved = self.current.image, True
+
     def accept(self, version: Version, feature: int) -> None:
         """Go on from a version with this feature reset."""
         version.settle()
@@ -41,10 +46,7 @@ class Descent:
         self.resets.append(feature)
 
     def images(self) -> Iterator[Tensor]:
-        """The last image, and those with the last 1, 2, 4, ... resets undone, to the start.
-
-        The last one lies at the border, so fresh ballots may refuse it.
-        """
+        """The last image, and those with the last 1, 2, 4, ... resets undone, to the start."""
         yield self.current.image
         back = 1
         while back < len(self.resets):
@@ -54,12 +56,22 @@ class Descent:
         yield self.start
 
 
+def found_images(descents: Sequence[Descent]) -> Iterator[Tensor]:
+    """What to try with fresh ballots, which may refuse an image at the border: the surer first."""
+    for descent in descents:
+        yield descent.misclassified
+    for descent in descents:
+        yield from descent.images()
+
+
 def reset_features(
     queries: Queries, starts: Sequence[Version], generator: np.random.Generator
 ) -> list[Descent]:
     """Reset features of each start, in random order, until no single one can be.
 
-    The starts go down side by side, so that a pass through the network is shared.
+    The starts go down side by side, so that a pass through the network is shared. Where the
+    classifier may abstain, they go first as far as they stay misclassified, then as far as they
+    stay abstained on: the latter depends more on the ballots at hand.
 
     Args:
         queries: about the image.
@@ -70,6 +82,15 @@ def reset_features(
     descents = [
         Descent(start, queries.original, own) for start, own in zip(starts, seeds, strict=True)
     ]
+    if queries.abstains:
+        _go_down(queries, descents, strict=True)
+        for descent in descents:
+            descent.relax()
+    _go_down(queries, descents, strict=False)
+    return descents
+
+
+def _go_down(queries: Queries, descents: Sequence[Descent], *, strict: bool) -> None:
     while True:
         tries = [
             (descent, feature, _reset(queries, descent.current, feature))
@@ -77,8 +98,8 @@ def reset_features(
             if (feature := descent.next_feature()) is not None
         ]
         if not tries:
-            return descents
-        fooled = queries.fooled([version for _, _, version in tries])
+            return
+        fooled = queries.fooled([version for _, _, version in tries], strict=strict)
         for (descent, feature, version), still in zip(tries, fooled, strict=True):
             if still:
                 descent.accept(version, feature)

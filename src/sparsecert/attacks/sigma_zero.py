@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
 from sparsecert.attacks.query import Queries, Version, changed_features
-from sparsecert.attacks.reset import reset_features
+from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
 _SIGMA = 1e-3  # how closely delta^2 / (delta^2 + sigma) follows "is changed"
@@ -66,10 +66,9 @@ def sigma_zero_attack(
             return
         starts = found[-1:]
         drawn_out = queries.version(_drawn_out(starts[0].image, queries.original))
-        if queries.fooled([drawn_out])[0]:
+        if queries.fooled([drawn_out], strict=True)[0]:
             starts.append(drawn_out)
-        for descent in reset_features(queries, starts, generator):
-            yield from descent.images()
+        yield from found_images(reset_features(queries, starts, generator))
 
     return attack_each(
         victim, images, labels, budget, search, probe=probe, seed=seed, indices=indices
@@ -89,11 +88,11 @@ def _descend(queries: Queries, steps: int) -> list[Version]:
         soft, lead = queries.soft_lead(moving)
         loss = soft.clamp_min(0) + _smooth_count(moving - original).sum() / d
         (gradient,) = torch.autograd.grad(loss, moving)
-        fooled = lead <= queries.goal
+        fooled = lead <= 0
         size = int(changed_features(image, original).sum())
         if fooled and size < smallest:
             version = queries.version(image)
-            if queries.fooled([version])[0]:
+            if queries.fooled([version], strict=True)[0]:
                 found.append(version)
                 smallest = size
         gradient = gradient / gradient.abs().max().clamp_min(_TINY)

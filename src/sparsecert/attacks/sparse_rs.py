@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
 from sparsecert.attacks.query import Queries, Version, changed_features, with_features
-from sparsecert.attacks.reset import reset_features
+from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
 # Share of the changed pixels that a step moves, by the share of steps done: large moves first.
@@ -34,9 +34,9 @@ def sparse_rs_attack(
 
     The changed pixels are black or white in each channel. A step resets some of them and changes
     as many others, and is kept if the correct class's share of votes, less the best rival's, does
-    not rise; both are counted on the same ablations. Where an image fools, pixels that are not
-    needed are reset, the one that matters least is taken out, and the search goes on with what is
-    left, until `steps` steps in a row bring no success.
+    not rise; both are counted on the same ablations. Where an image is misclassified, pixels that
+    are not needed are reset, the one that matters least is taken out, and the search goes on with
+    what is left, until `steps` steps in a row bring no success.
 
     Args:
         victim: the attacked classifier.
@@ -66,7 +66,7 @@ def sparse_rs_attack(
             size *= 2
         while found is not None:
             (descent,) = reset_features(queries, [found], generator)
-            yield from descent.images()
+            yield from found_images([descent])
             smaller = _without_least(queries, descent.current)
             found = None if smaller is None else _walk(queries, smaller, steps, generator)
 
@@ -80,8 +80,7 @@ def _walk(
 ) -> Version | None:
     """Move changed pixels until the image fools, or for that many steps."""
     lead = queries.lead([version])[0]
-    checked = lead <= queries.goal
-    if checked and queries.fooled([version])[0]:
+    if lead <= 0 and queries.fooled([version], strict=True)[0]:
         return version
     for step in range(steps):
         moved = _move(queries, version, step / steps, generator)
@@ -90,7 +89,7 @@ def _walk(
             continue
         moved.settle()
         version, lead = moved, moved_lead
-        if lead <= queries.goal and queries.fooled([version])[0]:
+        if lead <= 0 and queries.fooled([version], strict=True)[0]:
             return version
     return None
 

@@ -48,6 +48,34 @@ def magnitude(value: float | None) -> str:
     return "none found" if value is None else f"{value:g}"
 
 
+def median_magnitude(record: Mapping[str, Any]) -> str:
+    """Median attack magnitude of an attack's record, with its interval."""
+    ends = record["intervals"]["median_attack_magnitude"]
+    interval = "" if ends is None else f" [{magnitude(ends[0])}, {magnitude(ends[1])}]"
+    return magnitude(record["median_attack_magnitude"]) + interval
+
+
+def within_certificate(record: Mapping[str, Any]) -> str:
+    """Successes within a certified radius of an attack's record, with the number of attempts."""
+    if record["successes_within_certificate"] is None:
+        return "no certificates"
+    attempts = record["attempts_within_certificate"]
+    return f"{record['successes_within_certificate']} of {attempts} images"
+
+
+def ballots(record: Mapping[str, Any]) -> str:
+    """Ballots drawn and saved by an attack; nothing for classifiers that cast none."""
+    counts = record["ballots"]
+    needed = counts["needed_without_savings"]
+    if not needed:
+        return ""
+    return (
+        f"{counts['drawn']:,} of {needed:,} ({counts['drawn'] / needed:.1%}); "
+        f"{counts['saved_by_cache'] / needed:.1%} known, "
+        f"{counts['saved_by_early_answers'] / needed:.1%} not needed"
+    )
+
+
 def attack_rows(record: Mapping[str, Any], unit: str) -> list[tuple[str, str]]:
     """Name and value of what an attack's record reports.
 
@@ -55,41 +83,17 @@ def attack_rows(record: Mapping[str, Any], unit: str) -> list[tuple[str, str]]:
         record: the record.
         unit: what a magnitude counts, "pixels" or "features".
     """
-    ends, ballots = record["intervals"], record["ballots"]
-    interval = ends["median_attack_magnitude"]
-    between = "" if interval is None else f" [{magnitude(interval[0])}, {magnitude(interval[1])}]"
-    needed = ballots["needed_without_savings"]
-    within = record["successes_within_certificate"]
-    rows = [
-        ("images", str(record["num_images"])),
-        (
-            "correct when unchanged",
-            percent(Estimate(record["accuracy"], *ends["accuracy"])),
-        ),
+    images, ends = record["num_images"], record["intervals"]
+    return [
+        ("images", str(images)),
+        ("correct when unchanged", percent(Estimate(record["accuracy"], *ends["accuracy"]))),
         ("fooled by the attack", percent(Estimate(record["success"], *ends["success"]))),
-        (
-            f"median attack magnitude ({unit})",
-            magnitude(record["median_attack_magnitude"]) + between,
-        ),
-        (
-            "successes within a certified radius",
-            "not certified: nothing to compare with"
-            if within is None
-            else f"{within} of {record['attempts_within_certificate']} images",
-        ),
-        ("queries per image", f"{record['queries'] / record['num_images']:.0f}"),
-        ("seconds per image", f"{record['seconds'] / record['num_images']:.1f}"),
+        (f"median attack magnitude ({unit})", median_magnitude(record)),
+        ("successes within a certified radius", within_certificate(record)),
+        ("queries per image", f"{record['queries'] / images:.0f}"),
+        ("seconds per image", f"{record['seconds'] / images:.1f}"),
+        ("ballots drawn", ballots(record)),
     ]
-    if needed:
-        rows.append(
-            (
-                "ballots drawn",
-                f"{ballots['drawn']} of {needed} ({ballots['drawn'] / needed:.1%}); "
-                f"{ballots['saved_by_cache'] / needed:.1%} known, "
-                f"{ballots['saved_by_early_answers'] / needed:.1%} not needed",
-            )
-        )
-    return rows
 
 
 def certified_rows(evaluation: Evaluation) -> list[tuple[str, str]]:

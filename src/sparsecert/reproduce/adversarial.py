@@ -11,7 +11,7 @@ from sparsecert.attacks.campaign import attack_images, run_target
 from sparsecert.errors import InputError
 from sparsecert.report.attacks import fooling_images
 from sparsecert.report.figures import draw_image
-from sparsecert.reproduce.attacked import DEFAULT_LIMIT, PLAN
+from sparsecert.reproduce.attacked import PLAN
 from sparsecert.reproduce.experiment import Options, chosen_rows, trained_run
 from sparsecert.reproduce.paper import AttackedRow
 from sparsecert.reproduce.table2 import TABLE
@@ -38,7 +38,7 @@ def _draw(options: Options, skipped: int, number: int) -> Figure:
     assert isinstance(row, AttackedRow)
     run = trained_run(row, options)
     dataset = load_evaluation_data(run, None)
-    indices = data.evenly_spread(len(dataset), options.limit or DEFAULT_LIMIT)
+    indices = data.evenly_spread(len(dataset), options.limit or TABLE.limit)
     attacks = attack_images(run_target(run), dataset, indices, PLAN, show_progress=True)
     shown = fooling_images(dataset, {PLAN.attack: attacks}, skipped + number)[skipped:]
     if not shown:

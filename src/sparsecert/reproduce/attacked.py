@@ -18,18 +18,16 @@ from sparsecert.reproduce.paper import AttackedRow
 from sparsecert.runs import RunFolder
 from sparsecert.workflow import Procedure, certify_run
 
-# The attack takes minutes an image on a CPU, so without --limit it is not the whole test set.
-DEFAULT_LIMIT = 50
 PLAN = AttackPlan("pointwise")
 
 
 def attack_smoothed(run: RunFolder, limit: int | None) -> dict[str, Any]:
     """Certify and attack the same images of a run; returns the attack's record."""
-    procedure = Procedure(limit or DEFAULT_LIMIT)
+    procedure = Procedure(limit)
     if not run.record_path.exists():  # else what was certified before is compared with
         dataset, measurement = certify_run(run, procedure, show_progress=True)
         write_record(run.record_path, make_record(run, dataset, procedure, measurement))
-    return attack_run(run, PLAN, limit or DEFAULT_LIMIT, show_progress=True)
+    return attack_run(run, PLAN, limit, show_progress=True)
 
 
 def attack_baseline(
@@ -38,7 +36,7 @@ def attack_baseline(
     """Train a baseline unless that is done, and attack it; returns the record."""
     target = baseline_target(row.classifier, row.dataset, folder, epochs, show_progress=True)
     dataset = data.load(row.dataset, "test")
-    indices = data.evenly_spread(len(dataset), limit or DEFAULT_LIMIT)
+    indices = data.evenly_spread(len(dataset), limit)
     attacks = attack_images(target, dataset, indices, PLAN, show_progress=True)
     words = ["sparsecert", "reproduce", "table2", "--data", row.dataset]
     words += [] if limit is None else ["--limit", str(limit)]
@@ -50,7 +48,7 @@ def attack_baseline(
         "classifier": row.classifier,
         "design": "none",
         "epochs": BASELINES[row.classifier].epochs if epochs is None else epochs,
-        **attack_values(dataset, PLAN, limit or DEFAULT_LIMIT, attacks),
+        **attack_values(dataset, PLAN, limit, attacks),
         "test_accuracy": every.value,
         "command": shlex.join(words),
         "training_seconds": None,

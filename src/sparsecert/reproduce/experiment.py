@@ -36,7 +36,8 @@ class Options:
     Attributes:
         retained: values of k; all rows by default, and those without a k.
         dataset: of the rows; all by default.
-        limit: test images per row, spread evenly; as many as the paper's by default.
+        limit: test images per row, spread evenly; as many as the paper's by default (of
+            attacks, 50).
         recipe: a key of `recipes.RECIPES`.
         epochs: instead of the recipe's.
         architecture: instead of the rows'.

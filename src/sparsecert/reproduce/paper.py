@@ -187,17 +187,13 @@ class AttackedRow(PaperClassifier):
     @staticmethod
     def record_cells(record: Mapping[str, Any]) -> tuple[str, ...]:
         """Values and 95 % intervals of a record, one for each of `COLUMNS`."""
-        ends = record["intervals"]["median_attack_magnitude"]
-        interval = "" if ends is None else f" [{tables.magnitude(ends[0])}, "
-        interval += "" if ends is None else f"{tables.magnitude(ends[1])}]"
-        inside = record["successes_within_certificate"]
         return (
             _trained(record) if record["classifier"] == SMOOTHED else record["classifier"],
             record["attack"],
             f"{record['num_images']}",
             _percent(record, "accuracy"),
-            tables.magnitude(record["median_attack_magnitude"]) + interval,
-            "" if inside is None else f"{inside} of {record['attempts_within_certificate']}",
+            tables.median_magnitude(record),
+            tables.within_certificate(record) if record["classifier"] == SMOOTHED else "",
         )
 
 
@@ -251,7 +247,8 @@ class PaperTable:
         title: what it shows.
         rows: its rows, all of one kind.
         notes: what is left out or differs here, in sentences.
-        limit: number of test images the paper used; None for all.
+        limit: test images per row unless told otherwise: the paper's number, or what an attack can
+            be run on; None for all.
     """
 
     name: str

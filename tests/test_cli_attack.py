@@ -1,0 +1,241 @@
+"""`sparsecert attack` as a user runs it, with a small model on digits."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from sparsecert import cli
+from sparsecert.attacks import AttackPlan, Probe
+from sparsecert.attacks.campaign import Certificates, stored_attacks
+from sparsecert.attacks.run import attack_run
+from sparsecert.attacks.summary import (
+    median_attack_magnitude,
+    strongest,
+    summarise,
+    within_certificate,
+)
+from sparsecert.runs import RunFolder
+from sparsecert.workflow import load_evaluation_data
+
+SMALL = ["--num-samples", "300", "--num-search", "150", "--num-gradient", "32"]
+CERTIFY = ["--num-selection", "50", "--num-samples", "600"]
+
+
+def run(*words: object) -> None:
+    cli.main([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "digits"
+    run("train", "--data", "digits", "--retained", 12, "--epochs", 15, "--out", path)
+    return path
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained run, with nothing attacked yet."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def record(path: Path, attack: str) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((path / "attacks" / f"{attack}.json").read_text())
+    return values
+
+
+def comparable(path: Path, attack: str) -> dict[str, Any]:
+    ignored = ("seconds", "command")
+    return {k: v for k, v in record(path, attack).items() if k not in ignored}
+
+
+def test_attack_writes_record_and_page(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "results" / "pointwise.json"
+    words = ["attack", folder, "--limit", 4, *SMALL]
+    run(*words, "--repetitions", 2, "--record", copy)
+    assert "no certificates" in capsys.readouterr().out
+    result = record(folder, "pointwise")
+    assert json.loads(copy.read_text()) == result
+    assert result["successes_within_certificate"] is None
+
+    run("certify", folder, "--limit", 2, *CERTIFY)  # every other of the attacked images
+    run(*words, "--repetitions", 2)
+    run(*words, "--attack", "sigma-zero", "--steps", 15)
+    output = capsys.readouterr().out
+    assert "median attack magnitude (pixels)" in output
+    result = record(folder, "pointwise")
+    assert {
+        "kind": "attack",
+        "classifier": "smoothed",
+        "dataset": "digits",
+        "attack": "pointwise",
+        "num_retained": 12,
+        "num_images": 4,
+        "num_samples": 300,
+        "images_with_votes": 2,
+        "successes_within_certificate": 0,
+        "misclassified_within_certificate": [],
+    }.items() <= result.items()
+    assert len(result["attack_magnitudes"]) == len(result["certified_radii"]) == 4
+    ballots = result["ballots"]
+    saved = ballots["saved_by_cache"] + ballots["saved_by_early_answers"]
+    assert ballots["drawn"] + saved == ballots["needed_without_savings"]
+    assert "--attack pointwise --limit 4 --repetitions 2 --start noise" in result["command"]
+    low, high = result["intervals"]["success"]
+    assert low <= result["success"] <= high
+
+    run("report", folder)
+    page = RunFolder(folder).report_path.read_text()
+    assert "<h2>Attacks</h2>" in page
+    assert "strongest on each image" in page
+    assert page.count("<svg") == 4
+    assert "within their certified radius" not in page
+
+
+def test_a_killed_attack_resumes_to_the_same_record(folder: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    words = ["attack", "--attack", "sparse-rs", "--steps", "10", "--limit", "6", *SMALL]
+    script = "from sparsecert.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *words, str(folder)], stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 200
+    while len(parts(folder)) < 2:
+        assert process.poll() is None, "the attack ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "attacks" / "sparse-rs.json").exists()
+    before = {path: path.stat().st_mtime_ns for path in parts(folder)}
+    assert 2 <= len(before) < 6
+    run(*words, folder)
+    run(*words, other)
+    assert comparable(folder, "sparse-rs") == comparable(other, "sparse-rs")
+    assert len(parts(folder)) == 6
+    # What was attacked before the kill was kept.
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def parts(folder: Path) -> list[Path]:
+    return sorted((folder / "attacks").glob("[!.]*.parquet"))
+
+
+def test_stored_attacks_are_kept_apart_by_plan_and_read_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_folder = RunFolder.open(folder)
+    probe = Probe(num_samples=100, num_search=50, num_gradient=8)
+    plans = [
+        AttackPlan("sigma-zero", steps=3, probe=probe),
+        AttackPlan("sigma-zero", steps=3, probe=probe, seed=1),
+        AttackPlan("pointwise", repetitions=1, start="nearest", probe=probe),
+    ]
+    records = [attack_run(run_folder, plan, 2) for plan in plans]
+    assert len(parts(folder)) == 6
+    monkeypatch.setattr("sparsecert.attacks.plan.ATTACKS", {plan.attack: None for plan in plans})
+    dataset = load_evaluation_data(run_folder)
+    for plan, made in zip(plans, records, strict=True):
+        assert AttackPlan.from_json(made["plan"]) == plan
+        assert attack_run(run_folder, plan, 2)["attack_magnitudes"] == made["attack_magnitudes"]
+        stored = stored_attacks(run_folder, dataset, plan, 2)
+        assert stored.size.tolist() == made["attack_magnitudes"]
+        changed = stored.adversarial != dataset.batch(stored.index).flatten(1).numpy()
+        assert changed.sum(axis=1).tolist() == [max(0, size) for size in stored.size]
+
+
+def test_a_success_within_a_certified_radius_is_shouted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A certificate that claims everything, which no attack may leave unnoticed."""
+
+    def boastful(_: RunFolder, __: object, indices: NDArray[np.int64]) -> Certificates:
+        return Certificates(np.full(len(indices), 64), np.ones(len(indices), dtype=bool))
+
+    monkeypatch.setattr("sparsecert.attacks.run.stored_certificates", boastful)
+    with pytest.raises(SystemExit) as end:
+        run("attack", folder, "--attack", "sigma-zero", "--steps", 15, "--limit", 3, *SMALL)
+    assert end.value.code == 1
+    error = " ".join(capsys.readouterr().err.split())
+    assert "error: sigma-zero changed the class of" in error
+    assert "stop and find the bug" in error
+    result = record(folder, "sigma-zero")
+    assert result["successes_within_certificate"] > 0
+    run("certify", folder, "--limit", 3, *CERTIFY)
+    run("report", folder)
+    assert "stop and find the bug" in RunFolder(folder).report_path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--budget", 0], "budget of at least 1"),
+        (["--steps", 5], "no number of steps for pointwise"),
+        (["--attack", "sparse-rs", "--steps", 0], "steps"),
+        (["--num-samples", 0], "num_samples"),
+        (["--alpha", 1], "alpha"),
+        (["--repetitions", 0], "repetitions"),
+        (["--seed", -1], "seed"),
+        (["--limit", 0], "limit"),
+        (["--data", "breast-cancer"], "inputs of shape (1, 8, 8)"),
+    ],
+)
+def test_bad_input_ends_in_a_sentence(
+    trained: Path, capsys: pytest.CaptureFixture[str], words: list[object], sentence: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        run("attack", trained, *words)
+    assert end.value.code == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "Traceback" not in error
+    assert sentence in error
+
+
+def test_damaged_and_foreign_parts_get_a_sentence(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--attack", "sigma-zero", "--steps", 1, "--limit", 1, *SMALL]
+    run("attack", folder, *words)
+    (part,) = parts(folder)
+    assert pq.read_table(part).num_rows == 1
+    other = tmp_path / "other"
+    run("train", "--data", "digits", "--retained", 12, "--epochs", 1, "--out", other)
+    shutil.copytree(folder / "attacks", other / "attacks")
+    for place, sentence in ((other, "another classifier"), (folder, "truncated")):
+        if place == folder:
+            part.write_bytes(part.read_bytes()[:-7])
+        with pytest.raises(SystemExit):
+            run("attack", place, *words)
+        assert sentence in " ".join(capsys.readouterr().err.split())
+
+
+def test_medians_and_intervals() -> None:
+    assert median_attack_magnitude([0, 3, 4, 9]) == 3.5
+    assert median_attack_magnitude([-1, 3, 4]) == 4
+    assert median_attack_magnitude([-1, -1, 4]) is None
+    summary = summarise(np.array([0, 5, 6, 7, 8, 9, -1, -1]))
+    assert summary.median == 7.5
+    assert summary.median_interval == (0, None)
+    assert (summary.accuracy.value, summary.success.value) == (7 / 8, 6 / 8)
+    assert summarise(np.array([1, 2])).median_interval is None
+    sizes = [np.array([4, -1, 0, -1]), np.array([5, 3, -1, -1])]
+    assert strongest(sizes).tolist() == [4, 3, 0, -1]
+    within = within_certificate(
+        np.array([2, 3, 2, -1, 0]), np.array([1, 1, -1, 0, 1]), np.array([2, 2, 2, 2, -1])
+    )
+    assert within.attempts == 4
+    assert within.misclassified.tolist() == [0]
+    assert within.abstained.tolist() == [2]
