@@ -1,0 +1,56 @@
+"""The `sparsecert` command: train, predict, certify, attack, report, info, reproduce, demo.
+
+Commands parse, call and print; what they do is in `workflow.py`. They import what they need when
+they are called, so that --help does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+import cyclopts
+
+from sparsecert._version import __version__
+from sparsecert.cli.attacking import attack_command
+from sparsecert.cli.measuring import certify_command, demo_command, predict_command
+from sparsecert.cli.options import complain
+from sparsecert.cli.showing import info_command, report_command, reproduce_command
+from sparsecert.cli.training import train_command
+from sparsecert.errors import InputError, RunFolderError
+
+app = cyclopts.App(
+    name="sparsecert",
+    help="Provable robustness of classifiers against sparse (L0) attacks.",
+    version=__version__,
+)
+app.command(train_command, name="train")
+app.command(certify_command, name="certify")
+app.command(predict_command, name="predict")
+app.command(attack_command, name="attack")
+app.command(report_command, name="report")
+app.command(info_command, name="info")
+app.command(reproduce_command, name="reproduce")
+app.command(demo_command, name="demo")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run a command line; a problem at the border ends in one sentence and exit status 2.
+
+    Args:
+        words: the arguments; the process's own by default.
+    """
+    warnings.showwarning = _show_warning
+    try:
+        app(sys.argv[1:] if words is None else words, result_action="return_value")
+    except (InputError, RunFolderError) as error:
+        complain(f"error: {error}", style="red")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        complain("stopped; repeat the command to go on")
+        sys.exit(130)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    complain(f"warning: {message}", style="yellow")

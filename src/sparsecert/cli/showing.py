@@ -1,0 +1,63 @@
+"""`sparsecert report`, `info` and `reproduce`."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from sparsecert.cli.options import Architecture, LimitOption, RunArgument, console
+
+
+def report_command(
+    run: RunArgument,
+    *,
+    open: Annotated[bool, Parameter(help="Open the page in a browser.", negative="")] = False,
+) -> None:
+    """Write the page of the run's latest certification: one self-contained HTML file."""
+    from sparsecert.report.page import write_report
+    from sparsecert.runs import RunFolder
+
+    page = write_report(RunFolder.open(run))
+    console.print(f"report: {page}", soft_wrap=True)
+    if open:
+        webbrowser.open(page.resolve().as_uri())
+
+
+def info_command(run: RunArgument) -> None:
+    """Say what a run folder holds."""
+    from sparsecert.report import tables
+    from sparsecert.runs import RunFolder
+
+    console.print(tables.terminal_table(str(run), tables.run_rows(RunFolder(run))))
+
+
+def reproduce_command(
+    name: Annotated[
+        str,
+        Parameter(
+            help="table1 to table8, figure1 to figure5, or overview, which writes README.md from "
+            "the records in --results."
+        ),
+    ],
+    *,
+    retained: Annotated[
+        tuple[int, ...], Parameter(help="Only these k.", consume_multiple=True)
+    ] = (),
+    data: Annotated[str | None, Parameter(help="Only rows of this data set.")] = None,
+    limit: LimitOption = None,
+    recipe: Literal["fast", "paper"] = "paper",
+    epochs: Annotated[int | None, Parameter(help="Instead of the recipe's.")] = None,
+    model: Annotated[
+        Architecture | None, Parameter(help="Base classifier, instead of the paper's.")
+    ] = None,
+    out: Annotated[Path, Parameter(help="Folder of the run folders.")] = Path("runs/reproduce"),
+    results: Annotated[Path, Parameter(help="Folder of the result records.")] = Path("results"),
+) -> None:
+    """Repeat a table or figure of the paper. Repeat the command to resume a killed run."""
+    from sparsecert.reproduce import entries, experiment
+
+    options = experiment.Options(retained, data, limit, recipe, epochs, model, out, results)
+    entries.reproduce(name, options, console)
