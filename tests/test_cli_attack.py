@@ -167,8 +167,8 @@ def test_a_success_within_a_certified_radius_is_shouted(
         return Certificates(np.full(len(indices), 64), np.ones(len(indices), dtype=bool))
 
     monkeypatch.setattr("sparsecert.attacks.run.stored_certificates", boastful)
+    words = ["--attack", "sigma-zero", "--steps", 15, "--alpha", 0.99]  # hardly ever abstains
     with pytest.raises(SystemExit) as end:
-        words = ["--attack", "sigma-zero", "--steps", 15, "--alpha", 0.99]  # hardly ever abstains
         run("attack", folder, *words, "--limit", 3, *SMALL)
     assert end.value.code == 1
     error = " ".join(capsys.readouterr().err.split())
