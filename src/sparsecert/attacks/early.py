@@ -1,4 +1,4 @@
-"""When enough ballots have been seen to know PREDICT's answer. Needs no network and no torch.
+"""When enough ballots have been seen to know PREDICT's answer. From counts alone.
 
 An attack asks the same question thousands of times: would PREDICT, with n ballots, give the
 correct class? Most images are far from the border, and a part of the ballots decides.

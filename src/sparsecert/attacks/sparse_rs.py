@@ -59,7 +59,7 @@ def sparse_rs_attack(
         size = most if budget is not None else max(1, round(d * _FIRST_SHARE))
         found = None
         while found is None:
-            start = _scatter(queries, np.empty(0, dtype=np.int64), min(size, most), generator)
+            start = _scattered(queries, min(size, most), generator)
             found = _walk(queries, start, steps, generator)
             if size >= most:
                 break
@@ -98,56 +98,50 @@ def _move(
     queries: Queries, version: Version, progress: float, generator: np.random.Generator
 ) -> Version:
     """Reset some changed pixels, and change as many others."""
-    changed = np.flatnonzero(changed_features(version.image, queries.original))
+    changed = changed_features(version.image, queries.original)
     share = next(share for begin, share in reversed(_MOVED) if progress >= begin)
-    number = max(1, round(share * len(changed)))
-    dropped = generator.choice(changed, number, replace=False)
-    kept = np.setdiff1d(changed, dropped)
-    return _scatter(queries, kept, number, generator, version, dropped)
+    number = max(1, round(share * np.count_nonzero(changed)))
+    dropped = _some(changed, number, generator)
+    added = _some(~changed | dropped, number, generator)
+    without = with_features(version.image, queries.original, dropped)
+    image = with_features(without, _corners(queries.original, generator), added)
+    return queries.change(version, image, np.flatnonzero(dropped | added))
 
 
-def _scatter(
-    queries: Queries,
-    kept: NDArray[np.int64],
-    number: int,
-    generator: np.random.Generator,
-    version: Version | None = None,
-    dropped: NDArray[np.int64] | None = None,
-) -> Version:
-    """Keep some changed pixels, and change a number of others at random."""
-    image = queries.original
-    d = changed_features(image, image).size
-    free = np.setdiff1d(np.arange(d), kept)
-    added = generator.choice(free, min(number, len(free)), replace=False)
-    channels = 1 if image.ndim == 1 else len(image)
-    corner = torch.from_numpy(generator.integers(0, 2, size=(channels, d))).to(image)
-    corner = corner.view(image.shape)
-    # A corner that is the pixel's own value would change nothing: take the opposite one.
-    same = (corner == image).all(dim=0, keepdim=True) if image.ndim > 1 else corner == image
-    corner = torch.where(same, 1 - corner, corner)
-    chosen = np.zeros(d, dtype=np.bool_)
-    if version is None:
-        chosen[added] = True
-        return queries.version(with_features(image, corner, chosen))
-    assert dropped is not None
-    chosen[dropped] = True
-    without = with_features(version.image, image, chosen)
-    chosen[:] = False
-    chosen[added] = True
-    return queries.change(
-        version, with_features(without, corner, chosen), np.concatenate((dropped, added))
-    )
+def _scattered(queries: Queries, number: int, generator: np.random.Generator) -> Version:
+    """A number of pixels changed at random."""
+    every = np.ones_like(changed_features(queries.original, queries.original))
+    chosen = _some(every, number, generator)
+    image = with_features(queries.original, _corners(queries.original, generator), chosen)
+    return queries.version(image)
+
+
+def _some(
+    features: NDArray[np.bool_], number: int, generator: np.random.Generator
+) -> NDArray[np.bool_]:
+    """That many of these features, or all if there are fewer."""
+    places = np.flatnonzero(features)
+    chosen = np.zeros_like(features)
+    chosen[generator.choice(places, min(number, len(places)), replace=False)] = True
+    return chosen
+
+
+def _corners(image: Tensor, generator: np.random.Generator) -> Tensor:
+    """Black or white at random in each channel of each pixel, but never the pixel's own value."""
+    corner = torch.from_numpy(generator.integers(0, 2, size=tuple(image.shape))).to(image)
+    same = corner == image if image.ndim == 1 else (corner == image).all(dim=0, keepdim=True)
+    return torch.where(same, 1 - corner, corner)
 
 
 def _without_least(queries: Queries, version: Version) -> Version | None:
     """Reset the pixel whose change the lead needs least; None if that leaves none."""
-    changed = np.flatnonzero(changed_features(version.image, queries.original))
+    is_changed = changed_features(version.image, queries.original)
+    changed, d = np.flatnonzero(is_changed), len(is_changed)
     if len(changed) < 2:
         return None
     tries = []
     for feature in changed:
-        chosen = np.zeros(changed_features(version.image, version.image).size, dtype=np.bool_)
-        chosen[feature] = True
+        chosen = np.arange(d) == feature
         image = with_features(version.image, queries.original, chosen)
         tries.append(queries.change(version, image, np.array([feature])))
     best = tries[int(queries.lead(tries).argmin())]

@@ -1,4 +1,4 @@
-"""What attacks on a data set show. Needs no torch."""
+"""What attacks on a data set show. From stored sizes alone."""
 
 from __future__ import annotations
 
