@@ -25,7 +25,7 @@ def write_tsv(path: Path, measurement: Measurement) -> None:
 
     `predict` is the certified class, -1 where not even radius 0 is certified; `radius` is in
     features. `selected` is the class that was put to the test, `prediction` PREDICT's answer,
-    `lower_bound` that of the selected class's share, `votes` the counts by class.
+    `lower_bound` the certificate's, `votes` the first choices by class.
     """
     certification = measurement.certification
     predict = np.where(certification.radius < 0, ABSTAIN, certification.label)

@@ -313,3 +313,19 @@ def test_the_ballots_around_a_feature_count_by_what_they_can_lose() -> None:
     scores[:, 9:, 1] = 1
     result = sc.certify_ballots(scores, sc.FixedAblation(membership))
     assert (result.label.tolist(), result.radius.tolist()) == ([0], [1])
+
+
+@pytest.mark.parametrize("bound", ["sum", "exact"])
+def test_a_run_off_can_be_lost_in_the_first_round(bound: str) -> None:
+    """Six ballots for class 0, three each for 1 and 2, which rank 0 second.
+
+    Two ballots moved from class 0 to 1, and one to 2, put both ahead of it: 3 to 5 and 4. Two moved
+    ballots cannot, and beating class 0 head to head takes four.
+    """
+    scores = np.zeros((1, 12, 3))
+    scores[:, :, 0] = 1
+    scores[:, 6:9, 1] = 2
+    scores[:, 9:, 2] = 2
+    ablation = sc.strided_partition(12, 12)
+    assert sc.certify_ballots(scores, ablation, "run-off", bound).radius.tolist() == [2]
+    assert sc.certify_ballots(scores, ablation, "pairwise", bound).radius.tolist() == [3]

@@ -114,7 +114,7 @@ def tally_share(shares: NDArray[np.float64]) -> float:
 
 def test_the_same_votes_never_certify_less_than_majority() -> None:
     rng = np.random.default_rng(0)
-    shares = rng.dirichlet(np.full(6, 0.5), size=200)
+    shares = rng.dirichlet(np.full(6, 0.5), size=40)
     ablation = sc.UniformAblation(64, 6)
     gains = 0
     for row in shares:
@@ -124,7 +124,7 @@ def test_the_same_votes_never_certify_less_than_majority() -> None:
         majority = sc.certify_tally(tally, label, ablation, 0.05, "majority").radius
         assert (pairwise >= majority).all()
         gains += int((pairwise > majority).sum())
-    assert gains > 100
+    assert gains > 20
 
 
 @pytest.mark.parametrize(
