@@ -216,7 +216,7 @@ def test_damaged_and_foreign_parts_get_a_sentence(
     other = tmp_path / "other"
     run("train", "--data", "digits", "--retained", 12, "--epochs", 1, "--out", other)
     shutil.copytree(folder / "attacks", other / "attacks")
-    for place, sentence in ((other, "another classifier"), (folder, "truncated")):
+    for place, sentence in ((other, "another model"), (folder, "truncated")):
         if place == folder:
             part.write_bytes(part.read_bytes()[:-7])
         with pytest.raises(SystemExit):

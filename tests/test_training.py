@@ -112,7 +112,7 @@ def test_a_run_goes_on_with_as_many_processes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("begun_in", ["float32", "bfloat16"])
 def test_a_run_goes_on_in_the_precision_it_was_begun_in(tmp_path: Path, begun_in: str) -> None:
     """Whatever the machine at hand is good at."""
-    from sparsecert.workflow import train_run
+    from sparsecert.run_training import train_run
 
     x = np.random.default_rng(0).integers(256, size=(12, 16, 16), dtype=np.uint8)
     y = np.arange(12) % 2
@@ -211,7 +211,7 @@ def test_paper_recipe_is_the_papers() -> None:
 
 
 def test_bad_settings_end_before_a_folder_exists(tmp_path: Path) -> None:
-    from sparsecert.workflow import train_run
+    from sparsecert.run_training import train_run
 
     out = tmp_path / "run"
     for options, sentence in (

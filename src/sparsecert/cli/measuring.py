@@ -97,10 +97,11 @@ def demo_command(
     out: Annotated[Path, Parameter(help="Run folder to write, or to resume.")] = Path("runs/demo"),
 ) -> None:
     """Train, certify and report on handwritten digits, in about a minute on a CPU."""
-    from sparsecert import workflow
     from sparsecert.report.page import write_report
+    from sparsecert.run_training import train_run
+    from sparsecert.workflow import Procedure
 
-    run = workflow.train_run(
+    run = train_run(
         "digits",
         out,
         "fast",
@@ -108,7 +109,7 @@ def demo_command(
         epochs=DEMO_EPOCHS,
         show_progress=True,
     )
-    _certify(run, workflow.Procedure())
+    _certify(run, Procedure())
     console.print(f"report: {write_report(run)}", soft_wrap=True)
 
 

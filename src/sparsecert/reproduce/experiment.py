@@ -19,13 +19,13 @@ from sparsecert.reproduce.paper import (
     PaperRow,
     PaperTable,
 )
+from sparsecert.run_training import train_run
 from sparsecert.runs import RunFolder
 from sparsecert.workflow import (
     Procedure,
     base_accuracy,
     certify_run,
     load_evaluation_data,
-    train_run,
 )
 
 

@@ -11,8 +11,8 @@ from sparsecert.encoding import MeanEncoding
 from sparsecert.errors import InputError
 from sparsecert.report.figures import draw_image
 from sparsecert.reproduce.experiment import Options
+from sparsecert.run_training import standardisation
 from sparsecert.streams import Stage, stream
-from sparsecert.workflow import standardisation
 
 DATASET = "mnist"
 RETAINED = 45

@@ -1,0 +1,122 @@
+"""What `sparsecert train` does: from names of data and recipe to a trained run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sparsecert import data, models
+from sparsecert.data import Dataset
+from sparsecert.designs import build_design, check_design
+from sparsecert.devices import best_device, multiplies_bfloat16
+from sparsecert.encoding import channel_mean
+from sparsecert.partitions import Partitions
+from sparsecert.recipes import Recipe, recipe_for
+from sparsecert.runs import RunConfig, RunFolder
+from sparsecert.training import train
+
+# Of the channels of ImageNet's training images, as its pretrained networks use them.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+DEFAULT_WIDTH = 128  # of the members of a subset ensemble
+
+
+def train_run(
+    dataset_name: str,
+    out: Path,
+    recipe: str,
+    *,
+    design: str = "uniform",
+    design_settings: Mapping[str, Any],
+    encoding: str = "two-channel",
+    architecture: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    width: int | None = None,
+    seed: int = 0,
+    show_progress: bool = False,
+) -> RunFolder:
+    """Train a base classifier into a run folder, or finish one that was cut off.
+
+    Args:
+        dataset_name: as `sparsecert.data.load` takes it.
+        out: the run folder.
+        recipe: a key of `recipes.RECIPES`.
+        design: a key of `designs.DESIGNS`.
+        design_settings: num_retained for "uniform"; keep_probability and num_values for "lee2019";
+            num_sets, copies and layout for "partition".
+        encoding: "two-channel" or "mean"; "none" for noise.
+        architecture: a key of `models.ARCHITECTURES`; by default chosen by recipe and shape.
+        epochs: instead of the recipe's.
+        batch_size: instead of the recipe's, where memory is short.
+        width: of the hidden layers of a subset ensemble's members; `DEFAULT_WIDTH` by default.
+        seed: of everything random in training, and of random partitions.
+        show_progress: draw a progress bar.
+    """
+    dataset = data.load(dataset_name, "train")
+    shape = dataset.input_shape
+    derived = {
+        "num_features": check_design(design).features_of(shape),
+        "image_shape": shape[1:] if len(shape) == 3 else None,
+        "family_seed": seed,
+    }
+    if architecture is None and design == Partitions.name:
+        architecture = models.SUBSET_ENSEMBLE
+    mean, std = standardisation(dataset, encoding)
+    config = RunConfig(
+        dataset=data.lasting_name(dataset_name),
+        train_fingerprint=dataset.fingerprint(),
+        input_shape=dataset.input_shape,
+        feature_range=dataset.feature_range,
+        class_names=dataset.class_names,
+        architecture=architecture
+        or models.default_architecture(dataset.input_shape, encoding, recipe),
+        design=build_design(design, {**design_settings, **derived}),
+        encoding=encoding,
+        encoding_mean=mean,
+        encoding_std=std,
+        recipe=_followed(
+            recipe_for(recipe, dataset.input_shape, large=dataset.is_large),
+            out,
+            epochs=epochs,
+            batch_size=batch_size,
+        ),
+        seed=seed,
+        width=_width(architecture, width),
+    )
+    config.build_model()  # a network that does not fit ends here, before there is a folder
+    run = RunFolder.create(out, config)
+    train(run, config, dataset, show_progress=show_progress)
+    return run
+
+
+def standardisation(
+    dataset: Dataset, encoding: str
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Mean and standard deviation by channel for the encoding, where it uses them."""
+    if encoding == "none":
+        return None, None
+    if dataset.is_large:
+        return IMAGENET_MEAN, None if encoding == "mean" else IMAGENET_STD
+    return channel_mean(dataset.inputs) if encoding == "mean" else None, None
+
+
+def _width(architecture: str | None, width: int | None) -> int | None:
+    """The width as the run folder records it."""
+    if architecture == models.SUBSET_ENSEMBLE and width is None:
+        return DEFAULT_WIDTH
+    return width
+
+
+def _followed(recipe: Recipe, out: Path, **overrides: int | None) -> Recipe:
+    """The recipe as it will be followed, which is how the run folder records it."""
+    run = RunFolder(out)
+    if run.config_path.exists():  # begun, perhaps on another machine
+        precision = run.read_config().recipe.precision
+    else:
+        precision = recipe.precision if multiplies_bfloat16(best_device()) else "float32"
+    given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
+    return replace(recipe, precision=precision, **given)
