@@ -77,6 +77,15 @@ def test_certify_stores_ballots_that_answer_every_rule(
         assert sc.certified_accuracy(certification.radius, correct, rho) == pytest.approx(share)
 
 
+def test_the_overview_names_the_family(folder: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    run("certify", folder, "--limit", 20, "--record", results / "partition.json")
+    run("reproduce", "overview", "--results", results)
+    page = (results / "README.md").read_text()
+    assert "| [partition](partition.json) | digits, 3 x 12 stratified sets |" in page
+    assert "--design partition --sets 12 --copies 3 --layout stratified" in page
+
+
 def test_counting_in_pieces_gives_the_same_ballots(folder: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(folder, tmp_path / "other"))
     run("certify", folder)

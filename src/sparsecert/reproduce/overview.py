@@ -150,11 +150,19 @@ def _other_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
     rows = []
     for result in results:
         record = result.record
-        k = record.get("num_retained")
-        design = f"{record['dataset']}, " + (f"k = {k}" if k else record["design"])
+        design = f"{record['dataset']}, {_design(record)}"
         link = f"[{result.path.stem}]({result.path.name})"
         rows.append((link, design, *_kind(record).record_cells(record)))
     return rows
+
+
+def _design(record: Mapping[str, Any]) -> str:
+    """The design in a few words."""
+    if "num_retained" in record:
+        return f"k = {record['num_retained']}"
+    if "num_sets" in record:
+        return f"{record['copies']} x {record['num_sets']} {record['layout']} sets"
+    return str(record["design"])
 
 
 def _provenance(results: Iterable[Result]) -> str:
