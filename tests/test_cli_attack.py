@@ -193,6 +193,7 @@ def test_a_success_within_a_certified_radius_is_shouted(
         (["--seed", -1], "seed"),
         (["--limit", 0], "limit"),
         (["--data", "breast-cancer"], "inputs of shape (1, 8, 8)"),
+        (["--attack", "pointwise", "--rule", "pairwise"], "expected no rule to attack"),
     ],
 )
 def test_bad_input_ends_in_a_sentence(

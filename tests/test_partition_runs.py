@@ -116,6 +116,28 @@ def test_predict_report_and_info(folder: Path, capsys: pytest.CaptureFixture[str
     assert all(share >= by_sum for share, by_sum in pairs)
 
 
+@pytest.mark.parametrize(("attack", "rule"), [("sigma-zero", "pairwise"), ("pointwise", "run-off")])
+def test_no_attack_succeeds_within_a_radius(folder: Path, attack: str, rule: str) -> None:
+    words = ["--attack", attack, "--rule", rule, "--limit", 12]
+    words += ["--steps", 60] if attack == "sigma-zero" else ["--repetitions", 3]
+    run("attack", folder, *words)  # before anything was certified
+    run("certify", folder, "--limit", 40)
+    run("attack", folder, *words)
+    result = json.loads((folder / "attacks" / f"{attack}.json").read_text())
+    assert result["rule"] == rule
+    assert f"--rule {rule}" in result["command"]
+    assert result["attempts_within_certificate"] > 5
+    assert result["successes_within_certificate"] == 0
+    assert result["success"] > 0.9
+    assert result["ballots"]["drawn"] == 0
+    smoothed = sc.load(folder)
+    assert isinstance(smoothed, sc.FixedSmoothedClassifier)
+    sizes, radii = np.array(result["attack_magnitudes"]), np.array(result["certified_radii"])
+    assert (sizes[radii >= 0] > radii[radii >= 0]).all()
+    run("report", folder)
+    assert f"{attack}" in RunFolder(folder).report_path.read_text()
+
+
 def test_the_recorded_command_repeats_the_training(folder: Path, tmp_path: Path) -> None:
     run("certify", folder, "--limit", 20)
     train, _ = record(folder)["command"].split(" && ")
@@ -155,7 +177,6 @@ def test_what_does_not_fit_gets_a_sentence(
     assert "rules plurality, run-off, pairwise" in fails(
         capsys, "certify", folder, "--rule", "majority"
     )
-    assert "design that draws samples" in fails(capsys, "attack", folder, "--limit", 1)
 
 
 def test_ranks_follow_the_scores() -> None:

@@ -113,14 +113,26 @@ class FixedSmoothedClassifier(Voter):
             InputError: for inputs of the wrong type, shape or range, or a base classifier that
                 does not take them, or gives another shape, or NaN.
         """
+        with torch.inference_mode():
+            return self._logits(x).cpu()
+
+    def shares(self, x: Tensor) -> Float[Tensor, "batch classes"]:
+        """The softmax of the ballots, averaged over the sets; differentiable in x.
+
+        Raises:
+            InputError: as `ballots`.
+        """
+        return self._logits(x).softmax(dim=2).mean(dim=1)
+
+    def _logits(self, x: Tensor) -> Tensor:
         self.check(x)
         x = self.on_device(x)
-        sets, batch = self.ablation.num_sets, len(x)
-        if not batch:
-            return torch.empty(0, sets, self.num_classes)
-        with torch.inference_mode(), self.evaluating():
+        shape = (len(x), self.ablation.num_sets, self.num_classes)
+        if not len(x):
+            return torch.empty(shape)
+        with self.evaluating():
             logits = torch.cat([self.cast(*portion) for portion in self._portions(x)])
-        return logits.float().cpu().view(batch, sets, self.num_classes)
+        return logits.float().view(shape)
 
     def _portions(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and masks of each pass: whole ones for an ensemble, else one for each set."""

@@ -13,12 +13,17 @@ from torch import Tensor
 
 from sparsecert import data, progress
 from sparsecert.attacks.attack import AttackResult, Victim
+from sparsecert.attacks.fixed import fixed_victim
 from sparsecert.attacks.plan import AttackPlan
 from sparsecert.attacks.store import AttackSettings, AttackStore, StoredAttacks
 from sparsecert.certification import certify_tally
 from sparsecert.counting import SamplingPlan, counted_images, smoothed_classifier, stored_votes
 from sparsecert.data import Dataset
-from sparsecert.designs import sampled
+from sparsecert.designs import check_rule_of, sampled
+from sparsecert.errors import InputError
+from sparsecert.fixed_certification import certify_ballots
+from sparsecert.fixed_counting import cast_ballots, fixed_classifier, stored_ballots
+from sparsecert.partitions import Partitions
 from sparsecert.records import read_record, recorded_procedure
 from sparsecert.runs import RunFolder
 from sparsecert.streams import Stage
@@ -57,9 +62,33 @@ class Certificates:
     stored: NDArray[np.bool_]
 
 
-def run_target(run: RunFolder) -> Target:
-    """A run's smoothed classifier."""
-    return Target(smoothed_classifier(run), run.fingerprint(), run.attacks_path)
+def run_target(run: RunFolder, rule: str | None = None) -> Target:
+    """A run's smoothed classifier.
+
+    Args:
+        run: a trained run.
+        rule: the attacked one, of a fixed family; None otherwise.
+    """
+    victim = smoothed_classifier(run) if rule is None else fixed_victim(fixed_classifier(run), rule)
+    return Target(victim, run.fingerprint(), run.attacks_path)
+
+
+def attacked_rule(run: RunFolder, rule: str | None) -> str | None:
+    """The rule to attack: of a fixed family the given one or its first, of others none.
+
+    Raises:
+        InputError: for a rule that the family does not have, or any with a sampled design.
+    """
+    design = run.read_config().design
+    if isinstance(design, Partitions):
+        rule = design.rules[0] if rule is None else rule
+        check_rule_of(design, rule)
+    elif rule is not None:
+        raise InputError(
+            f"expected no rule to attack, since PREDICT has none, got {rule}; it is for the design "
+            f"{Partitions.name}"
+        )
+    return rule
 
 
 def attack_images(
@@ -125,9 +154,15 @@ def stored_attacks(
 
 
 def stored_certificates(
-    run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]
+    run: RunFolder, dataset: Dataset, indices: NDArray[np.int64], rule: str | None = None
 ) -> Certificates | None:
     """What the run's stored votes certify about these images, by the run's latest record.
+
+    Args:
+        run: the attacked run.
+        dataset: the attacked split.
+        indices: the images.
+        rule: the attacked one, of a fixed family, whose ballots say all there is to know.
 
     Returns:
         The radii; None if the run has not been certified on this data set.
@@ -137,6 +172,15 @@ def stored_certificates(
     record = read_record(run)
     if record["dataset"] != dataset.name:
         return None
+    design = run.read_config().design
+    if rule is not None and isinstance(design, Partitions):
+        cast_ballots(run, dataset, indices)
+        ballots = stored_ballots(run, dataset, indices)
+        certified = certify_ballots(ballots.scores, design.ablation, rule)
+        correct = certified.label == dataset.labels[indices]
+        return Certificates(
+            np.where(correct, certified.radius, -1), np.ones(len(indices), dtype=np.bool_)
+        )
     procedure = recorded_procedure(record)
     stored = np.isin(indices, counted_images(run, dataset, procedure.plan))
     radius = np.full(len(indices), -1, dtype=np.int64)

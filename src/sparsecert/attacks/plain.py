@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -22,10 +22,17 @@ class PlainClassifier:
     Args:
         model: from `(batch, ...)` inputs in [0, 1] to `(batch, num_classes)` logits or scores.
         num_classes: outputs of `model`.
+        decide: `(batch,)` classes of `(batch, ...)` inputs, where they are not those of highest
+            score: an attack then follows the scores, and is measured by the classes.
     """
 
-    def __init__(self, model: nn.Module, num_classes: int) -> None:
-        self.model, self.num_classes = model.eval(), num_classes
+    def __init__(
+        self,
+        model: nn.Module,
+        num_classes: int,
+        decide: Callable[[Tensor], NDArray[np.int64]] | None = None,
+    ) -> None:
+        self.model, self.num_classes, self._decide = model.eval(), num_classes, decide
 
     def logits(self, x: Tensor) -> Tensor:
         """`(batch, num_classes)` scores, differentiable in x where the model is.
@@ -44,6 +51,8 @@ class PlainClassifier:
 
     def predict(self, x: Tensor) -> NDArray[np.int64]:
         """`(batch,)` classes."""
+        if self._decide is not None:
+            return self._decide(x)
         with torch.inference_mode():
             parts = [self.logits(part).argmax(dim=1) for part in torch.split(x, _PASS)]
         classes: NDArray[np.int64] = torch.cat(parts).cpu().numpy()

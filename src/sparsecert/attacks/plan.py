@@ -30,8 +30,9 @@ class AttackPlan:
         start: pointwise: salt-and-pepper noise, or the nearest training image of another class.
         steps: the others': sparse-rs: steps without success that end the search; sigma-zero:
             gradient steps. By default 300 and 200.
-        probe: the attacked procedure.
+        probe: the attacked procedure, of sampled designs.
         seed: of the random streams.
+        rule: the attacked one, of fixed families; None for PREDICT, which has none.
 
     Raises:
         InputError: for an unknown attack, or options out of range.
@@ -44,6 +45,7 @@ class AttackPlan:
     steps: int | None = None
     probe: Probe = field(default_factory=Probe)
     seed: int = 0
+    rule: str | None = None
 
     def __post_init__(self) -> None:
         if self.attack not in ATTACKS:

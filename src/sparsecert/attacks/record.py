@@ -79,6 +79,7 @@ def attack_values(
     return {
         "dataset": dataset.name,
         "attack": plan.attack,
+        "rule": plan.rule,
         "plan": plan.to_json(),
         "num_images": summary.num_images,
         "limit": limit,
@@ -124,8 +125,11 @@ def attack_command(
     else:
         words += ["--steps", plan.steps]
     probe = plan.probe
-    words += ["--num-samples", probe.num_samples, "--alpha", probe.alpha]
-    words += ["--num-search", probe.num_search, "--num-gradient", probe.num_gradient]
+    if plan.rule is None:
+        words += ["--num-samples", probe.num_samples, "--alpha", probe.alpha]
+        words += ["--num-search", probe.num_search, "--num-gradient", probe.num_gradient]
+    else:
+        words += ["--rule", plan.rule]
     words += ["--seed", plan.seed]
     return shlex.join(map(str, words))
 

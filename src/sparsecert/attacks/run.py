@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sparsecert import data
-from sparsecert.attacks.campaign import attack_images, run_target, stored_certificates
+from sparsecert.attacks.campaign import (
+    attack_images,
+    attacked_rule,
+    run_target,
+    stored_certificates,
+)
 from sparsecert.attacks.plan import AttackPlan
 from sparsecert.attacks.record import attack_record_path, make_attack_record
 from sparsecert.records import write_record
@@ -35,8 +41,10 @@ def attack_run(
     """
     dataset = load_evaluation_data(run, dataset_name)
     indices = data.evenly_spread(len(dataset), limit)
-    attacks = attack_images(run_target(run), dataset, indices, plan, show_progress=show_progress)
-    certificates = stored_certificates(run, dataset, indices)
+    plan = replace(plan, rule=attacked_rule(run, plan.rule))
+    target = run_target(run, plan.rule)
+    attacks = attack_images(target, dataset, indices, plan, show_progress=show_progress)
+    certificates = stored_certificates(run, dataset, indices, plan.rule)
     record = make_attack_record(run, dataset, plan, limit, attacks, certificates)
     write_record(attack_record_path(run, plan.attack), record)
     return record

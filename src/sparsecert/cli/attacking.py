@@ -36,6 +36,10 @@ def attack_command(
             "sigma-zero: gradient steps (200)."
         ),
     ] = None,
+    rule: Annotated[
+        Literal["plurality", "run-off", "pairwise"] | None,
+        Parameter(help="Rule to attack, of a partition; plurality by default."),
+    ] = None,
     num_samples: Annotated[int, Parameter(help="n: ablations per prediction.")] = 10_000,
     alpha: Annotated[
         float, Parameter(help="The prediction's probability of a wrong class.")
@@ -56,7 +60,7 @@ def attack_command(
     from sparsecert.runs import RunFolder
 
     probe = Probe(num_samples, alpha, num_search, num_gradient)
-    plan = AttackPlan(attack, budget, repetitions, start, steps, probe, seed)
+    plan = AttackPlan(attack, budget, repetitions, start, steps, probe, seed, rule)
     folder = RunFolder.open(run)
     if record is not None:
         check_writable(record)

@@ -83,6 +83,7 @@ def attack_section(run: RunFolder, dataset: Dataset, unit: str) -> AttackSection
         attack: stored_attacks(run, dataset, AttackPlan.from_json(record["plan"]), record["limit"])
         for attack, record in records.items()
     }
+    rules = {attack: record["rule"] for attack, record in records.items()}
     common = _common_images(list(attacks.values()))
     rows = [_cells(record) for record in records.values()]
     if len(records) > 1 and len(common):
@@ -101,7 +102,7 @@ def attack_section(run: RunFolder, dataset: Dataset, unit: str) -> AttackSection
         ),
         rows=rows,
         alarms=[sentence for record in records.values() for sentence in contradictions(record)],
-        plot=_plot(run, dataset, attacks, unit),
+        plot=_plot(run, dataset, attacks, rules, unit),
         gallery=fooling_images(dataset, attacks, _GALLERY_SIZE),
     )
 
@@ -164,11 +165,15 @@ def _on(attacks: StoredAttacks, indices: NDArray[np.int64]) -> StoredAttacks:
 
 
 def _plot(
-    run: RunFolder, dataset: Dataset, attacks: dict[str, StoredAttacks], unit: str
+    run: RunFolder,
+    dataset: Dataset,
+    attacks: dict[str, StoredAttacks],
+    rules: dict[str, str | None],
+    unit: str,
 ) -> Figure | None:
     points = {}
     for attack, part in attacks.items():
-        certificates = stored_certificates(run, dataset, part.index)
+        certificates = stored_certificates(run, dataset, part.index, rules[attack])
         if certificates is not None and certificates.stored.any():
             rows = np.flatnonzero(certificates.stored)
             points[attack] = (certificates.radius[rows], part.size[rows])
