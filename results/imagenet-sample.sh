@@ -8,9 +8,13 @@ cd "$(dirname "$0")/.."
 sample=${SPARSECERT_DATA:?set SPARSECERT_DATA to the folder that holds imagenet-sample/}/imagenet-sample
 folder=runs/imagenet-sample
 mkdir -p "$folder/data"
-for split in train validation; do
-    ln -sf "$sample/validation-00000-of-00001.parquet" "$folder/data/$split-00000-of-00001.parquet"
-done
+ln -sf "$(realpath "$sample")/validation-00000-of-00001.parquet" "$folder/data/"
+.venv/bin/python - "$folder/data" <<'PYTHON'
+import sys
+import pyarrow.parquet as pq
+images = pq.read_table(f"{sys.argv[1]}/validation-00000-of-00001.parquet")
+pq.write_table(images.slice(0, 128), f"{sys.argv[1]}/train-00000-of-00001.parquet")
+PYTHON
 for k in 500 1000 2000; do
     .venv/bin/sparsecert train --data "$folder/data" --retained $k --recipe fast --epochs 1 \
         --batch-size 32 --out "$folder/k$k"
