@@ -163,7 +163,7 @@ def test_a_success_within_a_certified_radius_is_shouted(
 ) -> None:
     """A certificate that claims everything, which no attack may leave unnoticed."""
 
-    def boastful(_: RunFolder, __: object, indices: NDArray[np.int64]) -> Certificates:
+    def boastful(_: RunFolder, __: object, indices: NDArray[np.int64], ___: None) -> Certificates:
         return Certificates(np.full(len(indices), 64), np.ones(len(indices), dtype=bool))
 
     monkeypatch.setattr("sparsecert.attacks.run.stored_certificates", boastful)

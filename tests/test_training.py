@@ -119,11 +119,15 @@ def test_a_run_goes_on_in_the_precision_it_was_begun_in(tmp_path: Path, begun_in
     np.savez(tmp_path / "x.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     name, out = str(tmp_path / "x.npz"), tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sparsecert.workflow.multiplies_bfloat16", lambda _: begun_in == "bfloat16")
+        patch.setattr(
+            "sparsecert.run_training.multiplies_bfloat16", lambda _: begun_in == "bfloat16"
+        )
         settings = {"num_retained": 20}
         run = train_run(name, out, "fast", design_settings=settings, epochs=1)
         assert run.read_config().recipe.precision == begun_in
-        patch.setattr("sparsecert.workflow.multiplies_bfloat16", lambda _: begun_in == "float32")
+        patch.setattr(
+            "sparsecert.run_training.multiplies_bfloat16", lambda _: begun_in == "float32"
+        )
         again = train_run(name, out, "fast", design_settings=settings, epochs=1)
         assert again.read_config().recipe.precision == begun_in
 
