@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool
 
+from sparsecert.ablation import UniformAblation
 from sparsecert.errors import InputError, as_integer
 from sparsecert.fixed_ablation import (
     FixedAblation,
@@ -76,15 +77,9 @@ class Partitions:
             return random_partitions(d, n, self.copies, self.family_seed)
         return stratified_partitions(self.image_shape, n, self.copies, self.family_seed)
 
-    @staticmethod
-    def features_of(input_shape: tuple[int, ...]) -> int:
-        """Count the features of an input: pixels of an image, or entries of a vector."""
-        return int(np.prod(input_shape[-2:]))
-
-    @staticmethod
-    def unit(input_shape: tuple[int, ...]) -> str:
-        """What a radius counts."""
-        return "pixels" if len(input_shape) == 3 else "features"
+    # A feature is what it is to a random ablation.
+    features_of = staticmethod(UniformAblation.features_of)
+    unit = staticmethod(UniformAblation.unit)
 
     def draw(
         self, generator: np.random.Generator, num_samples: int

@@ -27,9 +27,8 @@ from torch import nn
 
 from sparsecert import files, models
 from sparsecert._version import __version__
-from sparsecert.ablation import UniformAblation
 from sparsecert.data import FeatureRange
-from sparsecert.designs import build_design, design_settings
+from sparsecert.designs import AnyDesign, build_design, design_settings
 from sparsecert.encoding import Encoding, MeanEncoding, NoiseEncoding, TwoChannelEncoding
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.noise import DiscreteNoise
@@ -68,7 +67,7 @@ class RunConfig:
     class_names: tuple[str, ...]
     feature_range: FeatureRange | None
     architecture: str
-    design: UniformAblation | DiscreteNoise | Partitions
+    design: AnyDesign
     encoding: str
     encoding_mean: tuple[float, ...] | None
     encoding_std: tuple[float, ...] | None

@@ -14,6 +14,7 @@ from sparsecert.attacks.early import EarlyAnswer, looks
 from sparsecert.attacks.query import Cost, Version
 from sparsecert.certification import predict_tally
 from sparsecert.errors import InputError
+from sparsecert.rankings import first_choices
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage, stream
 
@@ -203,4 +204,4 @@ def _learn(version: Version, ballots: NDArray[np.int64], answers: NDArray[np.int
 
 
 def _classes(logits: Tensor) -> NDArray[np.int16]:
-    return logits.argmax(dim=1).cpu().numpy().astype(np.int16)
+    return first_choices(logits).cpu().numpy().astype(np.int16)
