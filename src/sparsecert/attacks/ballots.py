@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -99,6 +100,13 @@ class BallotQueries:
         for question in questions:
             self._charge(self.num_samples, question.num_known, question.num_seen)
         return np.array([question.answer for question in questions], dtype=np.bool_)
+
+    def clearly_fooled(self, versions: Sequence[Version]) -> NDArray[np.bool_]:
+        """Whether a rival leads on `num_search` ballots, by two standard errors and more.
+
+        The lead's standard error is at most 1 / sqrt(num_search).
+        """
+        return self.lead(versions) <= -2 / math.sqrt(self.num_search)
 
     def lead(self, versions: Sequence[Version]) -> NDArray[np.float64]:
         """Share of votes for the correct class minus the best rival's, on `num_search` ballots."""

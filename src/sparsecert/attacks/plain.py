@@ -86,6 +86,10 @@ class PlainQueries:
         classes = self.classifier.predict(torch.stack([version.image for version in versions]))
         return np.asarray(classes != self.label)
 
+    def clearly_fooled(self, versions: Sequence[Version]) -> NDArray[np.bool_]:
+        """Whether each is misclassified, which one pass shows."""
+        return self.fooled(versions)
+
     def lead(self, versions: Sequence[Version]) -> NDArray[np.float64]:
         """Score of the correct class minus the best rival's."""
         self.cost.queries += len(versions)

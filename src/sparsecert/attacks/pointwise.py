@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
-from sparsecert.attacks.query import Queries, Version, changed_features, with_features
+from sparsecert.attacks.query import Fools, Queries, Version, changed_features, with_features
 from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
@@ -33,10 +33,10 @@ def pointwise_attack(
     """Change many pixels until the classifier is fooled, then take back what need not change.
 
     Each repetition starts from salt-and-pepper noise, black or white in all channels, of the
-    least amount that is misclassified, found by doubling and bisection. It then resets pixels to
-    the original's, in random order, as long as the image stays misclassified, and then as long as
-    it stays misclassified or abstained on, until no single pixel can be reset. It needs no gradient
-    and is weak: it never moves a change from one pixel to another.
+    least amount that is clearly misclassified, found by doubling and bisection; from misclassified
+    noise, where none is so clearly. It then resets pixels to the original's, in random order, as
+    long as the image stays misclassified or abstained on, until no single pixel can be reset. It
+    needs no gradient and is weak: it never moves a change from one pixel to another.
 
     Args:
         victim: the attacked classifier.
@@ -82,19 +82,28 @@ def _noise(queries: Queries, repetitions: int, generator: np.random.Generator) -
     least: dict[int, Version] = {}
     low, high = [0] * repetitions, [d] * repetitions
 
-    def ask(going: list[int], amounts: list[int]) -> None:
+    def ask(fools: Fools, going: list[int], amounts: list[int]) -> None:
         versions = [noisy(row, amount) for row, amount in zip(going, amounts, strict=True)]
-        fooled = queries.fooled(versions, strict=True)
-        for row, amount, version, hit in zip(going, amounts, versions, fooled, strict=True):
+        for row, amount, version, hit in zip(
+            going, amounts, versions, fools(versions), strict=True
+        ):
             if hit:
                 least[row], high[row] = version, amount
             else:
                 low[row] = amount
 
-    while going := [row for row in range(repetitions) if row not in least and low[row] < d]:
-        ask(going, [min(max(1, 2 * low[row]), d) for row in going])
-    while going := [row for row in least if high[row] - low[row] > 1]:
-        ask(going, [(low[row] + high[row]) // 2 for row in going])
+    def find_least(fools: Fools) -> None:
+        missing = [row for row in range(repetitions) if row not in least]
+        for row in missing:
+            low[row] = 0
+        while going := [row for row in missing if row not in least and low[row] < d]:
+            ask(fools, going, [min(max(1, 2 * low[row]), d) for row in going])
+        while going := [row for row in missing if row in least and high[row] - low[row] > 1]:
+            ask(fools, going, [(low[row] + high[row]) // 2 for row in going])
+
+    find_least(queries.clearly_fooled)
+    if queries.abstains:
+        find_least(lambda versions: queries.fooled(versions, strict=True))
     return list(least.values())
 
 

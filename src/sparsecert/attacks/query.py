@@ -7,7 +7,7 @@ a smoothed classifier is counted in ballots (`ballots.py`); a deterministic one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -60,6 +60,10 @@ class Version:
         self.parent = self.touched = None
 
 
+# Whether each of these versions fools the classifier, in one sense or another.
+Fools = Callable[[Sequence[Version]], NDArray[np.bool_]]
+
+
 @runtime_checkable
 class Queries(Protocol):
     """Questions about one image.
@@ -86,6 +90,10 @@ class Queries(Protocol):
 
     def fooled(self, versions: Sequence[Version], *, strict: bool = False) -> NDArray[np.bool_]:
         """Whether each would be misclassified, or (unless strict) abstained on."""
+        ...
+
+    def clearly_fooled(self, versions: Sequence[Version]) -> NDArray[np.bool_]:
+        """Whether each is misclassified by so much that a few ballots show it."""
         ...
 
     def lead(self, versions: Sequence[Version]) -> NDArray[np.float64]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsecert.attacks.query import Queries, Version, changed_features, with_features
+from sparsecert.attacks.query import Fools, Queries, Version, changed_features, with_features
 
 
 class Descent:
@@ -36,7 +37,7 @@ class Descent:
         return self._pending.pop() if self._pending else None
 
     def relax(self) -> None:
-        """Remember where misclassifications end, and try all features again."""
+        """Remember where clear misclassifications end, and try all features again."""
         self.misclassified, self._improved = self.current.image, True
 
     def accept(self, version: Version, feature: int) -> None:
@@ -70,8 +71,8 @@ def reset_features(
     """Reset features of each start, in random order, until no single one can be.
 
     The starts go down side by side, so that a pass through the network is shared. Where the
-    classifier may abstain, they go first as far as they stay misclassified, then as far as they
-    stay abstained on: the latter depends more on the ballots at hand.
+    classifier may abstain, they go first as far as they stay clearly misclassified, which takes
+    few ballots to see, and from there as far as PREDICT, with all of the pool, is fooled.
 
     Args:
         queries: about the image.
@@ -83,14 +84,18 @@ def reset_features(
         Descent(start, queries.original, own) for start, own in zip(starts, seeds, strict=True)
     ]
     if queries.abstains:
-        _go_down(queries, descents, strict=True)
+        _go_down(queries.clearly_fooled, queries, descents)
         for descent in descents:
             descent.relax()
-    _go_down(queries, descents, strict=False)
+    _go_down(queries.fooled, queries, descents)
     return descents
 
 
-def _go_down(queries: Queries, descents: Sequence[Descent], *, strict: bool) -> None:
+def _go_down(
+    fools: Fools,
+    queries: Queries,
+    descents: Sequence[Descent],
+) -> None:
     while True:
         tries = [
             (descent, feature, _reset(queries, descent.current, feature))
@@ -99,7 +104,7 @@ def _go_down(queries: Queries, descents: Sequence[Descent], *, strict: bool) -> 
         ]
         if not tries:
             return
-        fooled = queries.fooled([version for _, _, version in tries], strict=strict)
+        fooled = fools([version for _, _, version in tries])
         for (descent, feature, version), still in zip(tries, fooled, strict=True):
             if still:
                 descent.accept(version, feature)
@@ -110,7 +115,7 @@ def _reset(queries: Queries, version: Version, feature: int) -> Version:
     return queries.change(version, image, np.array([feature]))
 
 
-def _features(image: Tensor, features: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _features(image: Tensor, features: Sequence[int]) -> NDArray[np.bool_]:
     mask = np.zeros(image.shape[-1] * (1 if image.ndim == 1 else image.shape[-2]), dtype=np.bool_)
     mask[list(features)] = True
     return mask
