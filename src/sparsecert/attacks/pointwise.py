@@ -35,8 +35,10 @@ def pointwise_attack(
     Each repetition starts from salt-and-pepper noise, black or white in all channels, of the
     least amount that is clearly misclassified, found by doubling and bisection; from misclassified
     noise, where none is so clearly. It then resets pixels to the original's, in random order, as
-    long as the image stays misclassified or abstained on, until no single pixel can be reset. It
-    needs no gradient and is weak: it never moves a change from one pixel to another.
+    long as the image stays misclassified or abstained on, until no single pixel can be reset. Of a
+    smoothed classifier's image, only the few starts that come down furthest on a part of the
+    ballots are followed to the end. It needs no gradient and is weak: it never moves a change from
+    one pixel to another.
 
     Args:
         victim: the attacked classifier.
