@@ -38,8 +38,8 @@ def reproduce_command(
     name: Annotated[
         str,
         Parameter(
-            help="table1 to table8, figure1 to figure5, or overview, which writes README.md from "
-            "the records in --results."
+            help="table1 to table8, figure1 to figure5; or, from the records in --results: "
+            "frontier, which draws accuracy against radius, or overview, which writes README.md."
         ),
     ],
     *,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -95,6 +96,66 @@ def attacks_against_radius(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     return figure
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    """A certified classifier in a plane.
+
+    Attributes:
+        accuracy: share classified correctly.
+        median: certified radius at which certified accuracy is still one half.
+        accuracy_ends: 95 % interval; None where it is not known.
+        median_ends: 95 % interval.
+    """
+
+    accuracy: float
+    median: int
+    accuracy_ends: tuple[float, float] | None = None
+    median_ends: tuple[int, int] | None = None
+
+
+def trade_off(points: Mapping[str, Sequence[TradeOff]], title: str) -> Figure:
+    """Median certified radius against accuracy, a point for each classifier.
+
+    Up and to the right is better.
+
+    Args:
+        points: by name of the series; the first one is joined by a line, and cut off where it
+            leaves the others behind.
+        title: of the data set.
+    """
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (name, series) in enumerate(points.items()):
+        if not number:
+            joined = sorted(series, key=lambda point: point.accuracy)
+            accuracy = [100 * point.accuracy for point in joined]
+            axes.plot(accuracy, [point.median for point in joined], "x-", color="grey", label=name)
+            continue
+        for place, point in enumerate(series):
+            axes.errorbar(
+                100 * point.accuracy,
+                point.median,
+                xerr=_arms(100 * point.accuracy, point.accuracy_ends, 100),
+                yerr=_arms(point.median, point.median_ends),
+                fmt="o",
+                markersize=4,
+                linewidth=0.7,
+                color=f"C{number - 1}",
+                label=None if place else name,
+            )
+    axes.set(xlabel="accuracy, %", ylabel="median certified radius", title=title, ylim=(-0.5, None))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    return figure
+
+
+def _arms(
+    value: float, ends: tuple[float, float] | None, scale: float = 1
+) -> list[list[float]] | None:
+    """Lengths of an error bar to both sides."""
+    return None if ends is None else [[value - scale * ends[0]], [scale * ends[1] - value]]
 
 
 def training_curve(epochs: Sequence[int], accuracy: Sequence[float]) -> Figure:

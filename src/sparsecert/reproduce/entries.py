@@ -11,7 +11,7 @@ from rich.console import Console
 from sparsecert import files
 from sparsecert.attacks.record import contradictions
 from sparsecert.errors import InputError
-from sparsecert.reproduce import adversarial, figure1, figure2, figure4
+from sparsecert.reproduce import adversarial, figure1, figure2, figure4, frontier
 from sparsecert.reproduce.experiment import Options, chosen_rows, repeat
 from sparsecert.reproduce.overview import TABLES, checked_results, comparison, write_overview
 
@@ -21,6 +21,7 @@ FIGURES: dict[str, Callable[[Options], Figure]] = {
     "figure3": adversarial.draw_few,
     "figure4": figure4.draw,
     "figure5": adversarial.draw_more,
+    "frontier": frontier.draw,
 }
 OVERVIEW = "overview"
 
