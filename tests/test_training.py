@@ -16,6 +16,8 @@ from sparsecert import UniformAblation, checkpoint, data, training
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.noise import DiscreteNoise
 from sparsecert.recipes import Recipe, recipe_for
+from sparsecert.records import classifier_values, train_command, training_seconds
+from sparsecert.run_training import train_run
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.streams import Stage, stream
 from sparsecert.training import Batches, train
@@ -256,3 +258,45 @@ def test_config_survives_the_file(tmp_path: Path) -> None:
     noise = config(design=DiscreteNoise(64, 0.8, 2), encoding="none")
     for number, settings in enumerate((mean, noise)):
         assert RunFolder.create(tmp_path / str(number), settings).read_config() == settings
+
+
+def trained_by_name(
+    path: Path, retained: int, epochs: int, start: Path | None = None, encoding: str = "two-channel"
+) -> RunFolder:
+    settings = {"num_retained": retained}
+    return train_run(
+        "digits",
+        path,
+        "fast",
+        design_settings=settings,
+        encoding=encoding,
+        architecture="mlp",
+        epochs=epochs,
+        start=start,
+    )
+
+
+def test_training_starts_from_another_runs_weights(tmp_path: Path) -> None:
+    first = trained_by_name(tmp_path / "first", 20, 6)
+    second = trained_by_name(tmp_path / "second", 12, 1, first.path)
+    fresh = trained_by_name(tmp_path / "fresh", 12, 1)
+    assert log(second)[0]["loss"] < log(fresh)[0]["loss"] - 0.3
+    config = second.read_config()
+    assert config.start is not None
+    assert (config.start.path, config.start.epochs) == (str(first.path), 6)
+    assert config.start.fingerprint == first.fingerprint()
+    assert classifier_values(config)["epochs"] == 7
+    seconds = training_seconds(second)
+    assert seconds == pytest.approx(log(first)[-1]["seconds"] + log(second)[-1]["seconds"])
+    command = train_command(config, second)
+    assert command == f"{train_command(first.read_config(), first)} && " + command.split(" && ")[1]
+    assert command.endswith(f"--start {first.path}")
+
+
+def test_a_start_of_another_network_gets_a_sentence(tmp_path: Path) -> None:
+    first = trained(tmp_path / "first", config())
+    with pytest.raises(InputError, match="start from with encoding 'mean'"):
+        trained_by_name(tmp_path / "second", 12, 1, first.path, "mean")
+    assert not (tmp_path / "second").exists()
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        trained_by_name(tmp_path / "second", 12, 1, tmp_path)

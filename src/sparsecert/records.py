@@ -21,7 +21,7 @@ from sparsecert.errors import RunFolderError
 from sparsecert.evaluation import Estimate
 from sparsecert.noise import DiscreteNoise
 from sparsecert.partitions import Partitions
-from sparsecert.runs import RunConfig, RunFolder
+from sparsecert.runs import RunConfig, RunFolder, Start
 from sparsecert.workflow import Measurement, Procedure
 
 # Kinds of records; that of a certification has none.
@@ -162,7 +162,10 @@ def train_command(config: RunConfig, run: RunFolder) -> str:
     words += ["--out", run.path, "--recipe", config.recipe.name, "--model", config.architecture]
     words += ["--epochs", config.recipe.epochs, "--batch-size", config.recipe.batch_size]
     words += ["--seed", config.seed]
-    return shlex.join(map(str, words))
+    if config.start is None:
+        return shlex.join(map(str, words))
+    words += ["--start", config.start.path]
+    return f"{config.start.command} && {shlex.join(map(str, words))}"
 
 
 def certify_command(
@@ -200,11 +203,27 @@ def hardware() -> str:
 
 
 def training_seconds(run: RunFolder) -> float | None:
-    """Seconds of training, from the last line of the log; None without a log."""
+    """Seconds of training, that of the run it started from included; None without a log."""
     if not run.log_path.exists():
         return None
     lines = run.log_path.read_text(encoding="utf-8").splitlines()
-    return float(json.loads(lines[-1])["seconds"]) if lines else None
+    start = run.read_config().start
+    before = 0.0 if start is None else start.seconds
+    if not lines or before is None:
+        return None
+    return before + float(json.loads(lines[-1])["seconds"])
+
+
+def start_from(run: RunFolder) -> Start:
+    """What a run that begins with this one's weights records of it."""
+    config = run.read_config()
+    return Start(
+        str(run.path),
+        run.fingerprint(),
+        _epochs(config),
+        training_seconds(run),
+        train_command(config, run),
+    )
 
 
 def classifier_values(config: RunConfig) -> dict[str, Any]:
@@ -215,9 +234,14 @@ def classifier_values(config: RunConfig) -> dict[str, Any]:
         "architecture": config.architecture,
         "encoding": config.encoding,
         "recipe": config.recipe.name,
-        "epochs": config.recipe.epochs,
+        "epochs": _epochs(config),
         "precision": config.recipe.precision,
     }
+
+
+def _epochs(config: RunConfig) -> int:
+    """Of training, those of the run it started from included."""
+    return config.recipe.epochs + (0 if config.start is None else config.start.epochs)
 
 
 def _ends(estimate: Estimate) -> tuple[float, float]:

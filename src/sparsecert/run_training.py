@@ -12,8 +12,10 @@ from sparsecert.data import Dataset
 from sparsecert.designs import build_design, check_design
 from sparsecert.devices import best_device, multiplies_bfloat16
 from sparsecert.encoding import channel_mean
+from sparsecert.errors import InputError
 from sparsecert.partitions import Partitions
 from sparsecert.recipes import Recipe, recipe_for
+from sparsecert.records import start_from
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.training import train
 
@@ -36,6 +38,7 @@ def train_run(
     epochs: int | None = None,
     batch_size: int | None = None,
     width: int | None = None,
+    start: Path | None = None,
     seed: int = 0,
     show_progress: bool = False,
 ) -> RunFolder:
@@ -53,8 +56,14 @@ def train_run(
         epochs: instead of the recipe's.
         batch_size: instead of the recipe's, where memory is short.
         width: of the hidden layers of a subset ensemble's members; `DEFAULT_WIDTH` by default.
+        start: a trained run with the same network, perhaps for another design, whose weights
+            training begins with; fresh ones by default.
         seed: of everything random in training, and of random partitions.
         show_progress: draw a progress bar.
+
+    Raises:
+        InputError: for settings that do not fit the data or one another.
+        RunFolderError: if `out` holds another run, or `start` none that is trained.
     """
     dataset = data.load(dataset_name, "train")
     shape = dataset.input_shape
@@ -88,6 +97,8 @@ def train_run(
         width=_width(architecture, width),
     )
     config.build_model()  # a network that does not fit ends here, before there is a folder
+    if start is not None:
+        config = _started_from(RunFolder.open(start), config)
     run = RunFolder.create(out, config)
     train(run, config, dataset, show_progress=show_progress)
     return run
@@ -102,6 +113,23 @@ def standardisation(
     if dataset.is_large:
         return IMAGENET_MEAN, None if encoding == "mean" else IMAGENET_STD
     return channel_mean(dataset.inputs) if encoding == "mean" else None, None
+
+
+def _started_from(earlier: RunFolder, config: RunConfig) -> RunConfig:
+    """The configuration with this run's weights to begin with."""
+    theirs = earlier.read_config()
+    for name in ("architecture", "width", "input_shape", "class_names", "encoding"):
+        if getattr(theirs, name) != getattr(config, name):
+            raise InputError(
+                f"expected a run to start from with {name} {getattr(config, name)!r}, as this one "
+                f"has, got {getattr(theirs, name)!r} in {earlier.path}"
+            )
+    if config.is_ensemble and theirs.design != config.design:
+        raise InputError(
+            f"expected an ensemble to start from with the same sets, {config.design}, got "
+            f"{theirs.design} in {earlier.path}"
+        )
+    return replace(config, start=start_from(earlier))
 
 
 def _width(architecture: str | None, width: int | None) -> int | None:

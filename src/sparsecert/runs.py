@@ -42,6 +42,25 @@ VOTES_VERSION = 1
 
 
 @dataclass(frozen=True)
+class Start:
+    """A trained run whose weights another one begins with.
+
+    Attributes:
+        path: its folder.
+        fingerprint: of its votes.
+        epochs: how long it was trained, its own start included.
+        seconds: the same in time; None where there is no log.
+        command: that trained it.
+    """
+
+    path: str
+    fingerprint: str
+    epochs: int
+    seconds: float | None
+    command: str
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything needed to rebuild a trained base classifier and to repeat its training.
 
@@ -59,6 +78,7 @@ class RunConfig:
         recipe: the training recipe, with every override applied.
         seed: of training.
         width: of the hidden layers of a subset ensemble's members; None for other networks.
+        start: the run whose weights training begins with; None for fresh ones.
     """
 
     dataset: str
@@ -74,6 +94,7 @@ class RunConfig:
     recipe: Recipe
     seed: int
     width: int | None = None
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         stream(self.seed, Stage.TRAINING_MODEL, 0)  # says what is wrong with a seed
@@ -135,8 +156,10 @@ class RunConfig:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RunConfig:
         """The inverse of `to_json`."""
-        fields = {name: values[name] for name in cls.__dataclass_fields__ if name != "width"}
-        fields["width"] = values.get("width")  # folders of earlier versions have none
+        newer = ("width", "start")  # folders of earlier versions have none
+        fields = {name: values[name] for name in cls.__dataclass_fields__ if name not in newer}
+        start = values.get("start")
+        fields |= {"width": values.get("width"), "start": None if start is None else Start(**start)}
         fields["design"] = build_design(values["design"], values)
         for name in ("input_shape", "class_names", "encoding_mean", "encoding_std"):
             fields[name] = None if fields[name] is None else tuple(fields[name])

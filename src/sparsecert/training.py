@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -66,6 +67,8 @@ def train(
 def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: bool) -> None:
     recipe = config.recipe
     model = config.build_model()
+    if config.start is not None and not run.checkpoint_path.exists():
+        model.load_state_dict(RunFolder.open(Path(config.start.path)).load_model().state_dict())
     optimizer = recipe.build_optimizer(model)
     accelerator = Accelerator()
     state = Progress(num_processes=accelerator.num_processes)

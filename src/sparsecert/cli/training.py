@@ -31,6 +31,10 @@ def train_command(
     batch_size: Annotated[
         int | None, Parameter(help="Instead of the recipe's, where memory is short.")
     ] = None,
+    start: Annotated[
+        Path | None,
+        Parameter(help="Trained run of the same network, for any k, whose weights to begin with."),
+    ] = None,
     seed: int = 0,
     design: Annotated[
         Literal["uniform", "partition", "lee2019"],
@@ -98,6 +102,7 @@ def train_command(
         epochs=epochs,
         batch_size=batch_size,
         width=width,
+        start=start,
         seed=seed,
         show_progress=True,
     )
