@@ -23,8 +23,8 @@ class LookTally:
 
     Attributes:
         budget: n, ballots per input at most; `look_schedule(budget)` are the looks.
-        first_choice: `(batch, looks, classes)` integers: of the ballots up to the look, those that rank
-            the class first; zeros at looks that were not reached.
+        first_choice: `(batch, looks, classes)` integers: of the ballots up to the look, those that
+            rank the class first; zeros at looks that were not reached.
         head_to_head: `(batch, looks, classes, classes)` integers: ballots that rank class c above
             class j, at [c, j]; None where rankings were not recorded.
 
@@ -91,7 +91,8 @@ class LookTally:
         Raises:
             InputError: if rankings could have been recorded and were not.
         """
-        return Tally(*self._flat()).fewest_wins.reshape(self.first_choice.shape)
+        wins: NDArray[np.int64] = Tally(*self._flat()).fewest_wins
+        return wins.reshape(self.first_choice.shape)
 
     def wins_of(self, label: NDArray[np.int64]) -> NDArray[np.int64]:
         """`(batch, looks, rivals)` ballots that rank each input's label above each rival.
@@ -106,7 +107,8 @@ class LookTally:
         batch, looks, classes = self.first_choice.shape
         wins = np.take_along_axis(self.head_to_head, label[:, None, None, None], axis=2)[:, :, 0]
         rivals = np.arange(classes)[None, :] != label[:, None]
-        return wins.swapaxes(1, 2)[rivals].reshape(batch, classes - 1, looks).swapaxes(1, 2)
+        each: NDArray[np.int64] = wins.swapaxes(1, 2)[rivals]
+        return each.reshape(batch, classes - 1, looks).swapaxes(1, 2)
 
     @staticmethod
     def take_label(counts: NDArray[np.int64], label: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -120,9 +122,7 @@ class LookTally:
             look: `(batch,)` which look, from 0.
         """
         rows, pairs = np.arange(len(self)), self.head_to_head
-        return Tally(
-            self.first_choice[rows, look], None if pairs is None else pairs[rows, look]
-        )
+        return Tally(self.first_choice[rows, look], None if pairs is None else pairs[rows, look])
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> LookTally:
         """The inputs at these rows."""

@@ -53,8 +53,9 @@ def certify_looks(
 ) -> Certification:
     """Certify labels from counts at several looks.
 
-    Each certificate is wrong with probability at most alpha, wherever counting stopped, provided that
-    `label` was chosen without looking at these ballots (`theory.sequential_rules` has the proofs).
+    Each certificate is wrong with probability at most alpha, wherever counting stopped, provided
+    that `label` was chosen without looking at these ballots (`theory.sequential_rules` has the
+    proofs).
 
     Args:
         tally: votes on samples drawn from `ablation`, at each look.
@@ -82,8 +83,8 @@ def certify_looks(
 def predict_looks(tally: LookTally, alpha: float = 0.05, rule: str = "majority") -> Prediction:
     """PREDICT, from counts at several looks: the class of the rule's g, or an abstention.
 
-    With probability at least 1 - alpha the answer is g(x), or an abstention, wherever counting stopped
-    (`theory.sequential_prediction` has the proofs).
+    With probability at least 1 - alpha the answer is g(x), or an abstention, wherever counting
+    stopped (`theory.sequential_prediction` has the proofs).
 
     Args:
         tally: votes at each look.

@@ -48,7 +48,7 @@ def certify_sequentially(
     rule: str,
     indices: Sequence[int] | NDArray[np.int64] | None,
 ) -> Certification:
-    """Certify these labels with ballots up to each input's stop; see `SmoothedClassifier.certify`."""
+    """Certify labels with ballots up to each input's stop; see `SmoothedClassifier.certify`."""
     ablation = smoothed.ablation
 
     def settled(tally: LookTally, rows: NDArray[np.int64]) -> Stop:

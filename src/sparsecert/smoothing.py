@@ -96,7 +96,7 @@ class SmoothedClassifier(Voter):
             seed: names the random streams, together with `indices`.
             rule: whose smoothed classifier is meant: "majority" and "margin" answer with the class
                 of most votes, "pairwise" with the one that beats every other head to head.
-            sampling: "fixed" or "sequential": stop as soon as a class can be named, or none will be.
+            sampling: "fixed", or "sequential": stop once a class can be named, or none will be.
             indices: each input's index in its data set; 0, 1, ... by default.
         """
         check_rule(alpha, rule)

@@ -1,17 +1,17 @@
 """Tests of a share that may look at the ballots as often as they like: boundaries of counts.
 
-Ballots come in a stream, X_1, X_2, ... with X_t = 1 where ballot t is for the class, independent with
-Pr[X_t = 1] = q. S_n is the sum of the first n. There is a budget of n ballots, and the count is
-looked at after n_1 < n_2 < ... < n_K = n of them (`look_schedule`: fixed by n alone). A *boundary* of
-a share theta is a list of counts b_1, ..., b_K, and the claim "q > theta" is made once S_{n_i} >= b_i at
-any look i.
+Ballots come in a stream, X_1, X_2, ... with X_t = 1 where ballot t is for the class, independent
+with Pr[X_t = 1] = q. S_n is the sum of the first n. There is a budget of n ballots, and the count
+is looked at after n_1 < n_2 < ... < n_K = n of them (`look_schedule`: fixed by n alone). A
+*boundary* of a share theta is a list of counts b_1, ..., b_K, and the claim "q > theta" is made
+once S_{n_i} >= b_i at any look i.
 
-Statement 1. Let P_q be the probability that S_{n_i} >= b_i for at least one i. P_q grows with q. So if
-P_theta <= alpha, the claim is made with probability at most alpha whenever it is false.
+Statement 1. Let P_q be the probability that S_{n_i} >= b_i for at least one i. P_q grows with q.
+So if P_theta <= alpha, the claim is made with probability at most alpha whenever it is false.
 
-Proof. Let U_1, U_2, ... be uniform on [0, 1] and X_t = [U_t <= q]. For q <= q' every S_n is at most what
-it is for q', so whoever crosses the boundary under q crosses it under q'. If the claim is false,
-q <= theta, so P_q <= P_theta <= alpha.  QED
+Proof. Let U_1, U_2, ... be uniform on [0, 1] and X_t = [U_t <= q]. For q <= q' every S_n is at
+most what it is for q', so whoever crosses the boundary under q crosses it under q'. If the claim
+is false, q <= theta, so P_q <= P_theta <= alpha.  QED
 
 Statement 2. The same holds for whoever stops looking early, for whatever reason: by a rule that
 has seen all counts of this class and any other, by the clock, or by hand.
@@ -21,17 +21,18 @@ event that some look crosses is about X_1, ..., X_n alone, which are there wheth
 counted.  QED  (So stopping can lose claims and cannot make a wrong one.)
 
 The level alpha is spent in proportion to the ballots: by look i the boundary has been crossed with
-probability at most alpha n_i / n at q = theta. (Lan and DeMets 1983, whose spending functions need no
-formula for the boundary; here the walk is binomial and its law is computed, not approximated.)
+probability at most alpha n_i / n at q = theta. (Lan and DeMets 1983, whose spending functions need
+no formula for the boundary; here the walk is binomial and its law is computed, not approximated.)
 Each b_i is the least count that keeps to this, so what the integers leave unspent at one look is
 there for the next. The last boundary is hardly above that of a single look at n, as a walk that
-crosses early would mostly be above it at the end as well: for theta = 1/2, n = 10 000, alpha = 0.05
-it is 5 100 ballots in place of 5 083.
+crosses early would mostly be above it at the end as well: for theta = 1/2, n = 10 000, alpha =
+0.05 it is 5 100 ballots in place of 5 083.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,13 +86,13 @@ def crossing_counts(share: float, looks: tuple[int, ...], alpha: float) -> tuple
     probability at most alpha; by look i with at most alpha n_i / n.
 
     Proof. By Statement 1 of this module it is enough to show it for q = share. The recursion
-    follows u_i(s) = Pr[S_{n_i} = s, and no boundary reached before look i]: the walks that have not
-    crossed, convolved with the binomial law of the ballots between two looks. The walks that cross at look i
-    for the first time have probability sum of u_i(s) over s >= b_i; b_i is the least count for
-    which this, and all that was spent before, is at most alpha n_i / n. Counts whose probability
-    is negligible are not followed: they are booked as if they had crossed, which can only raise b_i.
-    All terms are positive, so no digits cancel, and sums are rounded up by more than their error.
-    QED
+    follows u_i(s) = Pr[S_{n_i} = s, and no boundary reached before look i]: the walks that have
+    not crossed, convolved with the binomial law of the ballots between two looks. The walks that
+    cross at look i for the first time have probability sum of u_i(s) over s >= b_i; b_i is the
+    least count for which this, and all that was spent before, is at most alpha n_i / n. Counts
+    whose probability is negligible are not followed: they are booked as if they had crossed, which
+    can only raise b_i. All terms are positive, so no digits cancel, and sums are rounded up by
+    more than their error. QED
 
     With one look it is the least count whose Clopper-Pearson bound exceeds the share.
 
@@ -109,7 +110,7 @@ def crossing_counts(share: float, looks: tuple[int, ...], alpha: float) -> tuple
     check_alpha(alpha)
     if not 0 < share <= 1:
         raise InputError(f"expected a share above 0 and up to 1, got {share}")
-    if not looks or looks[0] < 1 or any(a >= b for a, b in zip(looks, looks[1:], strict=False)):
+    if not looks or looks[0] < 1 or any(a >= b for a, b in itertools.pairwise(looks)):
         raise InputError(f"expected rising numbers of ballots, from 1 on, got {looks}")
     if share == 1:
         return tuple(look + 1 for look in looks)

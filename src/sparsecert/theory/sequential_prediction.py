@@ -1,8 +1,8 @@
 """PREDICT by look: naming a class as soon as the counts allow it.
 
-As in `theory.sequential_rules` there is an answer for every look, from the counts so far, and whether
-going on could change it. Whatever the look at which counting stops, the answer is a class other
-than g(x) with probability at most alpha.
+As in `theory.sequential_rules` there is an answer for every look, from the counts so far, and
+whether going on could change it. Whatever the look at which counting stops, the answer is a class
+other than g(x) with probability at most alpha.
 """
 
 from __future__ import annotations
@@ -40,13 +40,14 @@ def name_top(
 ) -> NamedByLook:
     """Majority and margin: name the class of most votes once it is told from the runner-up.
 
-    At look i that is done if the two-sided binomial test rejects at level a_i, and the a_i add up to at
-    most alpha.
+    At look i that is done if the two-sided binomial test rejects at level a_i, and the a_i add up
+    to at most alpha.
 
     Statement. A class other than g(x) is named with probability at most alpha.
 
-    Proof. At look i, a top class that is not the most probable one passes the test with probability
-    at most a_i (Hung and Fithian 2019; see `top_two_p_value`). The union over looks gives alpha.  QED
+    Proof. At look i, a top class that is not the most probable one passes the test with
+    probability at most a_i (Hung and Fithian 2019; see `top_two_p_value`). The union over looks
+    gives alpha.  QED
 
     Args:
         first_choice: `(batch, m, classes)` first choices at the first m looks.
@@ -79,10 +80,10 @@ def name_pairwise_winner(
     Statement. A class other than g(x) is named with probability at most alpha, whether or not x has
     a pairwise winner.
 
-    Proof. No class other than g(x) is the pairwise winner (`theory.pairwise_p_value`). Such a class has
-    a rival j with q_cj <= 1/2, and to be named its wins over j must reach the boundary at some
-    look: probability at most alpha / (classes - 1), by the statement of `crossing_counts`. There are
-    classes - 1 such classes.  QED
+    Proof. No class other than g(x) is the pairwise winner (`theory.pairwise_p_value`). Such a
+    class has a rival j with q_cj <= 1/2, and to be named its wins over j must reach the boundary
+    at some look: probability at most alpha / (classes - 1), by the statement of `crossing_counts`.
+    There are classes - 1 such classes.  QED
 
     Args:
         fewest_wins: `(batch, m, classes)` ballots, at the first m looks, that rank the class above
@@ -94,7 +95,8 @@ def name_pairwise_winner(
     each = alpha / (fewest_wins.shape[2] - 1)
     boundary = np.array(crossing_counts(0.5, tuple(map(int, looks)), each))
     best, totals = fewest_wins.max(axis=2), looks[: fewest_wins.shape[1]]
-    # Where alpha is large, more than one class might reach the boundary, and only one has the majority.
+    # Where alpha is large, more than one class might reach the boundary, and only one has the
+    # majority.
     decided = reached & (best >= boundary[: len(totals)]) & (2 * best > totals)
     hopeless = highest_plausible(best, looks) < boundary[-1]
     return _by_look(fewest_wins.argmax(axis=2), decided, reached & hopeless)

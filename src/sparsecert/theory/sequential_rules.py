@@ -1,13 +1,13 @@
 """Certificates by look: the three rules where counts are looked at as they grow.
 
-All answer for every look i with what is certified by then, from counts at looks 1, ..., i, and with
-whether counting has settled the matter: whether a larger radius is out of reach. The answer at *any* look
-is wrong with probability at most alpha, so counting may stop at any of them
+All answer for every look i with what is certified by then, from counts at looks 1, ..., i, and
+with whether counting has settled the matter: whether a larger radius is out of reach. The answer
+at *any* look is wrong with probability at most alpha, so counting may stop at any of them
 (`theory.sequential`, Statement 2). The looks, n_1 < ... < n_K = n, are fixed beforehand.
 
-Settled means: if the class had the largest share that its votes leave plausible, the last look would
-still be expected to miss the next threshold. That is a guess, and it may be: it decides when to stop,
-which can only lose radii.
+Settled means: if the class had the largest share that its votes leave plausible, the last look
+would still be expected to miss the next threshold. That is a guess, and it may be: it decides when
+to stop, which can only lose radii.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ def share_certificate(
     """Majority and pairwise: shares of ballots that must exceed 1/2 + Delta(rho).
 
     A rival passes a threshold once its count reaches the threshold's boundary, at any look so far.
-    The radius is the largest whose threshold every rival has passed. Majority asks one question, for
-    all rivals at once.
+    The radius is the largest whose threshold every rival has passed. Majority asks one question,
+    for all rivals at once.
 
-    Statement. With probability at least 1 - alpha no look certifies more than R, the largest rho with
-    q_j > threshold(rho) for every rival j.
+    Statement. With probability at least 1 - alpha no look certifies more than R, the largest rho
+    with q_j > threshold(rho) for every rival j.
 
-    Proof. Let j* be a rival for which this fails at R + 1, so that q_j* <= threshold(R + 1). Neither
-    depends on the ballots. Boundaries rise with the threshold, so whoever certifies more than R
-    has seen the wins over j* reach the boundary of threshold(R + 1), or a higher one. By the
-    statement of `crossing_counts` this happens with probability at most alpha.  QED  There is no union
-    over rivals (intersection-union; Berger 1982), nor over radii, nor over looks.
+    Proof. Let j* be a rival for which this fails at R + 1, so that q_j* <= threshold(R + 1).
+    Neither depends on the ballots. Boundaries rise with the threshold, so whoever certifies more
+    than R has seen the wins over j* reach the boundary of threshold(R + 1), or a higher one. By
+    the statement of `crossing_counts` this happens with probability at most alpha.  QED   There is
+    no union over rivals (intersection-union; Berger 1982), nor over radii, nor over looks.
 
     Where only some thresholds are tested, R + 1 is replaced by the next tested radius above R.
 
@@ -108,22 +108,23 @@ def margin_certificate(
 ) -> CertifiedByLook:
     """Margin, with three classes or more: leads that must exceed 2 Delta(rho).
 
-    Look i has the level a_i, and the a_i add up to at most alpha. At each look the class gets a lower
-    bound and each rival an upper bound, with a_i / 2 each, as in Corollary 2; the highest lower bound
-    so far is used.
+    Look i has the level a_i, and the a_i add up to at most alpha. At each look the class gets a
+    lower bound and each rival an upper bound, with a_i / 2 each, as in Corollary 2; the highest
+    lower bound so far is used.
 
-    Statement. With probability at least 1 - alpha no look certifies more than R, the largest rho with
-    p_c - p_j > 2 Delta(rho) for every rival j.
+    Statement. With probability at least 1 - alpha no look certifies more than R, the largest rho
+    with p_c - p_j > 2 Delta(rho) for every rival j.
 
     Proof. Let j* be a rival for which this fails at R + 1. To certify more than R at look i takes
     max over h <= i of p_low(h), less p_up_j*(i), above 2 Delta(R + 1) >= p_c - p_j*. So one of
-    p_low(1), ..., p_low(K), p_up_j*(1), ..., p_up_j*(K) is wrong, which has probability at most the sum of
-    a_i / 2 + a_i / 2.  QED  (A union over looks, as p_c - p_j is not the share of one event.)
+    p_low(1), ..., p_low(K), p_up_j*(1), ..., p_up_j*(K) is wrong, which has probability at most
+    the sum of a_i / 2 + a_i / 2.  QED   (A union over looks, as p_c - p_j is not the share of one
+    event.)
 
     Args:
         votes: `(batch, m)` first choices for the class at the first m looks.
-        rival: `(batch, m)` those for its strongest rival. An upper bound grows with the count, so it
-            has the least lead.
+        rival: `(batch, m)` those for its strongest rival. An upper bound grows with the count, so
+            it has the least lead.
         reached: `(batch, m)` whether the look was reached.
         looks: `(K,)` numbers of ballots of all looks, the budget last.
         thresholds: rising, by radius: a lead above entry rho certifies rho features.
