@@ -1,11 +1,10 @@
-"""Sequential sampling against a fixed number of ballots, image by image, on the same ballots.
+"""Sequential sampling against a fixed number of ballots, image by image, from the same streams.
 
-    python benchmarks/sequential.py runs/mnist-k45 --limit 200 \\
+    python benchmarks/sequential.py runs/mnist-k45 --limit 250 \\
         --record results/benchmark-sequential-mnist-k45.json
 
-Every image is counted up to the budget, with the counts at each look kept. The fixed plan reads the
-last look; the sequential one is replayed from the first to where it stops, which gives the very
-ballots that it would have counted. A few images are also run both ways, for the time.
+Votes of either plan that are in the run's tallies are read, and the others counted and stored, as
+by `sparsecert certify`. A few images are then run both ways in turn, for the time.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,46 +20,24 @@ import numpy as np
 from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
-from sparsecert.certification import certify_tally, predict_tally, select_label
-from sparsecert.counting import smoothed_classifier
-from sparsecert.data import evenly_spread
-from sparsecert.look_tally import LookTally
+from sparsecert.counting import SamplingPlan, smoothed_classifier
+from sparsecert.data import Dataset, evenly_spread
+from sparsecert.evaluation import median_certified_robustness
 from sparsecert.records import BENCHMARK, classifier_values, hardware, write_record
 from sparsecert.runs import RunFolder
-from sparsecert.sequential_certification import (
-    certified_by_look,
-    certify_looks,
-    named_by_look,
-    predict_looks,
-    stop,
-)
-from sparsecert.sequential_smoothing import tally_looks
 from sparsecert.smoothing import SmoothedClassifier
-from sparsecert.streams import Stage
-from sparsecert.tally import Tally
 from sparsecert.theory import RULES
-from sparsecert.workflow import load_evaluation_data
+from sparsecert.workflow import Measurement, Procedure, certify_run
 
-_GROUP = 10  # images counted side by side
 app = App(help=__doc__)
-
-
-@dataclass(frozen=True)
-class Counted:
-    """Votes of all images, up to the budget."""
-
-    indices: NDArray[np.int64]
-    targets: NDArray[np.int64]
-    selection: Tally
-    estimation: LookTally
 
 
 @app.default
 def main(
     run: Path,
     *,
-    limit: Annotated[int, Parameter(help="Test images, evenly spread.")] = 200,
-    timed: Annotated[int, Parameter(help="How many of them are run both ways.")] = 10,
+    limit: Annotated[int, Parameter(help="Test images, evenly spread.")] = 250,
+    timed: Annotated[int, Parameter(help="How many of them are run both ways.")] = 6,
     num_selection: int = 1_000,
     num_samples: int = 10_000,
     alpha: float = 0.05,
@@ -70,140 +46,99 @@ def main(
 ) -> None:
     """Compare radii and ballots under every rule, and times on a few images."""
     folder = RunFolder.open(run)
-    config, dataset = folder.read_config(), load_evaluation_data(folder)
-    smoothed = smoothed_classifier(folder)
-    indices = evenly_spread(len(dataset), limit)
-    parts = []
-    started = time.perf_counter()
-    for start in range(0, len(indices), _GROUP):
-        rows = indices[start : start + _GROUP]
-        x = dataset.batch(rows)
-        parts.append(
-            (
-                smoothed.tally(x, num_selection, Stage.SELECTION, seed, rows),
-                tally_looks(smoothed, x, num_samples, Stage.ESTIMATION, None, seed, rows),
-            )
-        )
-        print(f"{start + len(rows)} of {len(indices)} images", file=sys.stderr)
-    seconds = time.perf_counter() - started
-    counted = Counted(
-        indices,
-        dataset.labels[indices],
-        _joined([part[0] for part in parts]),
-        LookTally.concatenate([part[1] for part in parts]),
-    )
-    few = evenly_spread(len(indices), timed)
+    plan = SamplingPlan(num_selection, num_samples, seed)
+    rules: dict[str, dict[str, Any]] = {}
+    for rule in RULES:
+        fixed = Procedure(limit, plan, alpha, rule)
+        sequential = replace(fixed, plan=replace(plan, sampling="sequential"))
+        _, before = certify_run(folder, fixed)
+        dataset, after = certify_run(folder, sequential)
+        rules[rule] = compare(before, after, plan)
+    smoothed, images = smoothed_classifier(folder), evenly_spread(len(dataset), timed)
+    for rule, values in rules.items():
+        values.update(compare_times(smoothed, dataset, images, plan, alpha, rule))
+        print(rule, values)
     result = {
         BENCHMARK: "sequential",
-        **classifier_values(config),
-        "num_images": len(indices),
+        **classifier_values(folder.read_config()),
+        "num_images": limit,
         "num_selection": num_selection,
         "num_samples": num_samples,
         "alpha": alpha,
         "seed": seed,
-        "looks": counted.estimation.looks.tolist(),
-        "rules": {
-            rule: {
-                **compare(smoothed, counted, alpha, rule),
-                **compare_times(
-                    smoothed,
-                    lambda row: dataset.batch(counted.indices[few[row : row + 1]]),
-                    len(few),
-                    num_selection,
-                    num_samples,
-                    alpha,
-                    rule,
-                ),
-            }
-            for rule in RULES
-        },
+        "rules": rules,
         "command": shlex.join(["python", *sys.argv]),
         "hardware": hardware(),
-        "seconds": round(seconds, 1),
-        "training_seconds": None,
     }
-    for rule, values in result["rules"].items():
-        print(rule, values)
     if record is not None:
         write_record(record, result)
 
 
-def compare(
-    smoothed: SmoothedClassifier, counted: Counted, alpha: float, rule: str
-) -> dict[str, Any]:
-    """Radii and ballots of both plans, under one rule."""
-    looks, design = counted.estimation, smoothed.ablation
-    whole = looks.at(np.full(len(looks), len(looks.looks) - 1))
-    label = select_label(counted.selection, rule)
-    fixed = certify_tally(whole, label, design, alpha, rule)
-    sequential = certify_looks(looks, label, design, alpha, rule)
-    certified = certified_by_look(looks, label, design, alpha, rule)
-    both = stop(looks, certified, named_by_look(looks, alpha, rule)).look
-    predicted = predict_looks(looks, alpha, rule)
-    right = label == counted.targets
-    robust, fixed_robust = (
-        np.where(right, certification.radius, -1) for certification in (sequential, fixed)
+def compare(fixed: Measurement, sequential: Measurement, plan: SamplingPlan) -> dict[str, Any]:
+    """Radii and ballots of both plans, under one rule, on the same images."""
+    right = fixed.certification.label == fixed.targets
+    before, after = (
+        np.where(right, measurement.certification.radius, -1) for measurement in (fixed, sequential)
     )
-    difference = robust - fixed_robust
-    fixed_label = predict_tally(whole, alpha, rule).label
+    ballots = sequential.certification.num_samples
+    selection = plan.num_selection
     return {
-        "ballot_ratio": _ratio(sequential.num_samples.mean(), looks.budget),
-        "ballot_ratio_interval": _interval(sequential.num_samples / looks.budget),
-        "ballot_ratio_with_prediction": _ratio(looks.looks[both].mean(), looks.budget),
-        "total_ballot_ratio": _ratio(
-            sequential.num_samples.mean() + counted.selection.num_samples.mean(),
-            looks.budget + counted.selection.num_samples.mean(),
+        "ballot_ratio": _ratio(ballots.mean(), plan.num_samples),
+        "ballot_ratio_interval": _interval(ballots / plan.num_samples),
+        "ballot_ratio_with_selection": _ratio(
+            ballots.mean() + selection, plan.num_samples + selection
         ),
-        "mean_radius": round(float(robust.mean()), 4),
-        "mean_radius_fixed": round(float(fixed_robust.mean()), 4),
-        "mean_radius_ratio": _ratio(robust.mean(), fixed_robust.mean()),
-        "median_radius": float(np.median(robust)),
-        "median_radius_fixed": float(np.median(fixed_robust)),
-        "images_below": int((difference < 0).sum()),
-        "images_above": int((difference > 0).sum()),
-        "largest_loss": int(-difference.min()),
-        "prediction_ballot_ratio": _ratio(predicted.num_samples.mean(), looks.budget),
-        "accuracy": float((predicted.label == counted.targets).mean()),
-        "accuracy_fixed": float((fixed_label == counted.targets).mean()),
-        "abstained": float((predicted.label < 0).mean()),
-        "abstained_fixed": float((fixed_label < 0).mean()),
+        "budget_spent": int((ballots == plan.num_samples).sum()),
+        "mean_radius_ratio": _ratio(after.mean(), before.mean()),
+        "mean_radius": round(float(after.mean()), 4),
+        "mean_radius_fixed": round(float(before.mean()), 4),
+        "median_radius": median_certified_robustness(after, right),
+        "median_radius_fixed": median_certified_robustness(before, right),
+        "images_below": int((after < before).sum()),
+        "images_above": int((after > before).sum()),
+        "largest_loss": int((before - after).max()),
+        "accuracy": sequential.evaluation.accuracy.value,
+        "accuracy_fixed": fixed.evaluation.accuracy.value,
+        "abstained": sequential.evaluation.abstained.value,
+        "abstained_fixed": fixed.evaluation.abstained.value,
+        "ablated_accuracy": round(sequential.evaluation.ablated_accuracy, 4),
+        "ablated_accuracy_fixed": round(fixed.evaluation.ablated_accuracy, 4),
     }
 
 
 def compare_times(
     smoothed: SmoothedClassifier,
-    image: Callable[[int], Any],
-    count: int,
-    num_selection: int,
-    num_samples: int,
+    dataset: Dataset,
+    images: NDArray[np.int64],
+    plan: SamplingPlan,
     alpha: float,
     rule: str,
 ) -> dict[str, Any]:
-    """Wall time of both plans, selection included, in turn on the same images."""
+    """Processor time of both plans, selection included, in turn on the same images, one by one."""
     taken = {"fixed": 0.0, "sequential": 0.0}
-    for row in range(count):
+    ballots = dict.fromkeys(taken, 0)
+    for index in images:
         for sampling in taken:
-            started = time.perf_counter()
-            smoothed.certify(
-                image(row), num_selection, num_samples, alpha, rule=rule, sampling=sampling
+            started = time.process_time()
+            certificate = smoothed.certify(
+                dataset.batch([index]),
+                plan.num_selection,
+                plan.num_samples,
+                alpha,
+                plan.seed,
+                rule,
+                sampling=sampling,
+                indices=[index],
             )
-            taken[sampling] += time.perf_counter() - started
-    if not count:
-        return {}
+            taken[sampling] += time.process_time() - started
+            ballots[sampling] += int(certificate.num_samples[0]) + plan.num_selection
     return {
-        "timed_images": count,
-        "seconds_per_image": round(taken["sequential"] / count, 3),
-        "seconds_per_image_fixed": round(taken["fixed"] / count, 3),
+        "timed_images": len(images),
+        "processor_seconds_per_image": round(taken["sequential"] / len(images), 3),
+        "processor_seconds_per_image_fixed": round(taken["fixed"] / len(images), 3),
         "time_ratio": _ratio(taken["sequential"], taken["fixed"]),
+        "timed_ballot_ratio_with_selection": _ratio(ballots["sequential"], ballots["fixed"]),
     }
-
-
-def _joined(parts: list[Tally]) -> Tally:
-    pairs = [part.head_to_head for part in parts if part.head_to_head is not None]
-    return Tally(
-        np.concatenate([part.first_choice for part in parts]),
-        np.concatenate(pairs) if len(pairs) == len(parts) else None,
-    )
 
 
 def _ratio(value: float, reference: float) -> float:
