@@ -303,3 +303,22 @@ def test_radii_are_nearly_the_fixed_ones_at_a_fraction_of_the_ballots(rule: str)
         fixed.append(int(sc.certify_tally(whole, label, ablation, ALPHA, rule).radius[0]))
     assert np.mean(radii) > 0.97 * np.mean(fixed)
     assert np.mean(ballots) < 0.4 * n
+
+
+def test_of_very_many_thresholds_some_are_tested_and_no_radius_is_too_large() -> None:
+    thresholds = majority_thresholds(50_176, 1)
+    looks, share = look_schedule(300), 0.8
+    assert len(thresholds) > 20_000
+    rng = np.random.default_rng(0)
+    wins = np.cumsum(rng.binomial(np.diff(looks, prepend=0), share, (2_000, len(looks))), axis=1)
+    reached = np.ones(wins.shape, dtype=np.bool_)
+    found = share_certificate(wins[:, :, None], reached, looks, thresholds, ALPHA)
+    largest = np.searchsorted(thresholds, share) - 1
+    errors = int((found.radius[:, -1] > largest).sum())
+    assert errors <= stats.binom.ppf(0.9999, 2_000, ALPHA)
+    fixed = np.searchsorted(thresholds, clopper_pearson_lower(wins[:, -1], 300, ALPHA)) - 1
+    assert (found.radius[:, -1] > fixed - 1_500).mean() > 0.9
+    passed = found.lower_bound[:, -1] > 0
+    np.testing.assert_array_equal(
+        found.lower_bound[passed, -1], thresholds[found.radius[passed, -1]]
+    )
