@@ -279,6 +279,8 @@ def test_records_match_rows_by_what_was_measured() -> None:
     assert labels(architecture="interpolating-cnn") == both[:1]
     assert labels(encoding="mean") == [("table8", "mnist, k = 45, mean")]
     assert labels(num_retained=46) == labels(alpha=0.01) == labels(dataset="digits") == []
+    assert labels(sampling="fixed") == both
+    assert labels(sampling="sequential") == []
     seven = {"num_selection": 100, "num_samples": 100_000, "alpha": 0.001}
     assert labels(**seven) == [("table7", "ablation, k = 45")]
     assert labels(**seven, architecture="mlp") == labels(**seven)
@@ -330,6 +332,13 @@ def test_what_there_is_not_gets_a_sentence(
     assert end.value.code == 2
     assert sentence in " ".join(capsys.readouterr().err.split())
     assert set(entries.FIGURES) == {f"figure{number}" for number in range(1, 6)}
+
+
+def test_an_overview_passes_over_the_records_of_benchmarks(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "benchmark-speed.json").write_text('{"benchmark": "speed"}')
+    reproduce(tmp_path, "overview")
+    assert "benchmark" not in (tmp_path / "results" / "README.md").read_text()
 
 
 def test_an_overview_of_foreign_files_gets_a_sentence(

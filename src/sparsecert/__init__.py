@@ -5,7 +5,8 @@
     smoothed = sc.SmoothedClassifier(base, sc.UniformAblation(784, 45), num_classes=10)
     certificate = smoothed.certify(images)     # .label, .radius, .lower_bound, .tally
 
-Certificates from stored counts (`certify_tally`, `predict_tally`) need no torch, and importing
+Certificates from stored counts (`certify_tally`, `predict_tally`; sequentially `certify_looks`,
+`predict_looks`) need no torch, and importing
 this package does not import it.
 """
 
@@ -37,6 +38,8 @@ from sparsecert.fixed_ablation import (
     strided_partition,
 )
 from sparsecert.fixed_certification import certify_ballots
+from sparsecert.look_tally import LookTally
+from sparsecert.sequential_certification import certify_looks, predict_looks
 from sparsecert.streams import Stage
 from sparsecert.tally import Tally
 from sparsecert.theory import ablation_shift, smallest_num_samples
@@ -55,6 +58,7 @@ __all__ = [
     "FixedAblation",
     "FixedSmoothedClassifier",
     "InputError",
+    "LookTally",
     "MeanEncoding",
     "Prediction",
     "RunFolderError",
@@ -71,10 +75,12 @@ __all__ = [
     "certified_accuracy",
     "certified_robustness",
     "certify_ballots",
+    "certify_looks",
     "certify_tally",
     "evaluate",
     "load",
     "median_certified_robustness",
+    "predict_looks",
     "predict_tally",
     "random_partitions",
     "smallest_num_samples",

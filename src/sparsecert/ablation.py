@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sparsecert.errors import check_num_samples
 from sparsecert.tally import Tally
 from sparsecert.theory import RULES, CertifiedRadius, check_rule, smallest_num_samples
-from sparsecert.theory.shift import check_subset_size
+from sparsecert.theory.shift import check_subset_size, majority_thresholds, margin_thresholds
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,12 @@ class UniformAblation:
         """Radii in features, from votes, by one of `theory.RULES`."""
         check_rule(alpha, rule)
         return RULES[rule](tally, label, self.num_features, self.num_retained, alpha)
+
+    def thresholds(self, rule: str, highest: float) -> NDArray[np.float64]:
+        """What a bound on a share (under margin: a lead) must exceed, by radius; rising."""
+        d, k = self.num_features, self.num_retained
+        thresholds = margin_thresholds(d, k) if rule == "margin" else majority_thresholds(d, k)
+        return thresholds[thresholds <= highest]
 
     def smallest_num_samples(self, radius: int, alpha: float, rule: str) -> int | None:
         """The fewest ablations with which a unanimous vote certifies `radius` features."""

@@ -28,6 +28,12 @@ class Prediction:
     label: NDArray[np.int64]
     counts: NDArray[np.int64]
 
+    @property
+    def num_samples(self) -> NDArray[np.int64]:
+        """`(batch,)` ballots that were counted; for a fixed family the number of sets."""
+        total: NDArray[np.int64] = self.counts.sum(axis=1)
+        return total
+
 
 @dataclass(frozen=True)
 class Certification:
@@ -39,7 +45,8 @@ class Certification:
             class; -1 where even the unchanged input is not certified, and `label` is a guess.
         lower_bound: `(batch,)` lower bounds, at confidence 1 - alpha, on the label's share of the
             votes; under the pairwise rule, on its share against its strongest rival. (Margin
-            leaves half of alpha to this bound.)
+            leaves half of alpha to this bound. Sequentially, majority and pairwise give the
+            largest threshold of a radius that the share was shown to exceed, or 0.)
         tally: the votes the bounds were computed from.
         alpha: error probability of each certificate; 0 where it holds with certainty.
     """
@@ -49,6 +56,11 @@ class Certification:
     lower_bound: NDArray[np.float64]
     tally: Tally
     alpha: float
+
+    @property
+    def num_samples(self) -> NDArray[np.int64]:
+        """`(batch,)` ballots that estimated the share; for a fixed family the number of sets."""
+        return self.tally.num_samples
 
 
 def predict_tally(tally: Tally, alpha: float = 0.05, rule: str = "majority") -> Prediction:
@@ -126,14 +138,19 @@ def certify_tally(
         TooFewSamplesWarning: if not even a unanimous vote could certify radius 0.
     """
     check_rule(alpha, rule)
+    labels = check_label_type(label)
+    if len(tally):
+        warn_if_too_few(int(tally.num_samples.min()), ablation, alpha, rule)
+    certified = ablation.certify(tally, labels, alpha, rule)
+    return Certification(labels, certified.radius, certified.lower_bound, tally, alpha)
+
+
+def check_label_type(label: ArrayLike) -> NDArray[np.int64]:
+    """The labels as an array; raises `InputError` for anything but integers."""
     labels = np.asarray(label)
     if labels.size and not np.issubdtype(labels.dtype, np.integer):
         raise InputError(f"expected labels to be integers, got dtype {labels.dtype}")
-    if len(tally):
-        warn_if_too_few(int(tally.num_samples.min()), ablation, alpha, rule)
-    labels = labels.astype(np.int64)
-    certified = ablation.certify(tally, labels, alpha, rule)
-    return Certification(labels, certified.radius, certified.lower_bound, tally, alpha)
+    return labels.astype(np.int64)
 
 
 def warn_if_too_few(num_samples: int, ablation: Design, alpha: float, rule: str) -> None:

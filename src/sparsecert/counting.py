@@ -19,7 +19,7 @@ from sparsecert import progress
 from sparsecert.data import Dataset
 from sparsecert.designs import sampled
 from sparsecert.devices import best_device
-from sparsecert.errors import InputError, check_num_samples
+from sparsecert.errors import InputError, check_num_samples, check_sampling
 from sparsecert.runs import RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage
@@ -43,15 +43,18 @@ class SamplingPlan:
         num_selection: n0, samples that choose the class to certify.
         num_samples: n, samples that estimate its share.
         seed: of the random streams.
+        sampling: "fixed", or "sequential", where n is the most that an image gets.
     """
 
     num_selection: int = 1_000
     num_samples: int = 10_000
     seed: int = 0
+    sampling: str = "fixed"
 
     def __post_init__(self) -> None:
         check_num_samples(self.num_selection, "num_selection")
         check_num_samples(self.num_samples)
+        check_sampling(self.sampling)
 
 
 def smoothed_classifier(run: RunFolder, *, compile: bool = False) -> SmoothedClassifier:

@@ -58,6 +58,15 @@ class Design(Protocol):
         """Radii in features; each is wrong with probability at most alpha."""
         ...
 
+    def thresholds(self, rule: str, highest: float) -> NDArray[np.float64]:
+        """What a confidence bound must exceed, by radius; rising.
+
+        Args:
+            rule: a bound on shares of ballots, under margin on leads.
+            highest: bounds beyond it do not come up, so neither need thresholds.
+        """
+        ...
+
     def smallest_num_samples(self, radius: int, alpha: float, rule: str) -> int | None:
         """The fewest samples with which a unanimous vote certifies `radius` features."""
         ...

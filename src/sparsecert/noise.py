@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sparsecert.errors import InputError, as_integer, check_num_samples
 from sparsecert.tally import Tally
 from sparsecert.theory import CertifiedRadius, clopper_pearson_lower
-from sparsecert.theory.lee2019 import check_noise, exact_thresholds, noise_radius
+from sparsecert.theory.lee2019 import check_noise, exact_thresholds, noise_radius, noise_thresholds
 from sparsecert.theory.radius import fewest_samples
 from sparsecert.theory.shift import round_up
 
@@ -109,6 +109,13 @@ class DiscreteNoise:
             self.num_values,
             alpha,
             num_features=self.num_features,
+        )
+
+    def thresholds(self, rule: str, highest: float) -> NDArray[np.float64]:
+        """What a bound on a share of votes must exceed, by radius; rising."""
+        _check_rule(rule)
+        return noise_thresholds(
+            self.exact_keep_probability, self.num_values, highest, self.num_features
         )
 
     def smallest_num_samples(self, radius: int, alpha: float, rule: str) -> int | None:

@@ -27,6 +27,7 @@ from sparsecert.workflow import Measurement, Procedure
 # Kinds of records; that of a certification has none.
 BASE_ACCURACY = "base_accuracy"
 ATTACK = "attack"
+BENCHMARK = "benchmark"  # a key that only the records of benchmarks have
 SMOOTHED = "smoothed"  # the attacked classifier that a run folder holds
 
 
@@ -53,6 +54,8 @@ def make_record(
         "limit": procedure.limit,
         "num_selection": 0 if fixed else plan.num_selection,
         "num_samples": int(ballots[0]) if fixed else plan.num_samples,
+        "sampling": plan.sampling,
+        "mean_num_samples": round(float(ballots.mean()), 1),
         "seed": plan.seed,
         "alpha": measurement.certification.alpha,
         "accuracy": result.accuracy.value,
@@ -142,7 +145,12 @@ def recorded_procedure(record: dict[str, Any]) -> Procedure:
     """The procedure that a record was measured by."""
     if record["alpha"] == 0:  # a fixed family: nothing is sampled
         return Procedure(record["limit"], rule=record["rule"], bound=record["bound"])
-    plan = SamplingPlan(record["num_selection"], record["num_samples"], record["seed"])
+    plan = SamplingPlan(
+        record["num_selection"],
+        record["num_samples"],
+        record["seed"],
+        record.get("sampling", "fixed"),  # what records said before there was a choice
+    )
     return Procedure(record["limit"], plan, record["alpha"], record["rule"])
 
 
@@ -181,6 +189,7 @@ def certify_command(
     if isinstance(config.design, Partitions):
         return shlex.join(map(str, [*words, "--rule", rule, "--bound", procedure.bound]))
     words += ["--num-selection", plan.num_selection, "--num-samples", plan.num_samples]
+    words += [] if plan.sampling == "fixed" else ["--sampling", plan.sampling]
     words += ["--seed", plan.seed, "--alpha", procedure.alpha, "--rule", rule]
     return shlex.join(map(str, words))
 

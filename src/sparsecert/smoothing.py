@@ -19,9 +19,10 @@ from sparsecert.certification import (
 )
 from sparsecert.designs import Design
 from sparsecert.encoding import Encoding, NoiseEncoding
-from sparsecert.errors import InputError, check_num_samples
+from sparsecert.errors import InputError, check_num_samples, check_sampling
 from sparsecert.noise import DiscreteNoise
 from sparsecert.rankings import count_pairs, first_choices
+from sparsecert.sequential_smoothing import certify_sequentially, predict_sequentially
 from sparsecert.streams import Stage, stream
 from sparsecert.tally import MOST_CLASSES_HEAD_TO_HEAD, Tally
 from sparsecert.theory import check_rule
@@ -83,20 +84,24 @@ class SmoothedClassifier(Voter):
         seed: int = 0,
         rule: str = "majority",
         *,
+        sampling: str = "fixed",
         indices: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> Prediction:
         """PREDICT: the class of the rule's g with probability at least 1 - alpha, or an abstention.
 
         Args:
             x: inputs.
-            num_samples: ablations per input.
+            num_samples: ablations per input; where sampling is sequential, at most.
             alpha: probability of a wrong answer.
             seed: names the random streams, together with `indices`.
             rule: whose smoothed classifier is meant: "majority" and "margin" answer with the class
                 of most votes, "pairwise" with the one that beats every other head to head.
+            sampling: "fixed", or "sequential": stop once a class can be named, or none will be.
             indices: each input's index in its data set; 0, 1, ... by default.
         """
         check_rule(alpha, rule)
+        if check_sampling(sampling) == "sequential":
+            return predict_sequentially(self, x, num_samples, alpha, seed, rule, indices)
         votes = self.tally(x, num_samples, Stage.PREDICTION, seed, indices)
         return predict_tally(votes, alpha, rule)
 
@@ -109,6 +114,7 @@ class SmoothedClassifier(Voter):
         seed: int = 0,
         rule: str = "majority",
         *,
+        sampling: str = "fixed",
         indices: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> Certification:
         """CERTIFY: choose a class from some ablations, bound its share from fresh ones.
@@ -116,18 +122,24 @@ class SmoothedClassifier(Voter):
         Args:
             x: inputs.
             num_selection: ablations that choose the class (n0).
-            num_samples: ablations that estimate its share (n).
+            num_samples: ablations that estimate its share (n); where sampling is sequential, at
+                most.
             alpha: error probability of each certificate.
             seed: names the random streams, together with `indices`.
             rule: "majority" (Corollary 1), "margin" (Corollary 2) or "pairwise".
+            sampling: "fixed", or "sequential": stop where no larger radius is to be expected. The
+                guarantee is the same.
             indices: each input's index in its data set; 0, 1, ... by default.
         """
         check_rule(alpha, rule)
         check_num_samples(num_selection, "num_selection")
         check_num_samples(num_samples)
+        sequential = check_sampling(sampling) == "sequential"
         selection = self.tally(x, num_selection, Stage.SELECTION, seed, indices)
-        estimation = self.tally(x, num_samples, Stage.ESTIMATION, seed, indices)
         label = select_label(selection, rule)
+        if sequential:
+            return certify_sequentially(self, x, label, num_samples, alpha, seed, rule, indices)
+        estimation = self.tally(x, num_samples, Stage.ESTIMATION, seed, indices)
         return certify_tally(estimation, label, self.ablation, alpha, rule)
 
     def tally(
@@ -154,20 +166,33 @@ class SmoothedClassifier(Voter):
             InputError: for inputs of the wrong type, shape or range, or a base classifier that
                 does not take them, or does not give `num_classes` logits, or gives NaN.
         """
-        self.check(x)
         check_num_samples(num_samples)
+        return self.count(x, self.streams(x, stage, seed, indices), num_samples)
+
+    def streams(
+        self,
+        x: Tensor,
+        stage: Stage,
+        seed: int = 0,
+        indices: Sequence[int] | NDArray[np.int64] | None = None,
+    ) -> list[np.random.Generator]:
+        """The stream of each input's ablations; arguments and errors are those of `tally`."""
+        self.check(x)
         names = list(range(len(x)) if indices is None else map(int, indices))
         if len(names) != len(x):
             raise InputError(f"expected one index for each of {len(x)} inputs, got {len(names)}")
+        return [stream(seed, stage, name) for name in names]
+
+    def count(self, x: Tensor, generators: list[np.random.Generator], num_samples: int) -> Tally:
+        """Count the next ballots of each input's stream; see `tally`."""
         classes = self.num_classes
         counts = np.zeros((len(x), classes), dtype=np.int64)
         pairs = None
         if classes <= MOST_CLASSES_HEAD_TO_HEAD:
             pairs = np.zeros((len(x), classes, classes), dtype=np.int64)
-        if not names:
+        if not generators:
             return Tally(counts, pairs)
         x = self.on_device(x)
-        generators = [stream(seed, stage, name) for name in names]
         with torch.inference_mode(), self.evaluating():
             for rows, mask in self._passes(generators, num_samples, x):
                 source = x[rows[:1]] if rows[0] == rows[-1] else x[torch.from_numpy(rows)]

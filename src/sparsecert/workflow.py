@@ -31,6 +31,7 @@ from sparsecert.fixed_counting import cast_ballots, fixed_classifier, stored_bal
 from sparsecert.fixed_smoothing import FixedSmoothedClassifier
 from sparsecert.partitions import Partitions
 from sparsecert.runs import RunFolder
+from sparsecert.sequential_counting import count_certificates, count_predictions, replay
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage, stream
 
@@ -85,6 +86,8 @@ class Measurement:
         certification: CERTIFY from selection and estimation votes.
         seconds: `(images,)` time each image took.
         evaluation: the quantities of the paper.
+        num_unfinished: images that this rule and alpha would have counted further, where the
+            counting was for others. Their certificates hold and may be smaller than need be.
     """
 
     indices: NDArray[np.int64]
@@ -93,6 +96,7 @@ class Measurement:
     certification: Certification
     seconds: NDArray[np.float64]
     evaluation: Evaluation
+    num_unfinished: int = 0
 
 
 def load_evaluation_data(
@@ -159,12 +163,16 @@ def certify_run(
     plan, design = procedure.plan, run.read_config().design
     # What would make hours of counting useless is said now.
     rule = procedure.rule_of(design)
+    _check_sampling_of(design, plan)
     if not isinstance(design, Partitions):
         warn_if_too_few(plan.num_samples, design, procedure.alpha, rule)
     dataset = load_evaluation_data(run, dataset_name)
     indices = procedure.indices(dataset)
+    options = {"compile": compile, "show_progress": show_progress}
     if isinstance(design, Partitions):
-        cast_ballots(run, dataset, indices, compile=compile, show_progress=show_progress)
+        cast_ballots(run, dataset, indices, **options)
+    elif plan.sampling == "sequential":
+        count_certificates(run, dataset, indices, plan, procedure.alpha, rule, **options)
     else:
         count_votes(run, dataset, indices, plan, compile=compile, show_progress=show_progress)
     return dataset, measure(run, dataset, procedure)
@@ -179,11 +187,16 @@ def measure(run: RunFolder, dataset: Dataset, procedure: Procedure) -> Measureme
     """
     design, indices = run.read_config().design, procedure.indices(dataset)
     targets, rule = dataset.labels[indices], procedure.rule_of(design)
+    num_unfinished = 0
     if isinstance(design, Partitions):
         ballots = stored_ballots(run, dataset, indices)
         seconds = ballots.seconds
         certification = certify_ballots(ballots.scores, design.ablation, rule, procedure.bound)
         prediction = Prediction(certification.label, certification.tally.first_choice)
+    elif procedure.plan.sampling == "sequential":
+        found = replay(run, dataset, indices, procedure.plan, procedure.alpha, rule)
+        prediction, certification, seconds = found.prediction, found.certification, found.seconds
+        num_unfinished = int((~found.finished).sum())
     else:
         selection, estimation = (
             stored_votes(run, dataset, indices, procedure.plan, stage)
@@ -200,6 +213,7 @@ def measure(run: RunFolder, dataset: Dataset, procedure: Procedure) -> Measureme
         certification,
         seconds,
         evaluate(prediction, certification, targets),
+        num_unfinished,
     )
 
 
@@ -209,6 +223,8 @@ def rules_of_votes(run: RunFolder, dataset: Dataset, procedure: Procedure) -> tu
     rules = design.rules
     if isinstance(design, Partitions):
         return rules
+    if procedure.plan.sampling == "sequential":
+        return rules  # rankings have been recorded since there are sequential votes
     for stage in (Stage.SELECTION, Stage.ESTIMATION):
         tally = stored_votes(run, dataset, indices, procedure.plan, stage).tally
         if not tally.has_fewest_wins:
@@ -252,16 +268,25 @@ def predict_run(
     Returns:
         The test split, and predictions of the procedure's images.
     """
-    design = run.read_config().design
+    plan, design = procedure.plan, run.read_config().design
+    _check_sampling_of(design, plan)
+    options = {"compile": compile, "show_progress": show_progress}
     if isinstance(design, Partitions):
-        dataset, measurement = certify_run(
-            run, procedure, dataset_name, compile=compile, show_progress=show_progress
-        )
+        dataset, measurement = certify_run(run, procedure, dataset_name, **options)
         return dataset, measurement.prediction
     rule, dataset = procedure.rule_of(design), load_evaluation_data(run, dataset_name)
     indices, stage = procedure.indices(dataset), Stage.PREDICTION
-    count_votes(
-        run, dataset, indices, procedure.plan, [stage], compile=compile, show_progress=show_progress
-    )
-    stored = stored_votes(run, dataset, indices, procedure.plan, stage)
+    if plan.sampling == "sequential":
+        counted = count_predictions(run, dataset, indices, plan, procedure.alpha, rule, **options)
+        return dataset, counted
+    count_votes(run, dataset, indices, plan, [stage], **options)
+    stored = stored_votes(run, dataset, indices, plan, stage)
     return dataset, predict_tally(stored.tally, procedure.alpha, rule)
+
+
+def _check_sampling_of(design: AnyDesign, plan: SamplingPlan) -> None:
+    if isinstance(design, Partitions) and plan.sampling != "fixed":
+        raise InputError(
+            f"expected sampling to be fixed for a fixed family, which casts all its ballots, got "
+            f"{plan.sampling!r}"
+        )

@@ -26,6 +26,7 @@ from sparsecert.fixed_counting import cast_ballots, fixed_classifier, stored_bal
 from sparsecert.partitions import Partitions
 from sparsecert.records import read_record, recorded_procedure
 from sparsecert.runs import RunFolder
+from sparsecert.sequential_counting import replay, sequentially_counted_images
 from sparsecert.streams import Stage
 
 _MOST_STARTS = 10_000
@@ -182,7 +183,11 @@ def stored_certificates(
             np.where(correct, certified.radius, -1), np.ones(len(indices), dtype=np.bool_)
         )
     procedure = recorded_procedure(record)
-    stored = np.isin(indices, counted_images(run, dataset, procedure.plan))
+    sequential = procedure.plan.sampling == "sequential"
+    counted = (sequentially_counted_images if sequential else counted_images)(
+        run, dataset, procedure.plan
+    )
+    stored = np.isin(indices, counted)
     radius = np.full(len(indices), -1, dtype=np.int64)
     if stored.any():
         radius[stored] = _radius(run, dataset, indices[stored], procedure.plan, procedure.alpha)
@@ -193,17 +198,18 @@ def _radius(
     run: RunFolder, dataset: Dataset, indices: NDArray[np.int64], plan: SamplingPlan, alpha: float
 ) -> NDArray[np.int64]:
     """The largest radius over the rules; -1 where the certified class is wrong."""
-    selection, estimation = (
-        stored_votes(run, dataset, indices, plan, stage).tally
-        for stage in (Stage.SELECTION, Stage.ESTIMATION)
-    )
+    top = stored_votes(run, dataset, indices, plan, Stage.SELECTION).tally.top
     design = sampled(run.read_config().design)
-    radii = [
-        certify_tally(estimation, selection.top, design, alpha, rule).radius
-        for rule in _RULES
-        if rule in design.rules
-    ]
-    return np.where(selection.top == dataset.labels[indices], np.max(radii, axis=0), -1)
+    rules = [rule for rule in _RULES if rule in design.rules]
+    if plan.sampling == "sequential":
+        radii = [
+            replay(run, dataset, indices, plan, alpha, rule, top).certification.radius
+            for rule in rules
+        ]
+    else:
+        estimation = stored_votes(run, dataset, indices, plan, Stage.ESTIMATION).tally
+        radii = [certify_tally(estimation, top, design, alpha, rule).radius for rule in rules]
+    return np.where(top == dataset.labels[indices], np.max(radii, axis=0), -1)
 
 
 class _OtherClasses:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from sparsecert.cli.options import DataOption, LimitOption, RuleOption, RunArgument, console
+from sparsecert.cli.options import (
+    DataOption,
+    LimitOption,
+    RuleOption,
+    RunArgument,
+    SamplingOption,
+    console,
+)
 
 if TYPE_CHECKING:  # commands import what they need, so that --help does not wait for torch
     from sparsecert.runs import RunFolder
@@ -25,6 +32,7 @@ def certify_command(
     limit: LimitOption = None,
     num_selection: Annotated[int, Parameter(help="n0: ablations that choose the class.")] = 1_000,
     num_samples: Annotated[int, Parameter(help="n: ablations that estimate its share.")] = 10_000,
+    sampling: SamplingOption = "fixed",
     alpha: Annotated[float, Parameter(help="Error probability of each certificate.")] = 0.05,
     rule: RuleOption = None,
     bound: Annotated[
@@ -43,7 +51,7 @@ def certify_command(
     from sparsecert.runs import RunFolder
     from sparsecert.workflow import Procedure
 
-    plan = SamplingPlan(num_selection, num_samples, seed)
+    plan = SamplingPlan(num_selection, num_samples, seed, sampling)
     procedure = Procedure(limit, plan, alpha, rule, bound)
     _certify(RunFolder.open(run), procedure, data, compile=compile, tsv=tsv, record=record)
 
@@ -54,6 +62,7 @@ def predict_command(
     data: DataOption = None,
     limit: LimitOption = None,
     num_samples: Annotated[int, Parameter(help="Ablations per image.")] = 10_000,
+    sampling: SamplingOption = "fixed",
     alpha: Annotated[float, Parameter(help="Probability of a wrong class per image.")] = 0.05,
     rule: RuleOption = None,
     seed: int = 0,
@@ -70,7 +79,8 @@ def predict_command(
     from sparsecert.workflow import Procedure, predict_run
 
     folder = RunFolder.open(run)
-    procedure = Procedure(limit, SamplingPlan(num_samples=num_samples, seed=seed), alpha, rule)
+    plan = SamplingPlan(num_samples=num_samples, seed=seed, sampling=sampling)
+    procedure = Procedure(limit, plan, alpha, rule)
     dataset, prediction = predict_run(folder, procedure, data, compile=compile, show_progress=True)
     design, indices = folder.read_config().design, procedure.indices(dataset)
     table = Table("image", "class", "prediction", "share of votes")
@@ -88,6 +98,8 @@ def predict_command(
         ("classification accuracy", tables.percent(accuracy)),
         ("abstained", tables.percent(abstained)),
     ]
+    if sampling == "sequential":
+        rows.append(("ballots per image, mean", f"{prediction.num_samples.mean():,.0f}"))
     title = f"{dataset.name}, {procedure.rule_of(design)} rule"
     console.print(table, tables.terminal_table(title, rows))
 
@@ -140,7 +152,7 @@ def _certify(
     design = run.read_config().design
     unit = design.unit(dataset.input_shape)
     title = f"{dataset.name}, {design}, {result['rule']} rule, alpha = {result['alpha']}"
-    summary = tables.summary_rows(measurement.evaluation, unit)
+    summary = tables.summary_rows(measurement, unit, procedure.plan.sampling)
     certified = tables.certified_rows(measurement.evaluation)
     console.print(tables.terminal_table(title, summary))
     console.print(tables.terminal_table("certified accuracy by rho", certified))

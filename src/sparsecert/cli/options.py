@@ -33,6 +33,11 @@ RuleOption = Annotated[
     ),
 ]
 
+SamplingOption = Annotated[
+    Literal["fixed", "sequential"],
+    Parameter(help="sequential: stop where no more is to be expected; num-samples is the most."),
+]
+
 
 def complain(sentence: str, style: str | None = None) -> None:
     """Print a sentence to standard error."""

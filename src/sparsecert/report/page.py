@@ -83,7 +83,7 @@ def write_report(run: RunFolder) -> Path:
         record=record,
         unit=unit,
         summaries={
-            rule: tables.summary_rows(measurement.evaluation, unit)
+            rule: tables.summary_rows(measurement, unit, procedure.plan.sampling)
             for rule, measurement in measurements.items()
         },
         certified=tables.certified_rows(chosen.evaluation),

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from sparsecert.evaluation import Estimate, Evaluation
 from sparsecert.runs import RunFolder
+from sparsecert.workflow import Measurement
 
 
 def percent(estimate: Estimate) -> str:
@@ -21,16 +22,20 @@ def median(value: int | None) -> str:
     return "N/A" if value is None else str(value)
 
 
-def summary_rows(evaluation: Evaluation, unit: str) -> list[tuple[str, str]]:
+def summary_rows(
+    measurement: Measurement, unit: str, sampling: str = "fixed"
+) -> list[tuple[str, str]]:
     """Name and value of every quantity of an evaluation.
 
     Args:
-        evaluation: the quantities.
+        measurement: what was measured.
         unit: what the radius counts, "pixels" or "features".
+        sampling: how ballots were sampled; their number is told where it is sequential.
     """
+    evaluation = measurement.evaluation
     interval = evaluation.median_interval
     ends = "" if interval is None else f" [{median(interval[0])}, {median(interval[1])}]"
-    return [
+    rows = [
         ("images", str(evaluation.num_images)),
         ("classification accuracy", percent(evaluation.accuracy)),
         ("abstained", percent(evaluation.abstained)),
@@ -41,6 +46,13 @@ def summary_rows(evaluation: Evaluation, unit: str) -> list[tuple[str, str]]:
             median(evaluation.median_authors_convention),
         ),
     ]
+    if sampling == "sequential":
+        mean = measurement.certification.num_samples.mean()
+        rows.append(("ballots per image that estimate, mean", f"{mean:,.0f}"))
+        rows.append(
+            ("images counted less far than this rule asks", str(measurement.num_unfinished))
+        )
+    return rows
 
 
 def magnitude(value: float | None) -> str:

@@ -87,6 +87,7 @@ class CertifiedRow(PaperClassifier):
         """Whether a record repeats this row, whatever its recipe, rule and number of images."""
         wanted = ("num_selection", "num_samples", "alpha")
         same = all(record.get(name) == getattr(self, name) for name in wanted)
+        same = same and record.get("sampling", "fixed") == "fixed"
         return same and super().matches(record)
 
     def paper_cells(self) -> tuple[str, ...]:
@@ -105,8 +106,9 @@ class CertifiedRow(PaperClassifier):
         authors = record["median_certified_robustness_authors_convention"]
         if authors != median:
             interval += f"; {tables.median(authors)} as the authors count"
+        sequential = ", sequential" if record.get("sampling") == "sequential" else ""
         return (
-            f"{_trained(record)}, {record['rule']}",
+            f"{_trained(record)}, {record['rule']}{sequential}",
             f"{record['num_images']}",
             _percent(record, "accuracy"),
             _percent(record, "abstained"),

@@ -117,12 +117,27 @@ def certified_radius(
     highest = float(shares.max(initial=0.0))
     if highest == 1 and num_features is None:
         raise InputError("p = 1 certifies every number of features; pass num_features")
+    thresholds = noise_thresholds(keep_probability, num_values, highest, num_features)
+    return largest_certified(thresholds, shares)
+
+
+def noise_thresholds(
+    keep_probability: float | Fraction, num_values: int, highest: float, num_features: int | None
+) -> NDArray[np.float64]:
+    """`exact_thresholds`, rounded up, to the first that is not below the highest probability.
+
+    Args:
+        keep_probability: kappa.
+        num_values: |S|.
+        highest: bounds beyond it do not come up; at 1 only `num_features` makes an end.
+        num_features: d, which no radius exceeds.
+    """
     thresholds: list[float] = []
     for threshold in exact_thresholds(keep_probability, num_values):
         thresholds.append(round_up(threshold))
         if thresholds[-1] >= highest or len(thresholds) - 1 == num_features:
             break
-    return largest_certified(np.array(thresholds), shares)
+    return np.array(thresholds)
 
 
 def noise_radius(
