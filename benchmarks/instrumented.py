@@ -18,7 +18,8 @@ from sparsecert.voter import Lane
 class TimedClassifier(sc.SmoothedClassifier):
     """Times each certification, and the forward passes in it, in seconds that threads computed.
 
-    Each lane is one thread, so its own clock says what it did, whatever else the machine did.
+    Each lane is one thread, so its own clock says what it did, whatever else the machine did. A
+    single lane may use all threads, and has the process to itself.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -42,12 +43,15 @@ class TimedClassifier(sc.SmoothedClassifier):
     def lanes(self, x: Tensor, ballots: int) -> list[Lane]:
         """The lanes, with a clock around the network of each."""
         lanes = super().lanes(x, ballots)
-        return [Lane(lane.device, partial(self._timed, lane.forward)) for lane in lanes]
+        clock = time.thread_time if len(lanes) > 1 else time.process_time
+        return [Lane(lane.device, partial(self._timed, clock, lane.forward)) for lane in lanes]
 
-    def _timed(self, forward: Callable[[Tensor], Tensor], encoded: Tensor) -> Tensor:
-        started = time.thread_time()
+    def _timed(
+        self, clock: Callable[[], float], forward: Callable[[Tensor], Tensor], encoded: Tensor
+    ) -> Tensor:
+        started = clock()
         logits = forward(encoded)
-        taken = time.thread_time() - started
+        taken = clock() - started
         with self._lock:
             self._inside += taken
         return logits

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ import torch
 import sparsecert as sc
 from sparsecert.records import hardware, write_record
 
+Name = TypeVar("Name")
 # What seconds are measured in: those that pass, and those that this process's threads computed for.
 # A machine that does other work too makes the first longer, but hardly the second.
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -56,7 +57,7 @@ class Times:
         return Spread.of([mine / theirs for mine, theirs in pairs])
 
 
-def in_turn(actions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
+def in_turn(actions: Mapping[Name, Callable[[], object]], rounds: int) -> dict[Name, Times]:
     """Time actions one after the other, round after round, after one warm-up each.
 
     What disturbs the machine for a while then disturbs all of them.

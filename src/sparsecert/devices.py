@@ -42,9 +42,7 @@ def check_devices(devices: Sequence[str | torch.device]) -> tuple[torch.device, 
     try:
         return tuple(torch.empty(0, device=device).device for device in devices)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"expected devices that torch can use, got {devices!r}: {error}"
-        ) from error
+        raise InputError(f"expected devices that torch has, got {devices!r}: {error}") from error
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[object]:

@@ -43,8 +43,9 @@ class SmoothedClassifier(Voter):
             with, a `DiscreteNoise`, with the encoding that applies it).
         num_classes: outputs of `base`.
         encoding: "two-channel", or an `Encoding` such as `MeanEncoding(mean)`.
-        ballots_per_pass: ablated inputs per forward pass; by default as many as fit in 64 MiB, at
-            most 256 on a CPU. Never are all ablations of an input in memory at once.
+        ballots_per_pass: ablated inputs per forward pass; by default as many as fit in 64 MiB;
+            on a CPU in 8 MiB, and at most 256. Never are all ablations of an input in memory at
+            once.
         precision: "float32", or "bfloat16" for a base classifier trained in it: about twice as
             fast on hardware made for it.
         compile: run the base classifier through `torch.compile`. Pays on long certifications.
@@ -232,7 +233,7 @@ class SmoothedClassifier(Voter):
 
         There are as many passes for each lane, so that none waits for another's last one.
         """
-        limit = self.pass_size(x, num_lanes)
+        limit = self.pass_size(x)
         total = len(generators) * num_samples
         num_passes = num_lanes * math.ceil(total / (num_lanes * limit))
         for portion in range(num_passes):

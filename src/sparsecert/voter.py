@@ -17,15 +17,13 @@ from sparsecert.errors import InputError, check_num_samples
 from sparsecert.lanes import Compiled, replicas
 
 # Encoded inputs of one pass through the network take at most this much memory. Activations come
-# on top: a few times as much in a typical convolutional network.
-_PASS_BYTES = 64 * 2**20
-# Lanes of a CPU share that, but none gets less than this, which would waste what it reads.
-_LANE_BYTES = 8 * 2**20
-# On a CPU the activations of larger passes fall out of its caches; an accelerator wants to be full.
-_MAX_BALLOTS_ON_CPU = 256
-_MAX_BALLOTS_ELSEWHERE = 4096
+# on top: a few times as much in a typical convolutional network. On a CPU larger ones fall out of
+# its caches, and the allocator fetches their memory from the system again and again; an
+# accelerator wants to be full.
+_PASS_BYTES_ON_CPU, _MAX_BALLOTS_ON_CPU = 8 * 2**20, 256
+_PASS_BYTES_ELSEWHERE, _MAX_BALLOTS_ELSEWHERE = 64 * 2**20, 4096
 # With fewer ballots than this per lane, lanes are not worth their threads.
-_MIN_BALLOTS_PER_LANE = 32
+_MIN_BALLOTS_PER_LANE = 16
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,8 @@ class Voter:
         features_of: counts the features of an input's shape.
         num_classes: outputs of `base`.
         encoding: "two-channel", or an `Encoding`.
-        ballots_per_pass: ablated inputs per forward pass; by default as many as fit in 64 MiB, at
-            most 256 on a CPU.
+        ballots_per_pass: ablated inputs per forward pass; by default as many as fit in 64 MiB; on
+            a CPU in 8 MiB, and at most 256.
         precision: "float32" or "bfloat16".
         compile: run the base classifier through `torch.compile`.
         devices: where passes of a tally run side by side, each device named as often as it is to
@@ -134,12 +132,12 @@ class Voter:
     def _runnable(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
         return Compiled(network, self._compiled_for) if self._compile else network
 
-    def pass_size(self, x: Tensor, num_lanes: int = 1) -> int:
-        """Ablated inputs that go through the network in one pass, beside those of other lanes."""
+    def pass_size(self, x: Tensor) -> int:
+        """Ablated inputs that go through the network in one pass."""
         encoded_bytes = 4 * self.encoding.output_channels(x.shape[1]) * math.prod(x.shape[2:])
-        on_cpu = self.on_device(x[:1]).device.type == "cpu"
-        most = _MAX_BALLOTS_ON_CPU if on_cpu else _MAX_BALLOTS_ELSEWHERE
-        memory = max(_LANE_BYTES, _PASS_BYTES // num_lanes) if on_cpu else _PASS_BYTES
+        most, memory = _MAX_BALLOTS_ELSEWHERE, _PASS_BYTES_ELSEWHERE
+        if self.on_device(x[:1]).device.type == "cpu":
+            most, memory = _MAX_BALLOTS_ON_CPU, _PASS_BYTES_ON_CPU
         return self.ballots_per_pass or max(1, min(most, memory // encoded_bytes))
 
     def on_device(self, x: Tensor) -> Tensor:
