@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -172,3 +174,21 @@ def test_compiled_lanes_count_what_one_counts() -> None:
     )
     counts = compiled.tally(x, 200, Stage.ESTIMATION)
     np.testing.assert_array_equal(counts.first_choice, expected.first_choice)
+
+
+MEMORY_SCRIPT = """
+import resource, torch, sparsecert as sc
+base = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2 * 784, 10))
+smoothed = sc.SmoothedClassifier(base, sc.UniformAblation(784, 45), 10, devices=["cpu", "cpu"])
+for num_samples in (2_000, 60_000):
+    smoothed.tally(torch.rand(1, 1, 28, 28), num_samples, sc.Stage.ESTIMATION)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_ablations() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY_SCRIPT], check=True, capture_output=True, text=True
+    )
+    few, many = map(int, done.stdout.split())
+    assert many - few < 16 * 2**20  # their masks alone would take 45 MiB, encoded 350 MiB

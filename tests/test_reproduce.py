@@ -330,6 +330,11 @@ def test_what_there_is_not_gets_a_sentence(
     assert set(entries.FIGURES) == {f"figure{number}" for number in range(1, 6)}
 
 
+def test_an_overview_passes_over_records_of_benchmarks(tmp_path: Path) -> None:
+    (tmp_path / "benchmark-growth.json").write_text('{"benchmark": "growth"}')
+    assert overview.read_results(tmp_path) == []
+
+
 def test_an_overview_of_foreign_files_gets_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

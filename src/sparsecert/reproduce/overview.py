@@ -52,7 +52,7 @@ def comparison(table: PaperTable, rows: Sequence[tuple[PaperRow, Mapping[str, An
 
 
 def read_results(folder: Path) -> list[Result]:
-    """Every result record in the folder, by name.
+    """Every result record in the folder, by name; records of benchmarks are passed over.
 
     Raises:
         RunFolderError: for a JSON file that is not a result record.
@@ -61,6 +61,8 @@ def read_results(folder: Path) -> list[Result]:
     for path in sorted(folder.glob("*.json")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
+            if "benchmark" in record:
+                continue
             _kind(record).record_cells(record)
             missing = {"dataset", "design", "command", "hardware", "training_seconds"} - set(record)
             if missing:
