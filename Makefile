@@ -1,8 +1,9 @@
 # make demo and make test work right after the checkout: they set up .venv from the pinned lock.
 PYTHON ?= python3
 BIN := .venv/bin
+KEEP := $(if $(RESULTS),--results $(RESULTS))
 
-.PHONY: setup demo test test-slow check bench
+.PHONY: setup demo test test-slow check bench bench-gpu
 
 setup: .venv/.installed
 
@@ -27,5 +28,11 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Some minutes on two idle cores. RESULTS=results keeps the records: make bench RESULTS=results
 bench: setup
-	$(BIN)/python benchmarks/passes.py
+	$(BIN)/python benchmarks/overhead.py $(KEEP)
+	$(BIN)/python benchmarks/imagenet_size.py --rounds 3 $(KEEP)
+	$(BIN)/python benchmarks/growth.py --rounds 3 $(KEEP)
+
+bench-gpu: setup
+	$(BIN)/python benchmarks/gpu.py $(KEEP)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 import re
@@ -112,6 +113,20 @@ def test_membership_marks_the_indices_and_no_others(d: int, k: int) -> None:
     assert mask.dtype == np.bool_
     for row, marked in zip(retained, mask, strict=True):
         assert set(np.flatnonzero(marked).tolist()) == set(row.tolist())
+
+
+@pytest.mark.parametrize(("d", "k"), [(1, 1), (9, 1), (9, 4), (9, 9), (784, 45)])
+def test_masks_are_those_of_the_sampled_sets(d: int, k: int) -> None:
+    ablation = UniformAblation(d, k)
+    masks = ablation.draw(stream(3, Stage.ESTIMATION, 1), 50)
+    expected = membership(ablation.sample(stream(3, Stage.ESTIMATION, 1), 50), d)
+    np.testing.assert_array_equal(masks, expected)
+
+
+def test_a_name_gives_the_sets_it_has_always_given() -> None:
+    """Votes that are stored were cast on these; other sets need another `VOTES_VERSION`."""
+    masks = UniformAblation(784, 45).draw(stream(0, Stage.ESTIMATION, 7), 300)
+    assert hashlib.sha256(masks.tobytes()).hexdigest()[:16] == "38b58a353ba71ea6"
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,15 @@ def test_what_is_not_retained_cannot_be_seen(
     assert torch.equal(encoding(changed, mask), encoding(x, mask))
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_no_value_of_an_ablated_pixel_leaves_a_trace(encoding: Encoding, value: float) -> None:
+    """Encodings select: a product with 0 would let these through."""
+    x, mask = random_inputs(COLOUR), random_mask()
+    spoilt = torch.where(where_retained(mask, COLOUR), x, value)
+    assert torch.equal(encoding(spoilt, mask), encoding(x, mask))
+
+
 @pytest.mark.parametrize("shape", [GREY, COLOUR, VECTOR])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_each_retained_feature_is_shown(encoding: Encoding, shape: tuple[int, ...]) -> None:

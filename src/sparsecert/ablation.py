@@ -68,6 +68,18 @@ class UniformAblation:
         the rest is uniform. The draws are integers by rejection, so there are no ties and no
         rounding. Time per sample is O(k), apart from clearing d bits of membership.
         """
+        return self._sample(generator, num_samples)[0]
+
+    def draw(
+        self, generator: np.random.Generator, num_samples: int
+    ) -> Bool[np.ndarray, "samples features"]:
+        """Draw retained sets as masks: entry (s, i) says whether sample s retains feature i."""
+        return self._sample(generator, num_samples)[1]
+
+    def _sample(
+        self, generator: np.random.Generator, num_samples: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The retained sets as indices and as masks; the algorithm needs both."""
         check_num_samples(num_samples)
         d, k = self.num_features, self.num_retained
         last = np.arange(d - k, d, dtype=np.int64)
@@ -79,13 +91,7 @@ class UniformAblation:
             taken = member[offset + candidate]
             candidate[taken] = d - k + step
             member[offset + candidate] = True
-        return retained.T
-
-    def draw(
-        self, generator: np.random.Generator, num_samples: int
-    ) -> Bool[np.ndarray, "samples features"]:
-        """Draw retained sets as masks: entry (s, i) says whether sample s retains feature i."""
-        return membership(self.sample(generator, num_samples), self.num_features)
+        return retained.T, member.reshape(num_samples, d)
 
     def certify(
         self, tally: Tally, label: NDArray[np.int64], alpha: float, rule: str

@@ -9,6 +9,7 @@ bound changes.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -30,6 +31,18 @@ def check_precision(precision: str) -> None:
     """Raise `InputError` for an unknown precision."""
     if precision not in ("float32", "bfloat16"):
         raise InputError(f"expected precision to be float32 or bfloat16, got {precision!r}")
+
+
+def check_devices(devices: Sequence[str | torch.device]) -> tuple[torch.device, ...]:
+    """The devices with their numbers; raises `InputError` for none, or one that is not there."""
+    if isinstance(devices, str) or not devices:
+        raise InputError(
+            f'expected a list of devices such as ["cuda:0", "cuda:1"], got {devices!r}'
+        )
+    try:
+        return tuple(torch.empty(0, device=device).device for device in devices)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"expected devices that torch has, got {devices!r}: {error}") from error
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[object]:

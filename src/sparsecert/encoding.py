@@ -68,8 +68,11 @@ class TwoChannelEncoding:
         if self.mean is not None and self.std is not None:
             x = (x - _per_channel(self.mean, x)) / _per_channel(self.std, x)
         # Chosen, not multiplied by 0: what is ablated must leave no trace, not even a sign.
+        both = torch.cat((x, 1 - x), dim=1)
         shown = _shown(mask, x)
-        return torch.cat((torch.where(shown, x, 0), torch.where(shown, 1 - x, 0)), dim=1)
+        if x.ndim == 2:
+            shown = shown.repeat(1, 2)
+        return torch.where(shown, both, 0)
 
     def output_channels(self, input_channels: int) -> int:
         """Twice the input's."""

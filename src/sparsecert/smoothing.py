@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,13 +21,14 @@ from sparsecert.certification import (
 from sparsecert.designs import Design
 from sparsecert.encoding import Encoding, NoiseEncoding
 from sparsecert.errors import InputError, check_num_samples, check_sampling
+from sparsecert.lanes import run_side_by_side
 from sparsecert.noise import DiscreteNoise
 from sparsecert.rankings import count_pairs, first_choices
 from sparsecert.sequential_smoothing import certify_sequentially, predict_sequentially
 from sparsecert.streams import Stage, stream
 from sparsecert.tally import MOST_CLASSES_HEAD_TO_HEAD, Tally
 from sparsecert.theory import check_rule
-from sparsecert.voter import Voter
+from sparsecert.voter import Lane, Voter
 
 
 class SmoothedClassifier(Voter):
@@ -42,14 +44,18 @@ class SmoothedClassifier(Voter):
             with, a `DiscreteNoise`, with the encoding that applies it).
         num_classes: outputs of `base`.
         encoding: "two-channel", or an `Encoding` such as `MeanEncoding(mean)`.
-        ballots_per_pass: ablated inputs per forward pass; by default as many as fit in 64 MiB, at
-            most 256 on a CPU. Never are all ablations of an input in memory at once.
+        ballots_per_pass: ablated inputs per forward pass; by default as many as fit in 64 MiB;
+            on a CPU in 8 MiB, and at most 256. Never are all ablations of an input in memory at
+            once.
         precision: "float32", or "bfloat16" for a base classifier trained in it: about twice as
             fast on hardware made for it.
         compile: run the base classifier through `torch.compile`. Pays on long certifications.
+        devices: where passes run side by side, such as ["cuda:0", "cuda:1"]; by default on the
+            device of `base`, on a CPU as many passes as torch has threads, each on one core.
 
-    Votes do not depend on `ballots_per_pass`, the batch or its order, except where two logits are
-    equal up to floating-point error, which may differ between sizes of a pass and machines.
+    Votes depend on neither `ballots_per_pass` nor `devices`, nor on the batch or its order, except
+    where two logits are equal up to floating-point error, which may differ between sizes of a pass
+    and machines.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class SmoothedClassifier(Voter):
         ballots_per_pass: int | None = None,
         precision: str = "float32",
         compile: bool = False,
+        devices: Sequence[str | torch.device] | None = None,
     ) -> None:
         super().__init__(
             base,
@@ -72,6 +79,7 @@ class SmoothedClassifier(Voter):
             ballots_per_pass=ballots_per_pass,
             precision=precision,
             compile=compile,
+            devices=devices,
         )
         self.ablation = ablation
         _check_fit(ablation, self.encoding)
@@ -185,23 +193,42 @@ class SmoothedClassifier(Voter):
 
     def count(self, x: Tensor, generators: list[np.random.Generator], num_samples: int) -> Tally:
         """Count the next ballots of each input's stream; see `tally`."""
-        classes = self.num_classes
-        counts = np.zeros((len(x), classes), dtype=np.int64)
-        pairs = None
-        if classes <= MOST_CLASSES_HEAD_TO_HEAD:
-            pairs = np.zeros((len(x), classes, classes), dtype=np.int64)
+        counts, pairs = self._no_counts(len(x))
         if not generators:
             return Tally(counts, pairs)
         x = self.on_device(x)
-        with torch.inference_mode(), self.evaluating():
-            for rows, mask in self._passes(generators, num_samples, x):
+        with self.evaluating():
+            lanes = self.lanes(x, len(x) * num_samples)
+            passes = self._passes(generators, num_samples, x, len(lanes))
+            workers = [partial(self._count, x, lane) for lane in lanes]
+            for first, rankings in run_side_by_side(passes, workers):
+                counts += first
+                if pairs is not None and rankings is not None:
+                    pairs += rankings
+        return Tally(counts, pairs)
+
+    def _no_counts(self, batch: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+        """Zeros for first choices, and for rankings where they are recorded."""
+        classes = self.num_classes
+        recorded = classes <= MOST_CLASSES_HEAD_TO_HEAD
+        pairs = np.zeros((batch, classes, classes), dtype=np.int64) if recorded else None
+        return np.zeros((batch, classes), dtype=np.int64), pairs
+
+    def _count(
+        self, x: Tensor, lane: Lane, passes: Iterator[tuple[NDArray[np.int64], Tensor]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+        """First choices and rankings in the passes that this lane takes."""
+        x = x.to(lane.device)
+        counts, pairs = self._no_counts(len(x))
+        with torch.inference_mode():
+            for rows, mask in passes:
                 source = x[rows[:1]] if rows[0] == rows[-1] else x[torch.from_numpy(rows)]
-                logits = self.cast(source, mask)
+                logits = self.cast(source, mask, lane.forward)
                 np.add.at(counts, (rows, first_choices(logits).cpu().numpy()), 1)
                 if pairs is not None:
                     first, last = int(rows[0]), int(rows[-1])
                     pairs[first : last + 1] += count_pairs(logits, rows - first, last - first + 1)
-        return Tally(counts, pairs)
+        return counts, pairs
 
     def base_answers(self, x: Tensor, mask: Tensor) -> NDArray[np.int64]:
         """The base classifier's classes for given ablations of one input.
@@ -225,12 +252,15 @@ class SmoothedClassifier(Voter):
         return choices
 
     def _passes(
-        self, generators: list[np.random.Generator], num_samples: int, x: Tensor
+        self, generators: list[np.random.Generator], num_samples: int, x: Tensor, num_lanes: int
     ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-        """Rows of x and masks of each pass: all ballots in order, in equal portions."""
+        """Rows of x and masks of each pass: all ballots in order, in equal portions.
+
+        There are as many passes for each lane, so that none waits for another's last one.
+        """
         limit = self.pass_size(x)
         total = len(generators) * num_samples
-        num_passes = math.ceil(total / limit)
+        num_passes = num_lanes * math.ceil(total / (num_lanes * limit))
         for portion in range(num_passes):
             start, stop = (total * end // num_passes for end in (portion, portion + 1))
             rows = np.arange(start, stop) // num_samples

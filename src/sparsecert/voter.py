@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from sparsecert.devices import autocast, check_precision
+from sparsecert.devices import autocast, check_devices, check_precision
 from sparsecert.encoding import Encoding, resolve_encoding
 from sparsecert.errors import InputError, check_num_samples
+from sparsecert.lanes import Compiled, replicas
 
 # Encoded inputs of one pass through the network take at most this much memory. Activations come
-# on top: a few times as much in a typical convolutional network.
-_PASS_BYTES = 64 * 2**20
-# On a CPU the activations of larger passes fall out of its caches; an accelerator wants to be full.
-_MAX_BALLOTS_ON_CPU = 256
-_MAX_BALLOTS_ELSEWHERE = 4096
+# on top: a few times as much in a typical convolutional network. On a CPU larger ones fall out of
+# its caches, and the allocator fetches their memory from the system again and again; an
+# accelerator wants to be full.
+_PASS_BYTES_ON_CPU, _MAX_BALLOTS_ON_CPU = 8 * 2**20, 256
+_PASS_BYTES_ELSEWHERE, _MAX_BALLOTS_ELSEWHERE = 64 * 2**20, 4096
+# With fewer ballots than this per lane, lanes are not worth their threads.
+_MIN_BALLOTS_PER_LANE = 16
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One of several places where passes run side by side.
+
+    Attributes:
+        device: of the inputs.
+        forward: the lane's own copy of the base classifier.
+    """
+
+    device: torch.device
+    forward: Callable[[Tensor], Tensor]
 
 
 class Voter:
@@ -34,13 +51,17 @@ class Voter:
         features_of: counts the features of an input's shape.
         num_classes: outputs of `base`.
         encoding: "two-channel", or an `Encoding`.
-        ballots_per_pass: ablated inputs per forward pass; by default as many as fit in 64 MiB, at
-            most 256 on a CPU.
+        ballots_per_pass: ablated inputs per forward pass; by default as many as fit in 64 MiB; on
+            a CPU in 8 MiB, and at most 256.
         precision: "float32" or "bfloat16".
         compile: run the base classifier through `torch.compile`.
+        devices: where passes of a tally run side by side, each device named as often as it is to
+            run a pass; by default on the base classifier's device, on a CPU as many passes as
+            torch has threads. On other devices copies of the base classifier run.
 
     Raises:
-        InputError: for options out of range, or a network whose ballots depend on one another.
+        InputError: for options out of range, a device that is not there, or a network whose
+            ballots depend on one another.
     """
 
     def __init__(
@@ -54,6 +75,7 @@ class Voter:
         ballots_per_pass: int | None,
         precision: str,
         compile: bool,
+        devices: Sequence[str | torch.device] | None = None,
     ) -> None:
         if num_classes < 2:
             raise InputError(f"expected at least 2 classes, got {num_classes}")
@@ -73,7 +95,9 @@ class Voter:
         self.encoding = resolve_encoding(encoding)
         self.ballots_per_pass = ballots_per_pass
         self.precision = precision
-        self._forward = torch.compile(base) if compile else base
+        self.devices = None if devices is None else check_devices(devices)
+        self._compile, self._compiled_for = compile, set[tuple[int, ...]]()
+        self._forward = self._runnable(base)
 
     def logits(self, x: Tensor, mask: Tensor) -> Tensor:
         """The base classifier's logits on ablated inputs, differentiable in the inputs.
@@ -93,24 +117,48 @@ class Voter:
         """Shape of what the base classifier gives for one encoded input."""
         return (self.num_classes,)
 
+    def lanes(self, x: Tensor, ballots: int) -> list[Lane]:
+        """Where passes with so many ballots on these inputs run side by side, at least one."""
+        home = self.on_device(x[:1]).device
+        devices = self.devices
+        if devices is None:
+            devices = (home,) * (torch.get_num_threads() if home.type == "cpu" else 1)
+        devices = devices[: max(1, ballots // _MIN_BALLOTS_PER_LANE)]
+        return [
+            Lane(device, self._forward if network is self.base else self._runnable(network))
+            for device, network in zip(devices, replicas(self.base, home, devices), strict=False)
+        ]
+
+    def _runnable(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
+        return Compiled(network, self._compiled_for) if self._compile else network
+
     def pass_size(self, x: Tensor) -> int:
         """Ablated inputs that go through the network in one pass."""
         encoded_bytes = 4 * self.encoding.output_channels(x.shape[1]) * math.prod(x.shape[2:])
-        on_cpu = self.on_device(x[:1]).device.type == "cpu"
-        most = _MAX_BALLOTS_ON_CPU if on_cpu else _MAX_BALLOTS_ELSEWHERE
-        return self.ballots_per_pass or max(1, min(most, _PASS_BYTES // encoded_bytes))
+        most, memory = _MAX_BALLOTS_ELSEWHERE, _PASS_BYTES_ELSEWHERE
+        if self.on_device(x[:1]).device.type == "cpu":
+            most, memory = _MAX_BALLOTS_ON_CPU, _PASS_BYTES_ON_CPU
+        return self.ballots_per_pass or max(1, min(most, memory // encoded_bytes))
 
     def on_device(self, x: Tensor) -> Tensor:
         """The input on the base classifier's device and in its precision, if it has parameters."""
         parameter = next((p for p in self.base.parameters() if p.is_floating_point()), x)
         return x.to(parameter.device, parameter.dtype)
 
-    def cast(self, source: Tensor, mask: Tensor) -> Tensor:
-        """Logits on these ablations, to be called on the device, inside `evaluating`."""
+    def cast(
+        self, source: Tensor, mask: Tensor, forward: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Logits on these ablations, to be called on the device, inside `evaluating`.
+
+        Args:
+            source: `(samples, ...)` inputs, or one for all samples.
+            mask: `(samples, features)`, as the design draws it.
+            forward: a lane's; by default that of the base classifier itself.
+        """
         encoded = self.encoding(source, mask.to(source.device))
         try:
             with autocast(self.precision, encoded.device):
-                logits: Tensor = self._forward(encoded)
+                logits: Tensor = (forward or self._forward)(encoded)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
