@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -309,11 +310,14 @@ def test_passes_stay_full_while_inputs_stop(monkeypatch: pytest.MonkeyPatch) -> 
     classifier, sizes = smoothed(200), []
     cast = classifier.cast
 
-    def counting(source: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def counting(
+        source: torch.Tensor, mask: torch.Tensor, forward: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
         sizes.append(len(mask))
-        return cast(source, mask)
+        return cast(source, mask, forward)
 
     monkeypatch.setattr(classifier, "cast", counting)
+    monkeypatch.setattr(classifier, "devices", (torch.device("cpu"),))  # all in one lane
     x = images(12)
     found = classifier.certify(x, 100, 4_000, sampling="sequential")
     assert sum(sizes) == 1_200 + found.num_samples.sum()
