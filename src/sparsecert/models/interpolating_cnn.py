@@ -66,27 +66,36 @@ class InterpolatingCNN(nn.Sequential):
         height: of the images, divisible by 4.
         width: of the images, divisible by 4.
         num_classes: number of classes.
+        channels: of the first convolution; the other layers are in proportion.
     """
 
-    def __init__(self, in_channels: int, height: int, width: int, num_classes: int) -> None:
+    def __init__(
+        self, in_channels: int, height: int, width: int, num_classes: int, channels: int = 64
+    ) -> None:
+        wide, narrow = 500 * channels // 64, 100 * channels // 64
         interpolation = Interpolation(height, width)
-        channels = interpolation.output_channels(in_channels)
         super().__init__(
             interpolation,
-            nn.Conv2d(channels, 64, kernel_size=4, stride=2, padding=1),
-            nn.BatchNorm2d(64),
+            nn.Conv2d(
+                interpolation.output_channels(in_channels),
+                channels,
+                kernel_size=4,
+                stride=2,
+                padding=1,
+            ),
+            nn.BatchNorm2d(channels),
             nn.ReLU(),
-            nn.Conv2d(64, 128, kernel_size=4, stride=2, padding=1),
-            nn.BatchNorm2d(128),
+            nn.Conv2d(channels, 2 * channels, kernel_size=4, stride=2, padding=1),
+            nn.BatchNorm2d(2 * channels),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(128 * (height // 4) * (width // 4), 500),
-            nn.BatchNorm1d(500),
+            nn.Linear(2 * channels * (height // 4) * (width // 4), wide),
+            nn.BatchNorm1d(wide),
             nn.ReLU(),
-            nn.Linear(500, 100),
-            nn.BatchNorm1d(100),
+            nn.Linear(wide, narrow),
+            nn.BatchNorm1d(narrow),
             nn.ReLU(),
-            Float32Linear(100, num_classes),
+            Float32Linear(narrow, num_classes),
         )
 
 
