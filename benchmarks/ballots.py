@@ -2,7 +2,7 @@
 
     python benchmarks/ballots.py [--results results] [--seconds 300] [--teacher runs/mnist-k45]
 
-Every network trains for the same computing time on one core, by the `fast` recipe, and is then asked
+Every network trains for the same time on one core, by the `fast` recipe, and is then asked
 about 20 000 ablated test images. Cost is counted in multiply-adds (of products, not of sums over
 the rows of a table) and measured in computing time per ballot. With a teacher, a small network is
 also trained to give the teacher's probabilities.
