@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -309,9 +310,9 @@ def test_passes_stay_full_while_inputs_stop(monkeypatch: pytest.MonkeyPatch) -> 
     classifier, sizes = smoothed(200), []
     cast = classifier.cast
 
-    def counting(source: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def counting(source: torch.Tensor, mask: torch.Tensor, *rest: Any) -> torch.Tensor:
         sizes.append(len(mask))
-        return cast(source, mask)
+        return cast(source, mask, *rest)
 
     monkeypatch.setattr(classifier, "cast", counting)
     x = images(12)
