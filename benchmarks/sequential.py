@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sparsecert.counting import SamplingPlan, smoothed_classifier
 from sparsecert.data import Dataset, evenly_spread
 from sparsecert.evaluation import median_certified_robustness
-from sparsecert.records import BENCHMARK, classifier_values, hardware, write_record
+from sparsecert.records import classifier_values, hardware, write_record
 from sparsecert.runs import RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.theory import RULES
@@ -59,7 +59,7 @@ def main(
         values.update(compare_times(smoothed, dataset, images, plan, alpha, rule))
         print(rule, values)
     result = {
-        BENCHMARK: "sequential",
+        "benchmark": "sequential",
         **classifier_values(folder.read_config()),
         "num_images": limit,
         "num_selection": num_selection,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import sparsecert as sc
 from sparsecert.look_tally import LookTally
-from sparsecert.records import BENCHMARK, hardware, write_record
+from sparsecert.records import hardware, write_record
 from sparsecert.sequential_certification import (
     certification_at,
     certified_by_look,
@@ -81,7 +81,7 @@ def main(
         cases.append(case | rates | {"mean_ballots": round(ballots / num_images)})
         print(cases[-1])
     result = {
-        BENCHMARK: "sequential-errors",
+        "benchmark": "sequential-errors",
         "num_images": num_images,
         "num_samples": num_samples,
         "num_features": ABLATION.num_features,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -310,11 +310,9 @@ def test_passes_stay_full_while_inputs_stop(monkeypatch: pytest.MonkeyPatch) -> 
     classifier, sizes = smoothed(200), []
     cast = classifier.cast
 
-    def counting(
-        source: torch.Tensor, mask: torch.Tensor, forward: Callable[[torch.Tensor], torch.Tensor]
-    ) -> torch.Tensor:
+    def counting(source: torch.Tensor, mask: torch.Tensor, *rest: Any) -> torch.Tensor:
         sizes.append(len(mask))
-        return cast(source, mask, forward)
+        return cast(source, mask, *rest)
 
     monkeypatch.setattr(classifier, "cast", counting)
     monkeypatch.setattr(classifier, "devices", (torch.device("cpu"),))  # all in one lane

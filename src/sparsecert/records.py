@@ -27,7 +27,6 @@ from sparsecert.workflow import Measurement, Procedure
 # Kinds of records; that of a certification has none.
 BASE_ACCURACY = "base_accuracy"
 ATTACK = "attack"
-BENCHMARK = "benchmark"  # a key that only the records of benchmarks have
 SMOOTHED = "smoothed"  # the attacked classifier that a run folder holds
 
 
