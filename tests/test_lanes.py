@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import sparsecert as sc
+from sparsecert.devices import alike_devices
 from sparsecert.lanes import replicas, run_side_by_side
 from sparsecert.streams import Stage
 
@@ -192,3 +193,12 @@ def test_memory_does_not_grow_with_the_number_of_ablations() -> None:
     )
     few, many = map(int, done.stdout.split())
     assert many - few < 16 * 2**20  # their masks alone would take 45 MiB, encoded 350 MiB
+
+
+@pytest.mark.parametrize(("count", "devices"), [(0, None), (1, None), (2, ["cuda:0", "cuda:1"])])
+def test_commands_use_all_cuda_devices_of_a_machine(
+    monkeypatch: pytest.MonkeyPatch, count: int, devices: list[str] | None
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert alike_devices() == devices

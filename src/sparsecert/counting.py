@@ -18,7 +18,7 @@ from rich.progress import Progress, TaskID
 from sparsecert import progress
 from sparsecert.data import Dataset
 from sparsecert.designs import sampled
-from sparsecert.devices import best_device
+from sparsecert.devices import alike_devices, best_device
 from sparsecert.errors import InputError, check_num_samples, check_sampling
 from sparsecert.runs import RunFolder
 from sparsecert.smoothing import SmoothedClassifier
@@ -58,7 +58,7 @@ class SamplingPlan:
 
 
 def smoothed_classifier(run: RunFolder, *, compile: bool = False) -> SmoothedClassifier:
-    """The run's model as a smoothed classifier, on the best device there is."""
+    """The run's model as a smoothed classifier, on the best device there is, or several alike."""
     config = run.read_config()
     return SmoothedClassifier(
         run.load_model().to(best_device()),
@@ -67,6 +67,7 @@ def smoothed_classifier(run: RunFolder, *, compile: bool = False) -> SmoothedCla
         config.build_encoding(),
         precision=config.recipe.precision,
         compile=compile,
+        devices=alike_devices(),
     )
 
 

@@ -27,6 +27,12 @@ def best_device() -> torch.device:
     return device or torch.device("cpu")
 
 
+def alike_devices() -> list[str] | None:
+    """All CUDA devices, where there are several; None where the best device is the only one."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [f"cuda:{number}" for number in range(count)] if count > 1 else None
+
+
 def check_precision(precision: str) -> None:
     """Raise `InputError` for an unknown precision."""
     if precision not in ("float32", "bfloat16"):
