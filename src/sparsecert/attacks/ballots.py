@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,9 +17,11 @@ from sparsecert.attacks.early import EarlyAnswer, looks
 from sparsecert.attacks.query import Cost, Version
 from sparsecert.certification import predict_tally
 from sparsecert.errors import InputError
+from sparsecert.lanes import run_side_by_side
 from sparsecert.rankings import first_choices
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage, stream
+from sparsecert.voter import Lane
 
 _UNKNOWN = -1
 _NEVER_ABSTAIN = 1 - 1e-9  # as PREDICT's alpha: only a tie is an abstention
@@ -78,6 +82,8 @@ class BallotQueries:
             for strict, level in ((False, alpha), (True, _NEVER_ABSTAIN))
         }
         self._limit = smoothed.pass_size(image)
+        with smoothed.evaluating():
+            self._lanes = smoothed.lanes(image, num_samples)
 
     def version(self, image: Tensor) -> Version:
         """A version of which nothing is known."""
@@ -157,18 +163,32 @@ class BallotQueries:
 
     def _ask(self, versions: Sequence[Version], portions: Sequence[NDArray[np.int64]]) -> None:
         """Run the network on these ballots of each version, in full passes over all of them."""
-        images = torch.stack([version.image for version in versions])
         rows = np.repeat(np.arange(len(versions)), [len(portion) for portion in portions])
         ballots = np.concatenate(portions)
-        for start in range(0, len(rows), self._limit):
-            row, ballot = (array[start : start + self._limit] for array in (rows, ballots))
-            with torch.inference_mode():
-                logits = self.smoothed.logits(
-                    images[torch.from_numpy(row)], torch.from_numpy(self._masks[ballot])
-                )
-            answers = _classes(logits)
+        if not len(rows):
+            return
+        images = self.smoothed.on_device(torch.stack([version.image for version in versions]))
+        lanes = self._lanes if len(rows) > self._limit // 2 else self._lanes[:1]
+        passes = len(lanes) * math.ceil(len(rows) / (len(lanes) * self._limit))
+        workers = [partial(self._answer, images, lane) for lane in lanes]
+        parts = np.array_split(np.arange(len(rows)), passes)
+        with self.smoothed.evaluating():
+            answered = run_side_by_side([(rows[part], ballots[part]) for part in parts], workers)
+        for row, ballot, answers in itertools.chain.from_iterable(answered):
             for number in np.unique(row):
                 _learn(versions[number], ballot[row == number], answers[row == number])
+
+    def _answer(
+        self, images: Tensor, lane: Lane, passes: Iterator[tuple[NDArray[np.int64], ...]]
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]]:
+        """Rows of images, ballots, and answers of the passes that this lane takes."""
+        images, found = images.to(lane.device), []
+        with torch.inference_mode():
+            for row, ballot in passes:
+                mask = torch.from_numpy(self._masks[ballot])
+                logits = self.smoothed.cast(images[torch.from_numpy(row)], mask, lane.forward)
+                found.append((row, ballot, _classes(logits)))
+        return found
 
 
 class _Question:
