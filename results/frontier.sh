@@ -1,25 +1,31 @@
 #!/usr/bin/env bash
-# The trade-off between accuracy and radius on MNIST past the paper's rules (docs/frontier.md). Each point
-# trains in about an hour on two cores or less, and certifies 1 000 images (sampled) or all (partitions).
+# The trade-off between accuracy and radius on MNIST past the paper's rules (docs/choosing.md). A point
+# trains in an hour on two cores or less, and certifies 1 000 images (random ablation) or all of them (partitions).
 #
 #     SPARSECERT_DATA=/path/to/data results/frontier.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
-sampled() { # k, epochs
-    local run=runs/mnist-k$1-e$2
-    .venv/bin/sparsecert train --data mnist --retained "$1" --recipe fast --epochs "$2" --out "$run"
-    for rule in majority margin pairwise; do
-        .venv/bin/sparsecert certify "$run" --limit 1000 --rule $rule \
-            --record "results/mnist-k$1-e$2-$rule.json"
-    done
+certify() { # run, options of certify
+    local run=$1
+    shift
+    .venv/bin/sparsecert certify "runs/$run" "$@"
 }
-partition() { # sets, copies, width, epochs
-    local name=mnist-p$1-c$2-w$3-e$4
-    .venv/bin/sparsecert train --data mnist --design partition --layout stratified --sets "$1" \
-        --copies "$2" --width "$3" --epochs "$4" --out "runs/$name"
+sampled() { # name, k, options of train
+    local name=$1 k=$2
+    shift 2
+    .venv/bin/sparsecert train --data mnist --retained "$k" --recipe fast --out "runs/$name" "$@"
+    certify "$name" --rule pairwise --limit 1000 --sampling sequential --record "results/$name-pairwise.json"
+}
+partition() { # name, sets, copies
+    .venv/bin/sparsecert train --data mnist --design partition --layout stratified --sets "$2" --copies "$3" \
+        --width 128 --epochs 8 --out "runs/$1"
     for rule in plurality run-off pairwise; do
-        .venv/bin/sparsecert certify "runs/$name" --rule $rule --record "results/$name-$rule.json"
+        certify "$1" --rule "$rule" --record "results/$1-$rule.json"
     done
 }
-sampled 16 75
-sampled 26 75
+sampled mnist-k16-e75 16 --epochs 75
+sampled mnist-k26-e75 26 --epochs 75
+sampled mnist-k45 45
+sampled mnist-k50 50 --epochs 75 --start runs/mnist-k45
+partition mnist-p40 40 6
+partition mnist-p60 60 4
