@@ -169,11 +169,12 @@ def _followed(
     known: NDArray[np.int64] | None,
 ) -> NDArray[np.int64] | None:
     """The classes that each input follows: as before, or the first of its shortlist."""
-    if before.followed is None:
-        return None
-    lists, new = before.followed.copy(), np.flatnonzero(before.num_reached == 0)
+    lists, new = before.followed, np.flatnonzero(before.num_reached == 0)
+    if lists is None or not len(new):
+        return lists
+    lists = lists.copy()
     chosen = known[new] if known is not None else shortlist(smoothed, x[new], seed, names[new])
-    if chosen is not None and len(new):
+    if chosen is not None:
         size = min(MOST_FOLLOWED_AT_LOOKS, chosen.shape[1], lists.shape[1])
         lists[new, :size] = chosen[:, :size]
     return lists

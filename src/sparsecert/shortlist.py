@@ -2,7 +2,8 @@
 
 They are chosen from ballots of a stream of their own, so they depend on the input, the seed and
 the index alone: the same for selection, estimation and prediction, and independent of the ballots
-that are counted for these. A bad list costs certificates and cannot make a wrong one.
+that are counted for these. A bad list costs certificates and cannot make a wrong one
+(`theory.pairwise` has the proof).
 """
 
 from __future__ import annotations

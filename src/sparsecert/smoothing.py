@@ -177,8 +177,8 @@ class SmoothedClassifier(Voter):
                 stage a larger tally contains the smaller ones.
             seed: names the random streams, together with `stage` and `indices`.
             indices: each input's index in its data set; 0, 1, ... by default.
-            followed: `(batch, F)` classes whose head-to-head counts are recorded, instead. They
-                must not depend on the ballots that are counted here.
+            followed: `(batch, F)` classes whose head-to-head counts are recorded instead; any do,
+                and with none (F = 0) first choices alone are counted.
 
         Raises:
             InputError: for inputs of the wrong type, shape or range, or a base classifier that
