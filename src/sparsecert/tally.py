@@ -156,6 +156,8 @@ class Tally:
 
     def _check_head_to_head(self, pairs: NDArray[np.int64]) -> None:
         total, known = self.num_samples[:, None, None], self._rows >= 0
+        if pairs[~known].any():
+            raise InputError(f"expected head_to_head of 0 where {NOBODY} is followed")
         rows = np.maximum(self._rows, 0)
         among = np.take_along_axis(pairs, rows[:, None, :], axis=2)
         different = known[:, :, None] & known[:, None, :] & ~np.eye(rows.shape[1], dtype=bool)
@@ -166,8 +168,6 @@ class Tally:
                 "expected head_to_head with [c, j] + [j, c] equal to the number of ballots for "
                 "different classes, and 0 at [c, c]"
             )
-        if pairs[~known].any():
-            raise InputError(f"expected head_to_head of 0 where {NOBODY} is followed")
         first = np.take_along_axis(self.first_choice, rows, axis=1)
         if ((self._with_itself(pairs) < first[:, :, None]) & known[:, :, None]).any():
             raise InputError(
