@@ -213,3 +213,22 @@ def test_old_records_are_of_fixed_plans(folder: Path) -> None:
     assert result["mean_num_samples"] == 200
     del result["sampling"], result["mean_num_samples"]
     assert recorded_procedure(result).plan == SamplingPlan(40, 200, 0, "fixed")
+
+
+@pytest.mark.parametrize("sampling", ["fixed", "sequential"])
+def test_with_many_classes_a_run_stores_and_reads_those_each_image_follows(
+    sampling: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sparsecert.tally.MOST_CLASSES_HEAD_TO_HEAD", 3)
+    whole = Path(shutil.copytree(folder, tmp_path / "whole"))
+    plan = [*PLAN[:4], "--sampling", sampling, "--rule", "pairwise"]
+    run("certify", folder, "--limit", 6, *plan)
+    run("certify", folder, "--limit", 12, *plan)
+    for path in RunFolder(folder).tallies_path.glob("*.parquet"):
+        looks = "-sequential-" in path.name
+        assert pq.read_schema(path).field("followed").type.list_size == (2 if looks else 8)
+    run("certify", whole, "--limit", 12, *plan)
+    assert comparable(folder) == comparable(whole)
+    no_network(monkeypatch)
+    if sampling == "sequential":
+        run("certify", folder, "--limit", 12, *plan)

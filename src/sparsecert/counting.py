@@ -20,6 +20,7 @@ from sparsecert.data import Dataset
 from sparsecert.designs import sampled
 from sparsecert.devices import alike_devices, best_device
 from sparsecert.errors import InputError, check_num_samples, check_sampling
+from sparsecert.followed import nobody
 from sparsecert.runs import RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage
@@ -108,8 +109,15 @@ def count_votes(
             def count(
                 rows: NDArray[np.int64], stage: Stage = stage, settings: TallySettings = settings
             ) -> Tally:
+                # Ballots for evaluation are read one by one, by first choice.
+                followed = nobody(len(rows)) if stage is Stage.EVALUATION else None
                 return smoothed.tally(
-                    dataset.batch(rows), settings.num_samples, stage, plan.seed, rows
+                    dataset.batch(rows),
+                    settings.num_samples,
+                    stage,
+                    plan.seed,
+                    rows,
+                    followed=followed,
                 )
 
             for finished in in_groups(missing, group, count, bar, task):

@@ -74,12 +74,15 @@ class LookStore:
             return
         tally = LookTally.concatenate([part.tally for part in finished])
         rows = len(tally)
-        columns = {
+        columns: dict[str, NDArray[Any]] = {
             "index": np.concatenate([part.indices for part in finished]),
             "seconds": np.concatenate([part.seconds for part in finished]),
             "first_choice": tally.first_choice.reshape(rows, -1),
         }
-        if tally.head_to_head is not None:
+        if tally.head_to_head is not None and tally.followed is not None:
+            columns["followed"] = tally.followed.astype(np.int32)
+            columns["head_to_head"] = tally.head_to_head.reshape(rows, -1).astype(np.int32)
+        elif tally.head_to_head is not None:
             # One half tells the other: [c, j] + [j, c] is the number of ballots.
             smaller, larger = np.triu_indices(self.num_classes, k=1)
             columns["head_to_head"] = tally.head_to_head[:, :, smaller, larger].reshape(rows, -1)
@@ -122,12 +125,16 @@ class LookStore:
     def _decoded(self, columns: dict[str, NDArray[Any]], settings: LookSettings) -> StoredLooks:
         rows, looks, classes = len(columns["index"]), len(settings.looks), self.num_classes
         first_choice = columns["first_choice"].reshape(rows, looks, classes)
-        pairs = None
-        if "head_to_head" in columns:
+        pairs = followed = None
+        if "followed" in columns:
+            followed = columns["followed"].astype(np.int64)
+            shape = (rows, looks, followed.shape[1], classes)
+            pairs = columns["head_to_head"].astype(np.int64).reshape(shape)
+        elif "head_to_head" in columns:
             smaller, larger = np.triu_indices(classes, k=1)
             wins = columns["head_to_head"].reshape(rows, looks, len(smaller))
             pairs = np.zeros((rows, looks, classes, classes), dtype=np.int64)
             pairs[:, :, smaller, larger] = wins
             pairs[:, :, larger, smaller] = first_choice.sum(axis=2)[:, :, None] - wins
-        tally = LookTally(settings.num_samples, first_choice, pairs)
+        tally = LookTally(settings.num_samples, first_choice, pairs, followed)
         return StoredLooks(columns["index"], columns["seconds"], tally)

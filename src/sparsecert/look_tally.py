@@ -13,8 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
-from sparsecert.tally import MOST_CLASSES_HEAD_TO_HEAD, Tally
+from sparsecert.followed import NOBODY, Counts, check_followed, join_rankings, take_counts
+from sparsecert.tally import Tally, follows_few
 from sparsecert.theory.sequential import look_schedule
+
+# Of the classes that an input follows, so many are counted at looks: with them, counts take three
+# times the room of first choices alone.
+MOST_FOLLOWED_AT_LOOKS = 2
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,10 @@ class LookTally:
         budget: n, ballots per input at most; `look_schedule(budget)` are the looks.
         first_choice: `(batch, looks, classes)` integers: of the ballots up to the look, those that
             rank the class first; zeros at looks that were not reached.
-        head_to_head: `(batch, looks, classes, classes)` integers: ballots that rank class c above
-            class j, at [c, j]; None where rankings were not recorded.
+        head_to_head: `(batch, looks, F, classes)` integers: ballots that rank followed class f
+            above class j, at [f, j]; None where rankings were not recorded.
+        followed: `(batch, F)` integers: the classes that each input follows, the same at every
+            look; None where head-to-head counts are of all classes in order (see `Tally`).
 
     Raises:
         InputError: for another number of looks than the budget's, counts that are no counts of
@@ -36,6 +43,7 @@ class LookTally:
     budget: int
     first_choice: NDArray[np.int64]
     head_to_head: NDArray[np.int64] | None = None
+    followed: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         looks, shape = self.looks, self.first_choice.shape
@@ -97,7 +105,8 @@ class LookTally:
     def wins_of(self, label: NDArray[np.int64]) -> NDArray[np.int64]:
         """`(batch, looks, rivals)` ballots that rank each input's label above each rival.
 
-        Beyond `MOST_CLASSES_HEAD_TO_HEAD` classes first choices stand in, for all rivals at once.
+        Where the label is not followed, its first choices stand in for all of them. Where no input
+        follows any class, they stand in as one rival.
 
         Raises:
             InputError: if rankings could have been recorded and were not.
@@ -105,7 +114,12 @@ class LookTally:
         if self.head_to_head is None:
             return self.take_label(self.fewest_wins, label)
         batch, looks, classes = self.first_choice.shape
-        wins = np.take_along_axis(self.head_to_head, label[:, None, None, None], axis=2)[:, :, 0]
+        place, known = label, np.ones(batch, dtype=np.bool_)
+        if self.followed is not None:
+            is_label = self.followed == label[:, None]
+            place, known = is_label.argmax(axis=1), is_label.any(axis=1)
+        wins = np.take_along_axis(self.head_to_head, place[:, None, None, None], axis=2)[:, :, 0]
+        wins = np.where(known[:, None, None], wins, self.take_label(self.first_choice, label))
         rivals = np.arange(classes)[None, :] != label[:, None]
         each: NDArray[np.int64] = wins.swapaxes(1, 2)[rivals]
         return each.reshape(batch, classes - 1, looks).swapaxes(1, 2)
@@ -122,41 +136,52 @@ class LookTally:
             look: `(batch,)` which look, from 0.
         """
         rows, pairs = np.arange(len(self)), self.head_to_head
-        return Tally(self.first_choice[rows, look], None if pairs is None else pairs[rows, look])
+        return Tally(
+            self.first_choice[rows, look],
+            None if pairs is None else pairs[rows, look],
+            self.followed,
+        )
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> LookTally:
         """The inputs at these rows."""
-        pairs = self.head_to_head
-        return LookTally(
-            self.budget, self.first_choice[rows], None if pairs is None else pairs[rows]
-        )
+        return LookTally(self.budget, *take_counts(self.counts, rows))
 
     @classmethod
     def empty(cls, budget: int, batch: int, num_classes: int) -> LookTally:
-        """Nothing counted yet."""
-        shape = (batch, len(look_schedule(budget)), num_classes)
-        counts = np.zeros(shape, dtype=np.int64)
-        if num_classes > MOST_CLASSES_HEAD_TO_HEAD:
-            return cls(budget, counts)
-        return cls(budget, counts, np.zeros((*shape, num_classes), dtype=np.int64))
+        """Nothing counted yet; where classes are followed, nobody is."""
+        looks = len(look_schedule(budget))
+        counts, followed, size = np.zeros((batch, looks, num_classes), np.int64), None, num_classes
+        if follows_few(num_classes):
+            size = min(MOST_FOLLOWED_AT_LOOKS, num_classes)
+            followed = np.full((batch, size), NOBODY, dtype=np.int64)
+        pairs = np.zeros((batch, looks, size, num_classes), dtype=np.int64)
+        return cls(budget, counts, pairs, followed)
 
     @classmethod
     def concatenate(cls, parts: Sequence[LookTally]) -> LookTally:
-        """One batch after the other, of one budget; with rankings if all have them."""
-        pairs = [part.head_to_head for part in parts if part.head_to_head is not None]
-        return cls(
-            parts[0].budget,
-            np.concatenate([part.first_choice for part in parts]),
-            np.concatenate(pairs) if len(pairs) == len(parts) else None,
-        )
+        """One batch after the other, of one budget; see `Tally.concatenate`."""
+        first_choice = np.concatenate([part.first_choice for part in parts])
+        rankings = join_rankings([part.counts for part in parts])
+        return cls(parts[0].budget, first_choice, *rankings)
 
-    def _flat(self) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    @property
+    def counts(self) -> Counts:
+        """The arrays."""
+        return self.first_choice, self.head_to_head, self.followed
+
+    def _flat(self) -> Counts:
         """Every look as an input of its own."""
-        classes, pairs = self.first_choice.shape[-1], self.head_to_head
-        if pairs is not None and pairs.shape != (*self.first_choice.shape, classes):
-            raise InputError(
-                f"expected head_to_head of shape {(*self.first_choice.shape, classes)}, "
-                f"got {pairs.shape}"
-            )
-        first_choice = self.first_choice.reshape(-1, classes)
-        return first_choice, None if pairs is None else pairs.reshape(-1, classes, classes)
+        batch, looks, classes = self.first_choice.shape
+        pairs, followed, size = self.head_to_head, self.followed, classes
+        if followed is not None:
+            check_followed(followed, batch, classes)
+            size = followed.shape[1]
+            followed = np.repeat(followed, looks, axis=0)
+        if pairs is not None:
+            if pairs.shape != (batch, looks, size, classes):
+                raise InputError(
+                    f"expected head_to_head of shape {(batch, looks, size, classes)}, "
+                    f"got {pairs.shape}"
+                )
+            pairs = pairs.reshape(-1, size, classes)
+        return self.first_choice.reshape(-1, classes), pairs, followed

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sparsecert.followed import NOBODY
+
 
 def first_choices(logits: Tensor) -> Tensor:
     """`(ballots,)` classes ranked first; `argmax` gives the first of equal maxima."""
@@ -41,3 +43,36 @@ def count_pairs(logits: Tensor, rows: NDArray[np.int64], num_rows: int) -> NDArr
     counts[:, larger, smaller] = ballots[:, None] - wins
     pairs: NDArray[np.int64] = counts.cpu().numpy()
     return pairs
+
+
+def count_followed(
+    logits: Tensor, rows: NDArray[np.int64], followed: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """How many ballots of each input rank a class that it follows above another.
+
+    One followed class is compared with all others at a time: next to the logits this takes a few
+    times their memory, however many are followed.
+
+    Args:
+        logits: `(ballots, classes)`.
+        rows: `(ballots,)` the input each ballot belongs to.
+        followed: `(inputs, F)` classes, or `NOBODY`.
+
+    Returns:
+        `(inputs, F, classes)` ballots that rank followed class f above class j, at [f, j]; 0 where
+        j is f.
+    """
+    owners = torch.from_numpy(rows).to(logits.device)
+    names = torch.arange(logits.shape[1], device=logits.device)
+    lists = torch.from_numpy(followed).to(logits.device)
+    shape = (*followed.shape, logits.shape[1])
+    counts = torch.zeros(shape, dtype=torch.int32, device=logits.device)
+    for place in range(followed.shape[1]):
+        mine = lists[owners, place, None]
+        own = logits.gather(1, mine.clamp(min=0))
+        # In a tie the smaller index is above.
+        above = (logits < own) | ((logits == own) & (names > mine))
+        above &= mine != NOBODY
+        counts[:, place].index_add_(0, owners, above.to(torch.int32))
+    wins: NDArray[np.int64] = counts.cpu().numpy().astype(np.int64)
+    return wins

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from sparsecert.certification import Certification, Prediction
 from sparsecert.errors import InputError
-from sparsecert.look_tally import LookTally
+from sparsecert.followed import take_counts
+from sparsecert.look_tally import MOST_FOLLOWED_AT_LOOKS, LookTally
 from sparsecert.sequential_certification import (
     Stop,
     certified_by_look,
@@ -25,6 +26,7 @@ from sparsecert.sequential_certification import (
     predict_looks,
     stop,
 )
+from sparsecert.shortlist import shortlist
 from sparsecert.streams import Stage
 from sparsecert.theory.sequential import look_schedule
 
@@ -47,14 +49,20 @@ def certify_sequentially(
     seed: int,
     rule: str,
     indices: Sequence[int] | NDArray[np.int64] | None,
+    followed: NDArray[np.int64] | None,
 ) -> Certification:
-    """Certify labels with ballots up to each input's stop; see `SmoothedClassifier.certify`."""
+    """Certify labels with ballots up to each input's stop; see `SmoothedClassifier.certify`.
+
+    `followed` is as of `tally_looks`; the other arguments are those of `certify`.
+    """
     ablation = smoothed.ablation
 
     def settled(tally: LookTally, rows: NDArray[np.int64]) -> Stop:
         return stop(tally, certified_by_look(tally, label[rows], ablation, alpha, rule))
 
-    tally = tally_looks(smoothed, x, num_samples, Stage.ESTIMATION, settled, seed, indices)
+    tally = tally_looks(
+        smoothed, x, num_samples, Stage.ESTIMATION, settled, seed, indices, followed=followed
+    )
     return certify_looks(tally, label, ablation, alpha, rule)
 
 
@@ -86,6 +94,7 @@ def tally_looks(
     indices: Sequence[int] | NDArray[np.int64] | None = None,
     *,
     before: LookTally | None = None,
+    followed: NDArray[np.int64] | None = None,
 ) -> LookTally:
     """Count ballots at each look, until a stop.
 
@@ -99,6 +108,8 @@ def tally_looks(
         seed: names the random streams, together with `stage` and `indices`.
         indices: each input's index in its data set; 0, 1, ... by default.
         before: what has been counted already, under the same names and budget; it is gone on with.
+        followed: `(batch, F)` the shortlists of the inputs, if they are known; the first classes
+            of each are followed, by inputs of which nothing has been counted before.
 
     Raises:
         InputError: as `SmoothedClassifier.tally`.
@@ -112,12 +123,14 @@ def tally_looks(
             f"expected earlier counts of {len(x)} inputs with a budget of {num_samples}, got "
             f"{len(before)} with {before.budget}"
         )
+    reached = before.num_reached
+    names = np.arange(len(x)) if indices is None else np.asarray(indices)
+    lists = _followed(smoothed, x, seed, names, before, followed)
     first_choice = before.first_choice.copy()
     pairs = None if before.head_to_head is None else before.head_to_head.copy()
-    reached = before.num_reached
 
     def so_far(rows: NDArray[np.int64]) -> LookTally:
-        return LookTally(num_samples, first_choice[rows], None if pairs is None else pairs[rows])
+        return LookTally(num_samples, *take_counts((first_choice, pairs, lists), rows))
 
     def unfinished(rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return rows if stops is None else rows[~stops(so_far(rows), rows).finished]
@@ -132,7 +145,12 @@ def tally_looks(
         rows = waiting[reached[waiting] == number]
         if not len(rows):
             continue
-        more = smoothed.count(x[rows], [generators[row] for row in rows], int(ballots))
+        more = smoothed.count(
+            x[rows],
+            [generators[row] for row in rows],
+            int(ballots),
+            None if lists is None else lists[rows],
+        )
         for counts, new in ((first_choice, more.first_choice), (pairs, more.head_to_head)):
             if counts is not None and new is not None:
                 counts[rows, number] = new + (counts[rows, number - 1] if number else 0)
@@ -140,6 +158,26 @@ def tally_looks(
         ahead = np.setdiff1d(waiting, rows)
         waiting = np.union1d(ahead, unfinished(rows)) if number + 1 < len(looks) else ahead
     return so_far(np.arange(len(x)))
+
+
+def _followed(
+    smoothed: SmoothedClassifier,
+    x: Tensor,
+    seed: int,
+    names: NDArray[np.int64],
+    before: LookTally,
+    known: NDArray[np.int64] | None,
+) -> NDArray[np.int64] | None:
+    """The classes that each input follows: as before, or the first of its shortlist."""
+    lists, new = before.followed, np.flatnonzero(before.num_reached == 0)
+    if lists is None or not len(new):
+        return lists
+    lists = lists.copy()
+    chosen = known[new] if known is not None else shortlist(smoothed, x[new], seed, names[new])
+    if chosen is not None:
+        size = min(MOST_FOLLOWED_AT_LOOKS, chosen.shape[1], lists.shape[1])
+        lists[new, :size] = chosen[:, :size]
+    return lists
 
 
 def _pass_over(ablation: Design, generator: np.random.Generator, ballots: int) -> None:

@@ -21,12 +21,14 @@ from sparsecert.certification import (
 from sparsecert.designs import Design
 from sparsecert.encoding import Encoding, NoiseEncoding
 from sparsecert.errors import InputError, check_num_samples, check_sampling
+from sparsecert.followed import check_followed, nobody
 from sparsecert.lanes import run_side_by_side
 from sparsecert.noise import DiscreteNoise
-from sparsecert.rankings import count_pairs, first_choices
+from sparsecert.rankings import count_followed, count_pairs, first_choices
 from sparsecert.sequential_smoothing import certify_sequentially, predict_sequentially
+from sparsecert.shortlist import shortlist
 from sparsecert.streams import Stage, stream
-from sparsecert.tally import MOST_CLASSES_HEAD_TO_HEAD, Tally
+from sparsecert.tally import Tally, follows_few
 from sparsecert.theory import check_rule
 from sparsecert.voter import Lane, Voter
 
@@ -143,11 +145,14 @@ class SmoothedClassifier(Voter):
         check_num_samples(num_selection, "num_selection")
         check_num_samples(num_samples)
         sequential = check_sampling(sampling) == "sequential"
-        selection = self.tally(x, num_selection, Stage.SELECTION, seed, indices)
+        followed = shortlist(self, x, seed, indices)
+        selection = self.tally(x, num_selection, Stage.SELECTION, seed, indices, followed=followed)
         label = select_label(selection, rule)
         if sequential:
-            return certify_sequentially(self, x, label, num_samples, alpha, seed, rule, indices)
-        estimation = self.tally(x, num_samples, Stage.ESTIMATION, seed, indices)
+            return certify_sequentially(
+                self, x, label, num_samples, alpha, seed, rule, indices, followed
+            )
+        estimation = self.tally(x, num_samples, Stage.ESTIMATION, seed, indices, followed=followed)
         return certify_tally(estimation, label, self.ablation, alpha, rule)
 
     def tally(
@@ -157,10 +162,13 @@ class SmoothedClassifier(Voter):
         stage: Stage,
         seed: int = 0,
         indices: Sequence[int] | NDArray[np.int64] | None = None,
+        *,
+        followed: NDArray[np.int64] | None = None,
     ) -> Tally:
         """Count the base classifier's rankings on random ablations of each input.
 
-        Head-to-head counts are recorded up to `MOST_CLASSES_HEAD_TO_HEAD` classes.
+        Head-to-head counts are recorded of all classes up to `MOST_CLASSES_HEAD_TO_HEAD`, and
+        beyond of a shortlist of each input's own, for which 100 more ablations are drawn.
 
         Args:
             x: inputs.
@@ -169,13 +177,18 @@ class SmoothedClassifier(Voter):
                 stage a larger tally contains the smaller ones.
             seed: names the random streams, together with `stage` and `indices`.
             indices: each input's index in its data set; 0, 1, ... by default.
+            followed: `(batch, F)` classes whose head-to-head counts are recorded instead; any do,
+                and with none (F = 0) first choices alone are counted.
 
         Raises:
             InputError: for inputs of the wrong type, shape or range, or a base classifier that
                 does not take them, or does not give `num_classes` logits, or gives NaN.
         """
         check_num_samples(num_samples)
-        return self.count(x, self.streams(x, stage, seed, indices), num_samples)
+        generators = self.streams(x, stage, seed, indices)
+        if followed is None:
+            followed = shortlist(self, x, seed, indices)
+        return self.count(x, generators, num_samples, followed)
 
     def streams(
         self,
@@ -191,43 +204,65 @@ class SmoothedClassifier(Voter):
             raise InputError(f"expected one index for each of {len(x)} inputs, got {len(names)}")
         return [stream(seed, stage, name) for name in names]
 
-    def count(self, x: Tensor, generators: list[np.random.Generator], num_samples: int) -> Tally:
-        """Count the next ballots of each input's stream; see `tally`."""
-        counts, pairs = self._no_counts(len(x))
-        if not generators:
-            return Tally(counts, pairs)
-        x = self.on_device(x)
-        with self.evaluating():
-            lanes = self.lanes(x, len(x) * num_samples)
-            passes = self._passes(generators, num_samples, x, len(lanes))
-            workers = [partial(self._count, x, lane) for lane in lanes]
-            for first, rankings in run_side_by_side(passes, workers):
-                counts += first
-                if pairs is not None and rankings is not None:
-                    pairs += rankings
-        return Tally(counts, pairs)
+    def count(
+        self,
+        x: Tensor,
+        generators: list[np.random.Generator],
+        num_samples: int,
+        followed: NDArray[np.int64] | None = None,
+    ) -> Tally:
+        """Count the next ballots of each input's stream; see `tally`.
 
-    def _no_counts(self, batch: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-        """Zeros for first choices, and for rankings where they are recorded."""
+        Where no followed classes are given, rankings are counted of all classes up to
+        `MOST_CLASSES_HEAD_TO_HEAD`, and of none beyond.
+        """
+        if followed is None and follows_few(self.num_classes):
+            followed = nobody(len(x))
+        if followed is not None:
+            check_followed(followed, len(x), self.num_classes)
+        counts, pairs = self._no_counts(len(x), followed)
+        if generators:
+            x = self.on_device(x)
+            with self.evaluating():
+                lanes = self.lanes(x, len(x) * num_samples)
+                passes = self._passes(generators, num_samples, x, len(lanes))
+                workers = [partial(self._count, x, followed, lane) for lane in lanes]
+                for first, rankings in run_side_by_side(passes, workers):
+                    counts += first
+                    pairs += rankings
+        if followed is not None and not followed.shape[1]:
+            return Tally(counts)
+        return Tally(counts, pairs, followed)
+
+    def _no_counts(
+        self, batch: int, followed: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Zeros for first choices and for rankings."""
         classes = self.num_classes
-        recorded = classes <= MOST_CLASSES_HEAD_TO_HEAD
-        pairs = np.zeros((batch, classes, classes), dtype=np.int64) if recorded else None
+        size = classes if followed is None else followed.shape[1]
+        pairs = np.zeros((batch, size, classes), dtype=np.int64)
         return np.zeros((batch, classes), dtype=np.int64), pairs
 
     def _count(
-        self, x: Tensor, lane: Lane, passes: Iterator[tuple[NDArray[np.int64], Tensor]]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+        self,
+        x: Tensor,
+        followed: NDArray[np.int64] | None,
+        lane: Lane,
+        passes: Iterator[tuple[NDArray[np.int64], Tensor]],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First choices and rankings in the passes that this lane takes."""
         x = x.to(lane.device)
-        counts, pairs = self._no_counts(len(x))
+        counts, pairs = self._no_counts(len(x), followed)
         with torch.inference_mode():
             for rows, mask in passes:
                 source = x[rows[:1]] if rows[0] == rows[-1] else x[torch.from_numpy(rows)]
                 logits = self.cast(source, mask, lane.forward)
                 np.add.at(counts, (rows, first_choices(logits).cpu().numpy()), 1)
-                if pairs is not None:
-                    first, last = int(rows[0]), int(rows[-1])
-                    pairs[first : last + 1] += count_pairs(logits, rows - first, last - first + 1)
+                here, owners = slice(int(rows[0]), int(rows[-1]) + 1), rows - rows[0]
+                if followed is None:
+                    pairs[here] += count_pairs(logits, owners, int(owners[-1]) + 1)
+                else:
+                    pairs[here] += count_followed(logits, owners, followed[here])
         return counts, pairs
 
     def base_answers(self, x: Tensor, mask: Tensor) -> NDArray[np.int64]:

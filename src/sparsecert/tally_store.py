@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
+from sparsecert.followed import join_rankings
 from sparsecert.parts import read_parts, write_part
 from sparsecert.tally import Tally
 
@@ -50,9 +51,7 @@ class StoredTally:
 
     def take(self, rows: NDArray[np.int64]) -> StoredTally:
         """The images at these rows."""
-        pairs = self.tally.head_to_head
-        counts = Tally(self.tally.first_choice[rows], None if pairs is None else pairs[rows])
-        return StoredTally(self.indices[rows], self.seconds[rows], counts)
+        return StoredTally(self.indices[rows], self.seconds[rows], self.tally.take(rows))
 
 
 class TallyStore:
@@ -70,13 +69,16 @@ class TallyStore:
         """
         if not finished:
             return
-        columns = {
+        columns: dict[str, NDArray[Any]] = {
             "index": np.concatenate([part.indices for part in finished]),
             "seconds": np.concatenate([part.seconds for part in finished]),
             "first_choice": np.concatenate([part.tally.first_choice for part in finished]),
         }
-        pairs = _head_to_head(finished)
-        if pairs is not None:
+        pairs, followed = join_rankings([part.tally.counts for part in finished])
+        if pairs is not None and followed is not None:
+            columns["followed"] = followed.astype(np.int32)
+            columns["head_to_head"] = pairs.reshape(len(pairs), -1).astype(np.int32)
+        elif pairs is not None:
             # One half tells the other: [c, j] + [j, c] is the number of ballots.
             smaller, larger = np.triu_indices(self.num_classes, k=1)
             columns["head_to_head"] = pairs[:, smaller, larger]
@@ -88,7 +90,8 @@ class TallyStore:
         """All images counted under these settings.
 
         Where parts overlap, as after a run was repeated on two machines, the part whose name
-        sorts first is used. Head-to-head counts are there if every part has them.
+        sorts first is used. Head-to-head counts are there if every part has them; where classes
+        are followed, images of parts without them follow nobody.
 
         Raises:
             RunFolderError: for a part that is damaged or counted with another model.
@@ -101,21 +104,19 @@ class TallyStore:
         indices, rows = np.unique(
             np.concatenate([part.indices for part in parts]), return_index=True
         )
-        pairs = _head_to_head(parts)
-        tally = Tally(
-            np.concatenate([part.tally.first_choice for part in parts])[rows],
-            None if pairs is None else pairs[rows],
-        )
+        tally = Tally.concatenate([part.tally for part in parts]).take(rows)
         return StoredTally(indices, np.concatenate([part.seconds for part in parts])[rows], tally)
 
     def compact(self, settings: TallySettings) -> None:
         """Merge the parts of these settings into one; safe to kill at any moment."""
         parts = self._parts(settings)
-        # Merging parts with and without head-to-head counts would lose them.
-        recorded = {part.tally.head_to_head is not None for part in parts.values()}
-        if len(parts) < 2 or len(recorded) > 1:
+        if len(parts) < 2:
             return
         stored = self.read(settings)
+        # Merging parts with and without counts of all classes would lose them.
+        recorded = any(part.tally.head_to_head is not None for part in parts.values())
+        if recorded and stored.tally.head_to_head is None:
+            return
         self.append(settings, [stored])
         for path in parts:
             path.unlink(missing_ok=True)
@@ -132,18 +133,16 @@ class TallyStore:
             raise InputError(
                 f"expected counts that add up to {num_samples} votes in {classes} classes"
             )
-        pairs = None
-        if "head_to_head" in columns:
+        pairs = followed = None
+        if "followed" in columns:
+            followed = columns["followed"].astype(np.int64)
+            shape = (len(followed), followed.shape[1], classes)
+            pairs = columns["head_to_head"].astype(np.int64).reshape(shape)
+        elif "head_to_head" in columns:
             smaller, larger = np.triu_indices(classes, k=1)
             wins = columns["head_to_head"]
             pairs = np.zeros((len(wins), classes, classes), dtype=np.int64)
             pairs[:, smaller, larger] = wins
             pairs[:, larger, smaller] = num_samples - wins
-        return StoredTally(columns["index"], columns["seconds"], Tally(first_choice, pairs))
-
-
-def _head_to_head(parts: Sequence[StoredTally]) -> NDArray[np.int64] | None:
-    """The parts' head-to-head counts, if every part has them."""
-    recorded = [part.tally.head_to_head for part in parts]
-    pairs = [counts for counts in recorded if counts is not None]
-    return np.concatenate(pairs) if len(pairs) == len(parts) else None
+        tally = Tally(first_choice, pairs, followed)
+        return StoredTally(columns["index"], columns["seconds"], tally)

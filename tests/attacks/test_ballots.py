@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -122,9 +124,11 @@ def test_each_confirmation_draws_fresh_ballots(monkeypatch: pytest.MonkeyPatch) 
     seen = []
     tally = ask.smoothed.tally
 
-    def watched(x: Tensor, n: int, stage: Stage, seed: int, indices: list[int]) -> sc.Tally:
+    def watched(
+        x: Tensor, n: int, stage: Stage, seed: int, indices: list[int], **options: Any
+    ) -> sc.Tally:
         seen.append((n, stage, indices))
-        return tally(x, n, stage, seed, indices)
+        return tally(x, n, stage, seed, indices, **options)
 
     monkeypatch.setattr(ask.smoothed, "tally", watched)
     assert ask.confirm(ask.original) == ask.confirm(ask.original) == ask.label

@@ -167,3 +167,26 @@ def test_pairwise_answers_where_plurality_is_split() -> None:
     tally = sampled(shares_of(r102=0.35, r201=0.35, r012=0.3), 10_000, 1, np.random.default_rng(0))
     assert sc.predict_tally(tally, rule="pairwise").label.tolist() == [0]
     assert sc.predict_tally(tally, rule="majority").label.tolist() != [0]
+
+
+@pytest.mark.parametrize(("d", "k"), [(d, k) for d in range(2, 8) for k in range(1, d)])
+def test_no_attacker_beats_a_shortlist_whichever_classes_are_on_it(d: int, k: int) -> None:
+    """For every label, at population values: the shortlist may differ from image to image."""
+    rng = np.random.default_rng((d, k, 1))
+    distance, total = distances(d), math.comb(d, k)
+    thresholds = majority_thresholds(d, k)
+    for size in (1, 2):
+        whole = all_ballots(d, k, rng)
+        assert whole.head_to_head is not None
+        followed = np.stack([rng.permutation(CLASSES)[:size] for _ in range(2**d)])
+        rows = np.take_along_axis(whole.head_to_head, followed[:, :, None], axis=1)
+        tally = sc.Tally(whole.first_choice, rows, followed)
+        g = smoothed_classes(whole)
+        every = largest_certified(thresholds, whole.fewest_wins / total)
+        radius = largest_certified(thresholds, tally.fewest_wins / total)
+        majority = largest_certified(thresholds, whole.first_choice / total)
+        assert (radius <= every).all()
+        assert (radius >= majority).all()
+        for label in range(CLASSES):
+            beaten = (g[None, :] != label) & (distance <= radius[:, label, None])
+            assert not beaten.any()

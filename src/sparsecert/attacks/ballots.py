@@ -17,6 +17,7 @@ from sparsecert.attacks.early import EarlyAnswer, looks
 from sparsecert.attacks.query import Cost, Version
 from sparsecert.certification import predict_tally
 from sparsecert.errors import InputError
+from sparsecert.followed import nobody
 from sparsecert.lanes import run_side_by_side
 from sparsecert.rankings import first_choices
 from sparsecert.smoothing import SmoothedClassifier
@@ -143,7 +144,12 @@ class BallotQueries:
         self.cost.confirmations += 1
         self._charge(self.num_samples, 0, self.num_samples)
         tally = self.smoothed.tally(
-            image[None], self.num_samples, Stage.ATTACK_CONFIRMATION, self.seed, [name]
+            image[None],
+            self.num_samples,
+            Stage.ATTACK_CONFIRMATION,
+            self.seed,
+            [name],
+            followed=nobody(1),
         )
         return int(predict_tally(tally, self.alpha).label[0])
 

@@ -48,8 +48,18 @@ def pairwise_radius(
     on the same votes and at the same alpha the radius is never below that of Corollary 1. It gains
     because votes for third classes stop counting against c.
 
+    With many classes an input follows a few, chosen in any way, even after these ballots. The count
+    of a followed class is its fewest wins, each of the other classes having been counted as a
+    rival; for the others first choices stand in. The radius is at most that of all pairs, counted
+    on the same ballots, so it is wrong with probability at most alpha; and at least that of
+    Corollary 1.
+
+    Proof. A class's wins over any rival are no fewer than its first choices. So the count that is
+    used lies between these and the fewest wins, and the radius rises with the count.  QED
+
     Args:
-        fewest_wins: `(batch, classes)` ballots that rank the class above its strongest rival.
+        fewest_wins: `(batch, classes)` ballots that rank the class above its strongest rival, or a
+            count from below of them.
         total: `(batch,)` ballots.
         label: `(batch,)` class to certify, chosen from *other* ablations.
         d: number of features.
@@ -83,8 +93,11 @@ def pairwise_p_value(
     classes - 1 classes other than g(x) is the pairwise winner, and the union bound over them gives
     alpha.  QED
 
+    Where a count from below stands in for the fewest wins, the p-value is the larger for it.
+
     Args:
-        fewest_wins: ballots that rank the class above its strongest rival, of any shape.
+        fewest_wins: ballots that rank the class above its strongest rival, of any shape, or a count
+            from below of them.
         total: ballots, of a shape that broadcasts.
 
     Returns:
