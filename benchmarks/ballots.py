@@ -30,7 +30,7 @@ import sparsecert as sc
 from sparsecert import data
 from sparsecert.devices import autocast
 from sparsecert.evaluation import share
-from sparsecert.models import InterpolatingCNN, build
+from sparsecert.models import build
 from sparsecert.recipes import recipe_for
 from sparsecert.runs import RunFolder
 
@@ -54,7 +54,7 @@ def networks() -> dict[str, Callable[[], nn.Module]]:
     """What is compared, by name."""
     return {
         "interpolating-cnn": partial(build, "interpolating-cnn", SHAPE, CLASSES),
-        "interpolating-cnn, half as wide": partial(InterpolatingCNN, *SHAPE, CLASSES, channels=32),
+        "small-interpolating-cnn": partial(build, "small-interpolating-cnn", SHAPE, CLASSES),
         "paper-cnn": partial(build, "paper-cnn", SHAPE, CLASSES),
         "mlp": partial(build, "mlp", SHAPE, CLASSES),
         "perceptron on the retained pixels": partial(RetainedMLP, 784, K, CLASSES),
@@ -143,7 +143,7 @@ def main() -> None:
         (name, make, None) for name, make in networks().items()
     ]
     if options.teacher is not None:
-        name = "interpolating-cnn, half as wide"
+        name = "small-interpolating-cnn"
         teacher = RunFolder.open(options.teacher).load_model()
         plans.append((f"{name}, taught", networks()[name], teacher))
     for name, make, taught_by in plans:

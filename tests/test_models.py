@@ -173,6 +173,7 @@ def test_mlp(hidden: tuple[int, ...]) -> None:
         ("paper-cnn", (1, 28, 28)),
         ("interpolating-cnn", (2, 28, 28)),
         ("interpolating-cnn", (6, 32, 32)),
+        ("small-interpolating-cnn", (2, 28, 28)),
         ("mlp", (2, 8, 8)),
         ("mlp", (60,)),
     ],

@@ -12,7 +12,13 @@ from rich.console import Console
 console = Console(markup=False)
 
 Architecture = Literal[
-    "interpolating-cnn", "paper-cnn", "resnet18", "resnet50", "mlp", "subset-ensemble"
+    "interpolating-cnn",
+    "small-interpolating-cnn",
+    "paper-cnn",
+    "resnet18",
+    "resnet50",
+    "mlp",
+    "subset-ensemble",
 ]
 RunArgument = Annotated[Path, Parameter(help="Folder that `sparsecert train --out` wrote.")]
 DataOption = Annotated[

@@ -81,14 +81,19 @@ def _paper_cnn(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     return PaperCNN(encoded_shape[0], num_classes)
 
 
-def _interpolating_cnn(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    if not _interpolates(encoded_shape) or encoded_shape[0] % 2:
-        raise InputError(
-            "the interpolating CNN takes two-channel encoded images with sides divisible by 4, "
-            f"from 16 to 64, got encoded inputs of shape {encoded_shape}; choose --model mlp"
-        )
-    channels, height, width = encoded_shape
-    return InterpolatingCNN(channels, height, width, num_classes)
+def _interpolating_cnn(first_channels: int) -> Callable[[tuple[int, ...], int], nn.Module]:
+    """A builder of interpolating networks of this width."""
+
+    def build_interpolating_cnn(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+        if not _interpolates(encoded_shape) or encoded_shape[0] % 2:
+            raise InputError(
+                "the interpolating CNN takes two-channel encoded images with sides divisible by 4, "
+                f"from 16 to 64, got encoded inputs of shape {encoded_shape}; choose --model mlp"
+            )
+        channels, height, width = encoded_shape
+        return InterpolatingCNN(channels, height, width, num_classes, first_channels)
+
+    return build_interpolating_cnn
 
 
 def _resnet(
@@ -115,7 +120,8 @@ def _mlp(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
 
 
 ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
-    "interpolating-cnn": _interpolating_cnn,
+    "interpolating-cnn": _interpolating_cnn(64),
+    "small-interpolating-cnn": _interpolating_cnn(32),
     "paper-cnn": _paper_cnn,
     "resnet18": _resnet((2, 2, 2, 2), bottleneck=False),
     "resnet50": _resnet((3, 4, 6, 3), bottleneck=True),
