@@ -13,14 +13,23 @@ import pytest
 import torch
 
 from sparsecert import UniformAblation, checkpoint, data, training
+from sparsecert.counting import SamplingPlan
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.noise import DiscreteNoise
 from sparsecert.recipes import Recipe, recipe_for
-from sparsecert.records import classifier_values, train_command, training_seconds
+from sparsecert.records import (
+    classifier_values,
+    make_record,
+    train_command,
+    training_seconds,
+    write_record,
+)
+from sparsecert.report.page import write_report
 from sparsecert.run_training import train_run
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.streams import Stage, stream
 from sparsecert.training import Batches, train
+from sparsecert.workflow import Procedure, certify_run
 
 MNIST = (1, 28, 28)
 
@@ -223,7 +232,7 @@ def test_bad_settings_end_before_a_folder_exists(tmp_path: Path) -> None:
     for options, sentence in (
         ({"num_retained": 65}, "between 1 and num_features"),
         ({"architecture": "paper-cnn"}, "28 x 28"),
-        ({"epochs": 0}, "at least 1 epoch"),
+        ({"epochs": -1}, "at least 0 epochs"),
     ):
         settings = {"num_retained": options.pop("num_retained", 12)}
         with pytest.raises(InputError, match=sentence):
@@ -300,3 +309,18 @@ def test_a_start_of_another_network_gets_a_sentence(tmp_path: Path) -> None:
     assert not (tmp_path / "second").exists()
     with pytest.raises(RunFolderError, match="not a run folder"):
         trained_by_name(tmp_path / "second", 12, 1, tmp_path)
+
+
+def test_no_epochs_give_the_same_weights_another_k(tmp_path: Path) -> None:
+    first = trained_by_name(tmp_path / "first", 20, 2)
+    second = trained_by_name(tmp_path / "second", 12, 0, first.path)
+    assert second.model_path.read_bytes() == first.model_path.read_bytes()
+    assert second.fingerprint() != first.fingerprint()  # its votes are others
+    assert training_seconds(second) == training_seconds(first)
+    assert classifier_values(second.read_config())["epochs"] == 2
+    procedure = Procedure(limit=4, plan=SamplingPlan(10, 50))
+    dataset, measurement = certify_run(second, procedure)
+    write_record(second.record_path, make_record(second, dataset, procedure, measurement))
+    write_report(second)
+    with pytest.raises(InputError, match="at least 1 epoch, or a run to start from"):
+        trained_by_name(tmp_path / "third", 12, 0)

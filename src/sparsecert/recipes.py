@@ -18,7 +18,7 @@ class Recipe:
 
     Attributes:
         name: what the command line calls it.
-        epochs: passes over the training set.
+        epochs: passes over the training set; 0 leaves the weights as they are.
         batch_size: examples per step, over all processes together.
         optimizer: SGD with momentum 0.9, or AdamW.
         learning_rate: the highest one.
@@ -47,9 +47,9 @@ class Recipe:
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1:
+        if self.epochs < 0 or self.batch_size < 1:
             raise InputError(
-                f"expected at least 1 epoch and 1 example per batch, "
+                f"expected at least 0 epochs and 1 example per batch, "
                 f"got {self.epochs} and {self.batch_size}"
             )
         check_precision(self.precision)

@@ -212,14 +212,12 @@ def hardware() -> str:
 
 def training_seconds(run: RunFolder) -> float | None:
     """Seconds of training, that of the run it started from included; None without a log."""
-    if not run.log_path.exists():
-        return None
-    lines = run.log_path.read_text(encoding="utf-8").splitlines()
     start = run.read_config().start
     before = 0.0 if start is None else start.seconds
-    if not lines or before is None:
+    lines = run.log_path.read_text(encoding="utf-8").splitlines() if run.log_path.exists() else []
+    if before is None or not (lines or start):
         return None
-    return before + float(json.loads(lines[-1])["seconds"])
+    return before + (float(json.loads(lines[-1])["seconds"]) if lines else 0.0)
 
 
 def start_from(run: RunFolder) -> Start:

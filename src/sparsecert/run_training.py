@@ -95,10 +95,11 @@ def train_run(
         ),
         seed=seed,
         width=_width(architecture, width),
+        start=None if start is None else start_from(RunFolder.open(start)),
     )
     config.build_model()  # a network that does not fit ends here, before there is a folder
     if start is not None:
-        config = _started_from(RunFolder.open(start), config)
+        _check_start(RunFolder.open(start), config)
     run = RunFolder.create(out, config)
     train(run, config, dataset, show_progress=show_progress)
     return run
@@ -115,8 +116,8 @@ def standardisation(
     return channel_mean(dataset.inputs) if encoding == "mean" else None, None
 
 
-def _started_from(earlier: RunFolder, config: RunConfig) -> RunConfig:
-    """The configuration with this run's weights to begin with."""
+def _check_start(earlier: RunFolder, config: RunConfig) -> None:
+    """Raise `InputError` where this run's weights are not for the same network."""
     theirs = earlier.read_config()
     for name in ("architecture", "width", "input_shape", "class_names", "encoding"):
         if getattr(theirs, name) != getattr(config, name):
@@ -129,7 +130,6 @@ def _started_from(earlier: RunFolder, config: RunConfig) -> RunConfig:
             f"expected an ensemble to start from with the same sets, {config.design}, got "
             f"{theirs.design} in {earlier.path}"
         )
-    return replace(config, start=start_from(earlier))
 
 
 def _width(architecture: str | None, width: int | None) -> int | None:

@@ -106,6 +106,8 @@ class RunConfig:
             )
         if (self.encoding == "none") != isinstance(self.design, DiscreteNoise):
             raise InputError("expected encoding none for noise, two-channel or mean for ablation")
+        if not self.recipe.epochs and self.start is None:
+            raise InputError("expected at least 1 epoch, or a run to start from, got neither")
         if self.is_ensemble != (self.width is not None):
             raise InputError("expected a width for a subset ensemble, and for no other network")
         if self.is_ensemble and not isinstance(self.design, Partitions):
