@@ -25,7 +25,9 @@ partition() { # name, sets, copies
 }
 sampled mnist-k16-e75 16 --epochs 75
 sampled mnist-k26-e75 26 --epochs 75
-sampled mnist-k45 45
+sampled mnist-k45 45 # its records here, mnist-k45-fast-n1000-*, are of the fixed plan
+sampled mnist-k30 30 --epochs 0 --start runs/mnist-k26-e75
 sampled mnist-k50 50 --epochs 75 --start runs/mnist-k45
+sampled mnist-k48 48 --epochs 0 --start runs/mnist-k50
 partition mnist-p40 40 6
 partition mnist-p60 60 4
