@@ -145,7 +145,14 @@ def trade_off(points: Mapping[str, Sequence[TradeOff]], title: str) -> Figure:
                 color=f"C{number - 1}",
                 label=None if place else name,
             )
-    axes.set(xlabel="accuracy, %", ylabel="median certified radius", title=title, ylim=(-0.5, None))
+    others = [point.accuracy for series in list(points.values())[1:] for point in series]
+    axes.set(
+        xlabel="accuracy, %",
+        ylabel="median certified radius",
+        title=title,
+        xlim=(max(0, 100 * min(others) - 5), 100),
+        ylim=(-0.5, None),
+    )
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     return figure
