@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sparsecert.look_tally import LookTally
 from sparsecert.parts import read_parts, write_part
+from sparsecert.ranking_columns import ranking_columns, read_rankings
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,7 @@ class LookStore:
             "seconds": np.concatenate([part.seconds for part in finished]),
             "first_choice": tally.first_choice.reshape(rows, -1),
         }
-        if tally.head_to_head is not None and tally.followed is not None:
-            columns["followed"] = tally.followed.astype(np.int32)
-            columns["head_to_head"] = tally.head_to_head.reshape(rows, -1).astype(np.int32)
-        elif tally.head_to_head is not None:
-            # One half tells the other: [c, j] + [j, c] is the number of ballots.
-            smaller, larger = np.triu_indices(self.num_classes, k=1)
-            columns["head_to_head"] = tally.head_to_head[:, :, smaller, larger].reshape(rows, -1)
+        columns |= ranking_columns(tally.head_to_head, tally.followed)
         name = f"{settings.stage}-sequential"
         write_part(self.folder, name, int(finished[0].indices[0]), columns, asdict(settings))
 
@@ -125,16 +120,6 @@ class LookStore:
     def _decoded(self, columns: dict[str, NDArray[Any]], settings: LookSettings) -> StoredLooks:
         rows, looks, classes = len(columns["index"]), len(settings.looks), self.num_classes
         first_choice = columns["first_choice"].reshape(rows, looks, classes)
-        pairs = followed = None
-        if "followed" in columns:
-            followed = columns["followed"].astype(np.int64)
-            shape = (rows, looks, followed.shape[1], classes)
-            pairs = columns["head_to_head"].astype(np.int64).reshape(shape)
-        elif "head_to_head" in columns:
-            smaller, larger = np.triu_indices(classes, k=1)
-            wins = columns["head_to_head"].reshape(rows, looks, len(smaller))
-            pairs = np.zeros((rows, looks, classes, classes), dtype=np.int64)
-            pairs[:, :, smaller, larger] = wins
-            pairs[:, :, larger, smaller] = first_choice.sum(axis=2)[:, :, None] - wins
+        pairs, followed = read_rankings(columns, first_choice.sum(axis=2), classes)
         tally = LookTally(settings.num_samples, first_choice, pairs, followed)
         return StoredLooks(columns["index"], columns["seconds"], tally)

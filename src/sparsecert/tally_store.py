@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sparsecert.errors import InputError
 from sparsecert.followed import join_rankings
 from sparsecert.parts import read_parts, write_part
+from sparsecert.ranking_columns import ranking_columns, read_rankings
 from sparsecert.tally import Tally
 
 
@@ -74,14 +75,7 @@ class TallyStore:
             "seconds": np.concatenate([part.seconds for part in finished]),
             "first_choice": np.concatenate([part.tally.first_choice for part in finished]),
         }
-        pairs, followed = join_rankings([part.tally.counts for part in finished])
-        if pairs is not None and followed is not None:
-            columns["followed"] = followed.astype(np.int32)
-            columns["head_to_head"] = pairs.reshape(len(pairs), -1).astype(np.int32)
-        elif pairs is not None:
-            # One half tells the other: [c, j] + [j, c] is the number of ballots.
-            smaller, larger = np.triu_indices(self.num_classes, k=1)
-            columns["head_to_head"] = pairs[:, smaller, larger]
+        columns |= ranking_columns(*join_rankings([part.tally.counts for part in finished]))
         write_part(
             self.folder, settings.stage, int(finished[0].indices[0]), columns, asdict(settings)
         )
@@ -133,16 +127,6 @@ class TallyStore:
             raise InputError(
                 f"expected counts that add up to {num_samples} votes in {classes} classes"
             )
-        pairs = followed = None
-        if "followed" in columns:
-            followed = columns["followed"].astype(np.int64)
-            shape = (len(followed), followed.shape[1], classes)
-            pairs = columns["head_to_head"].astype(np.int64).reshape(shape)
-        elif "head_to_head" in columns:
-            smaller, larger = np.triu_indices(classes, k=1)
-            wins = columns["head_to_head"]
-            pairs = np.zeros((len(wins), classes, classes), dtype=np.int64)
-            pairs[:, smaller, larger] = wins
-            pairs[:, larger, smaller] = num_samples - wins
+        pairs, followed = read_rankings(columns, first_choice.sum(axis=1), classes)
         tally = Tally(first_choice, pairs, followed)
         return StoredTally(columns["index"], columns["seconds"], tally)
