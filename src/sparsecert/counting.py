@@ -188,13 +188,25 @@ def stored_votes(
         InputError: if some of the images have not been counted under this plan.
     """
     stored = _store(run).read(_settings(run, dataset, plan, stage))
-    missing = np.setdiff1d(indices, stored.indices)
+    what = f"{stage.name.lower()} votes in {run.tallies_path} under this plan"
+    return stored.take(places(indices, stored.indices, f"{what}; run `sparsecert certify` first"))
+
+
+def places(indices: NDArray[np.int64], counted: NDArray[np.int64], what: str) -> NDArray[np.int64]:
+    """Where each of these images is among those that have been counted.
+
+    Args:
+        indices: images.
+        counted: images, rising.
+        what: the rest of the sentence "3 of 20 images have no ...".
+
+    Raises:
+        InputError: if some of the images have not been counted.
+    """
+    missing = np.setdiff1d(indices, counted)
     if len(missing):
-        raise InputError(
-            f"{len(missing)} of {len(indices)} images have no {stage.name.lower()} votes in "
-            f"{run.tallies_path} under this plan; run `sparsecert certify` first"
-        )
-    return stored.take(np.searchsorted(stored.indices, indices))
+        raise InputError(f"{len(missing)} of {len(indices)} images have no {what}")
+    return np.searchsorted(counted, indices)
 
 
 def counted_images(run: RunFolder, dataset: Dataset, plan: SamplingPlan) -> NDArray[np.int64]:

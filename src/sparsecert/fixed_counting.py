@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sparsecert import progress
 from sparsecert.ballot_store import BallotSettings, BallotStore, StoredBallots, ranks_of
-from sparsecert.counting import in_groups
+from sparsecert.counting import in_groups, places
 from sparsecert.data import Dataset
 from sparsecert.devices import best_device
 from sparsecert.errors import InputError
@@ -89,13 +89,8 @@ def stored_ballots(run: RunFolder, dataset: Dataset, indices: NDArray[np.int64])
         InputError: if some of the images have none.
     """
     stored = _store(run).read(_settings(run, dataset))
-    missing = np.setdiff1d(indices, stored.indices)
-    if len(missing):
-        raise InputError(
-            f"{len(missing)} of {len(indices)} images have no ballots in {run.tallies_path}; run "
-            "`sparsecert certify` first"
-        )
-    return stored.take(np.searchsorted(stored.indices, indices))
+    what = f"ballots in {run.tallies_path}; run `sparsecert certify` first"
+    return stored.take(places(indices, stored.indices, what))
 
 
 def _store(run: RunFolder) -> BallotStore:

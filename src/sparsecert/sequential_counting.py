@@ -20,12 +20,12 @@ from sparsecert.counting import (
     SamplingPlan,
     count_votes,
     in_groups,
+    places,
     smoothed_classifier,
     stored_votes,
 )
 from sparsecert.data import Dataset
 from sparsecert.designs import sampled
-from sparsecert.errors import InputError
 from sparsecert.look_store import LookSettings, LookStore, StoredLooks
 from sparsecert.look_tally import LookTally
 from sparsecert.runs import RunFolder
@@ -183,14 +183,11 @@ def stored_looks(
         InputError: if some of the images have not been counted under this plan.
     """
     stored = _store(run).read(_settings(run, dataset, plan, stage))
-    missing = np.setdiff1d(indices, stored.indices)
-    if len(missing):
-        raise InputError(
-            f"{len(missing)} of {len(indices)} images have no sequential {stage.name.lower()} "
-            f"votes in {run.tallies_path} under this plan; run `sparsecert certify --sampling "
-            "sequential` first"
-        )
-    return stored.take(np.searchsorted(stored.indices, indices))
+    what = (
+        f"sequential {stage.name.lower()} votes in {run.tallies_path} under this plan; run "
+        "`sparsecert certify --sampling sequential` first"
+    )
+    return stored.take(places(indices, stored.indices, what))
 
 
 def sequentially_counted_images(
