@@ -29,12 +29,10 @@ def draw(options: Options) -> Figure:
             paper = TradeOff(row.accuracy / 100, row.median or 0)
             if row.encoding == "two-channel" and paper not in points[_PAPER]:
                 points[_PAPER].append(paper)
-    found = False
     for result in read_results(options.results):
         record = result.record
         if record.get("kind") is not None or record["dataset"] != dataset:
             continue  # attacks and accuracies of base classifiers have kinds
-        found = True
         name = _SERIES.get(record["design"], "") + record["rule"]
         ends = record["intervals"]
         low, high = ends["median_certified_robustness"] or (None, None)
@@ -46,7 +44,7 @@ def draw(options: Options) -> Figure:
                 (low or 0, high or 0),
             )
         )
-    if not found:
+    if list(points) == [_PAPER]:
         raise InputError(
             f"expected records of classifiers certified on {dataset!r} in {options.results}; "
             "sparsecert certify --record writes them"
