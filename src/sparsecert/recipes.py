@@ -31,6 +31,10 @@ class Recipe:
         drops: shares of the steps after which the rate falls; step schedule only.
         warmup: share of the steps with a rising rate; cosine schedule only.
         precision: number format of the network's products, in training and in voting.
+        objective: "cross-entropy" of single ballots, or "radius", the loss of certificates
+            (`objective.certificate_loss`).
+        masks_per_example: retained sets on which each example of a step is seen.
+        radius: pixels or features to be certified; objective "radius" only.
     """
 
     name: str
@@ -45,6 +49,9 @@ class Recipe:
     drops: tuple[float, ...] = ()
     warmup: float = 0.0
     precision: Precision = "float32"
+    objective: Literal["cross-entropy", "radius"] = "cross-entropy"
+    masks_per_example: int = 1
+    radius: int | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 0 or self.batch_size < 1:
@@ -121,6 +128,21 @@ _PAPER_LARGE = replace(
     drops=(21 / 36, 31 / 36),
 )
 _FAST_IMAGES = replace(_FAST, epochs=150, batch_size=256, weight_decay=0.05, precision="bfloat16")
+_RADIUS = Recipe(
+    name="radius",
+    epochs=1,
+    batch_size=16,
+    optimizer="adamw",
+    learning_rate=2e-4,
+    schedule="cosine",
+    weight_decay=0.05,
+    mask_per="example",
+    augmentation="none",
+    warmup=0.1,
+    precision="bfloat16",
+    objective="radius",
+    masks_per_example=32,
+)
 RECIPES: dict[str, dict[Kind, Recipe]] = {
     "paper": {
         "features": _PAPER,
@@ -133,6 +155,12 @@ RECIPES: dict[str, dict[Kind, Recipe]] = {
         "grey": _FAST_IMAGES,
         "colour": replace(_FAST_IMAGES, augmentation="crop-flip"),
         "large": replace(_PAPER_LARGE, name="fast", mask_per="example", precision="bfloat16"),
+    },
+    "radius": {
+        "features": replace(_RADIUS, epochs=10, precision="float32"),
+        "grey": _RADIUS,
+        "colour": replace(_RADIUS, augmentation="crop-flip"),
+        "large": replace(_RADIUS, augmentation="random-part"),
     },
 }
 

@@ -169,6 +169,7 @@ def train_command(config: RunConfig, run: RunFolder) -> str:
     words += ["--out", run.path, "--recipe", config.recipe.name, "--model", config.architecture]
     words += ["--epochs", config.recipe.epochs, "--batch-size", config.recipe.batch_size]
     words += ["--seed", config.seed]
+    words += [] if config.recipe.radius is None else ["--radius", config.recipe.radius]
     if config.start is None:
         return shlex.join(map(str, words))
     words += ["--start", config.start.path]
@@ -234,12 +235,14 @@ def start_from(run: RunFolder) -> Start:
 
 def classifier_values(config: RunConfig) -> dict[str, Any]:
     """What was trained, as every record says it."""
+    radius = config.recipe.radius
     return {
         "dataset": config.dataset,
         **design_settings(config.design),
         "architecture": config.architecture,
         "encoding": config.encoding,
         "recipe": config.recipe.name,
+        **({} if radius is None else {"radius_trained_for": radius}),
         "epochs": _epochs(config),
         "precision": config.recipe.precision,
     }

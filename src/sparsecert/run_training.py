@@ -39,6 +39,7 @@ def train_run(
     batch_size: int | None = None,
     width: int | None = None,
     start: Path | None = None,
+    radius: int | None = None,
     seed: int = 0,
     show_progress: bool = False,
 ) -> RunFolder:
@@ -52,12 +53,14 @@ def train_run(
         design_settings: num_retained for "uniform"; keep_probability and num_values for "lee2019";
             num_sets, copies and layout for "partition".
         encoding: "two-channel" or "mean"; "none" for noise.
-        architecture: a key of `models.ARCHITECTURES`; by default chosen by recipe and shape.
+        architecture: a key of `models.ARCHITECTURES`; by default that of `start`, or chosen by
+            recipe and shape.
         epochs: instead of the recipe's.
         batch_size: instead of the recipe's, where memory is short.
         width: of the hidden layers of a subset ensemble's members; `DEFAULT_WIDTH` by default.
         start: a trained run with the same network, perhaps for another design, whose weights
             training begins with; fresh ones by default.
+        radius: pixels or features to be certified; the recipe "radius" needs it.
         seed: of everything random in training, and of random partitions.
         show_progress: draw a progress bar.
 
@@ -72,8 +75,11 @@ def train_run(
         "image_shape": shape[1:] if len(shape) == 3 else None,
         "family_seed": seed,
     }
+    earlier = None if start is None else RunFolder.open(start)
     if architecture is None and design == Partitions.name:
         architecture = models.SUBSET_ENSEMBLE
+    elif architecture is None and earlier is not None:
+        architecture = earlier.read_config().architecture
     mean, std = standardisation(dataset, encoding)
     config = RunConfig(
         dataset=data.lasting_name(dataset_name),
@@ -92,14 +98,15 @@ def train_run(
             out,
             epochs=epochs,
             batch_size=batch_size,
+            radius=radius,
         ),
         seed=seed,
         width=_width(architecture, width),
-        start=None if start is None else start_from(RunFolder.open(start)),
+        start=None if earlier is None else start_from(earlier),
     )
     config.build_model()  # a network that does not fit ends here, before there is a folder
-    if start is not None:
-        _check_start(RunFolder.open(start), config)
+    if earlier is not None:
+        _check_start(earlier, config)
     run = RunFolder.create(out, config)
     train(run, config, dataset, show_progress=show_progress)
     return run

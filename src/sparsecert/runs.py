@@ -27,6 +27,7 @@ from torch import nn
 
 from sparsecert import files, models
 from sparsecert._version import __version__
+from sparsecert.ablation import UniformAblation
 from sparsecert.data import FeatureRange
 from sparsecert.designs import AnyDesign, build_design, design_settings
 from sparsecert.encoding import Encoding, MeanEncoding, NoiseEncoding, TwoChannelEncoding
@@ -108,11 +109,31 @@ class RunConfig:
             raise InputError("expected encoding none for noise, two-channel or mean for ablation")
         if not self.recipe.epochs and self.start is None:
             raise InputError("expected at least 1 epoch, or a run to start from, got neither")
+        self._check_radius()
         if self.is_ensemble != (self.width is not None):
             raise InputError("expected a width for a subset ensemble, and for no other network")
         if self.is_ensemble and not isinstance(self.design, Partitions):
             raise InputError(
                 f"expected the design partition for a subset ensemble, got {self.design.name}"
+            )
+
+    def _check_radius(self) -> None:
+        """Raise `InputError` unless the recipe's objective can be followed."""
+        radius = self.recipe.radius
+        if self.recipe.objective == "cross-entropy":
+            if radius is not None:
+                raise InputError(f"expected a radius only with the recipe radius, got {radius}")
+            return
+        if not isinstance(self.design, UniformAblation) or self.start is None:
+            raise InputError(
+                "expected random ablation and a trained run to start from, as the recipe radius "
+                "needs them"
+            )
+        reachable = self.design.thresholds("pairwise", 1.0) < 1
+        if radius is None or not 0 <= radius < len(reachable) or not reachable[radius]:
+            raise InputError(
+                f"expected a radius from 0 to {int(reachable.sum()) - 1}, which is as far as "
+                f"{self.design} can certify, got {radius}"
             )
 
     @property

@@ -20,14 +20,15 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sparsecert import files, progress
 from sparsecert.augmentation import AUGMENTATIONS
 from sparsecert.checkpoint import Progress, load_checkpoint, save_checkpoint
 from sparsecert.data import Dataset
+from sparsecert.designs import sampled
 from sparsecert.devices import autocast
 from sparsecert.errors import InputError, RunFolderError
+from sparsecert.objective import certificate_loss, cross_entropy
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.streams import Stage, stream
 
@@ -83,7 +84,8 @@ def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: b
 
     on_device, optimizer = accelerator.prepare(model, optimizer)
     batches = Batches(config, dataset, accelerator)
-    on_device.train()
+    # The few images of a step that is for certificates are no basis for normalising.
+    on_device.train(recipe.objective == "cross-entropy")
     started = time.monotonic() - state.seconds
     saved = time.monotonic()
     with progress.bar(show_progress and accelerator.is_main_process) as bar:
@@ -101,7 +103,7 @@ def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: b
             if config.is_ensemble:  # each member is a classifier of its own
                 logits = logits.movedim(1, 2)
                 labels = labels[:, None].expand(-1, logits.shape[2])
-            loss = functional.cross_entropy(logits.float(), labels)
+            loss = _loss(config, logits, labels)
             optimizer.zero_grad()
             accelerator.backward(loss)
             optimizer.step()
@@ -136,6 +138,17 @@ def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: b
     accelerator.wait_for_everyone()
 
 
+def _loss(config: RunConfig, logits: Tensor, labels: Tensor) -> Tensor:
+    """What to minimise on the ballots of one step, those of an example side by side."""
+    recipe = config.recipe
+    if recipe.radius is None:
+        return cross_entropy(logits, labels)
+    masks = recipe.masks_per_example
+    threshold = float(sampled(config.design).thresholds("pairwise", 1.0)[recipe.radius])
+    by_image = logits.view(-1, masks, logits.shape[1])
+    return certificate_loss(by_image, labels[::masks], threshold)
+
+
 class Batches:
     """The encoded minibatch of every step, this process's share of it.
 
@@ -157,23 +170,26 @@ class Batches:
         self._decoding: dict[int, Future[Tensor]] = {}
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Encoded inputs and labels of one step, on the device."""
+        """Encoded inputs and labels of one step, on the device, as many of an example as masks."""
         seed, recipe = self.config.seed, self.config.recipe
         device = self.accelerator.device
         rows = self._rows(step)
         shared = recipe.mask_per == "batch"
-        masks = stream(seed, Stage.TRAINING_MASKS, step)
+        masks, each = stream(seed, Stage.TRAINING_MASKS, step), recipe.masks_per_example
         if self.config.is_ensemble:
             mask = np.ones((len(rows), self.design.num_features), dtype=np.bool_)
+        elif shared:
+            mask = np.repeat(self.design.draw(masks, 1), len(rows), axis=0)
         else:
-            mask = self.design.draw(masks, 1 if shared else self.batch_size)
-            mask = np.repeat(mask, len(rows), axis=0) if shared else mask[self._mine]
+            mask = self.design.draw(masks, self.batch_size * each)
+            mask = mask.reshape(self.batch_size, each, -1)[self._mine].reshape(-1, mask.shape[1])
         if recipe.augmentation == "random-part":
             inputs = self._random_parts(step).to(device)
         else:
             augment = AUGMENTATIONS[recipe.augmentation]
             inputs = augment(self.dataset.batch(rows).to(device), self._generator(step))
         labels = torch.from_numpy(self.dataset.labels[rows]).to(device)
+        inputs, labels = (part.repeat_interleave(each, dim=0) for part in (inputs, labels))
         return self.encoding(inputs, torch.from_numpy(mask).to(device)), labels
 
     @property

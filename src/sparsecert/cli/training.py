@@ -21,7 +21,10 @@ def train_command(
     retained: Annotated[
         int | None, Parameter(help="k: features each ablated input retains.")
     ] = None,
-    recipe: Literal["fast", "paper"] = "fast",
+    recipe: Annotated[
+        Literal["fast", "paper", "radius"],
+        Parameter(help="radius: goes on from --start, for certificates of --radius."),
+    ] = "fast",
     encoding: Literal["two-channel", "mean"] = "two-channel",
     model: Annotated[
         Architecture | None,
@@ -34,6 +37,9 @@ def train_command(
     start: Annotated[
         Path | None,
         Parameter(help="Trained run of the same network, for any k, whose weights to begin with."),
+    ] = None,
+    radius: Annotated[
+        int | None, Parameter(help="radius: pixels or features to be certified.")
     ] = None,
     seed: int = 0,
     design: Annotated[
@@ -103,6 +109,7 @@ def train_command(
         batch_size=batch_size,
         width=width,
         start=start,
+        radius=radius,
         seed=seed,
         show_progress=True,
     )

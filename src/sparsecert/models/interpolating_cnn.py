@@ -48,6 +48,9 @@ class Interpolation(nn.Module):
         self, encoded: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch more_channels height width"]:
         """The encoded images with the interpolation's channels appended."""
+        if torch.is_autocast_enabled(encoded.device.type):
+            # The products round to this type anyway; so the sums between them are in it too.
+            encoded = encoded.to(torch.get_autocast_dtype(encoded.device.type))
         batch, channels, height, width = encoded.shape
         along_columns = (encoded @ self.columns).view(batch, -1, height, self.num_scales, width)
         spread = self.rows @ along_columns.transpose(2, 3)

@@ -1,0 +1,63 @@
+"""What training minimises: cross-entropy on single ballots, or the loss of certificates.
+
+The second trains for the `pairwise` rule of random ablation, as MACER (Zhai et al. 2020) does for
+Gaussian noise. That rule certifies rho pixels if, against every other class b, the share p_b of
+retained sets on which the label is above b exceeds 1/2 + Delta(d, k, rho). Cross-entropy asks each
+ballot to be right, also those of images that are certified anyway or will never be. This loss
+asks the shares to pass their thresholds: with s(u) = 1 / (1 + exp(-u)), p_b estimated as the
+mean of s(margin / 0.3) over an image's ballots, and q a smooth minimum of p_b over b,
+
+    loss = (1 - s((q - 1/2 - Delta - 0.006) / 0.05)) + 1/2 (1 - s((q - 1/2 - 0.02) / 0.05)).
+
+The first term is for the radius, the second for the prediction; 0.006 and 0.02 stand for what an
+estimate of a share loses to its confidence bound. The share of one image must be seen by many
+ballots at once, as the loss of a mean is not the mean of losses. Nothing about a certificate
+changes: it holds for whatever base classifier comes out.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+_MARGIN_SCALE = 0.3  # of a difference of logits
+_SHARE_SCALE = 0.05  # of a share against its threshold
+_SHARPNESS = 60.0  # of the smooth minimum over classes
+_LOST_TO_CONFIDENCE, _LOST_TO_ABSTENTION = 0.006, 0.02
+_ACCURACY_WEIGHT = 0.5
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of ballots: `(ballots, classes, ...)` logits, `(ballots, ...)` labels."""
+    return functional.cross_entropy(logits.float(), labels)
+
+
+def certificate_loss(
+    logits: Float[Tensor, "images masks classes"],
+    labels: Int[Tensor, " images"],
+    threshold: float,
+) -> Float[Tensor, ""]:
+    """The loss of the certificates of some images, each seen through many retained sets.
+
+    Args:
+        logits: of the base classifier.
+        labels: correct classes.
+        threshold: 1/2 + Delta(d, k, rho) for the radius rho to be certified.
+    """
+    shares = soft_shares(logits.float(), labels)
+    lowest = -torch.logsumexp(-_SHARPNESS * shares, dim=1) / _SHARPNESS
+    certified = torch.sigmoid((lowest - threshold - _LOST_TO_CONFIDENCE) / _SHARE_SCALE)
+    right = torch.sigmoid((lowest - 0.5 - _LOST_TO_ABSTENTION) / _SHARE_SCALE)
+    return ((1 - certified) + _ACCURACY_WEIGHT * (1 - right)).mean()
+
+
+def soft_shares(
+    logits: Float[Tensor, "images masks classes"], labels: Int[Tensor, " images"]
+) -> Float[Tensor, "images rivals"]:
+    """How often the label is above each other class, counted softly."""
+    own = labels[:, None, None].expand(-1, logits.shape[1], 1)
+    shares = torch.sigmoid((logits.gather(2, own) - logits) / _MARGIN_SCALE).mean(dim=1)
+    others = functional.one_hot(labels, logits.shape[2]) == 0
+    return shares[others].view(len(labels), -1)

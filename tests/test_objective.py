@@ -1,0 +1,207 @@
+"""Training for certificates: the loss, and the recipe that minimises it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from sparsecert import UniformAblation, data
+from sparsecert.errors import InputError
+from sparsecert.objective import certificate_loss, soft_shares
+from sparsecert.recipes import recipe_for
+from sparsecert.records import classifier_values, train_command
+from sparsecert.run_training import train_run
+from sparsecert.runs import RunConfig, RunFolder
+from sparsecert.streams import Stage, stream
+from sparsecert.training import Batches
+
+IMAGES, MASKS, CLASSES = 7, 40, 4
+
+
+def sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-value))
+
+
+def some_ballots() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(IMAGES, MASKS, CLASSES, generator=generator)
+    return logits, torch.arange(IMAGES) % CLASSES
+
+
+def test_shares_of_decided_ballots_are_counts() -> None:
+    logits, labels = some_ballots()
+    shares = soft_shares(1e5 * logits, labels)
+    for image, label in enumerate(labels.tolist()):
+        above = (logits[image, :, label, None] > logits[image]).float().mean(dim=0)
+        rivals = [rival for rival in range(CLASSES) if rival != label]
+        torch.testing.assert_close(shares[image], above[rivals])
+
+
+def test_loss_by_hand() -> None:
+    """Two classes and equal ballots: the one share is the sigmoid of one margin."""
+    logits = torch.tensor([[[0.2, 0.0]] * 5, [[0.0, -0.1]] * 5])
+    share = sigmoid(0.2 / 0.3), sigmoid(-0.1 / 0.3)
+    expected = [
+        (1 - sigmoid((p - 0.6 - 0.006) / 0.05)) + 0.5 * (1 - sigmoid((p - 0.5 - 0.02) / 0.05))
+        for p in share
+    ]
+    loss = certificate_loss(logits, torch.tensor([0, 1]), 0.6)
+    assert loss.item() == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_loss_is_of_the_worst_rival() -> None:
+    logits, labels = some_ballots()
+    logits += 3 * torch.nn.functional.one_hot(labels, CLASSES)[:, None]
+    before = certificate_loss(logits, labels, 0.9)
+    worst = soft_shares(logits, labels).argmin(dim=1)
+    rivals = torch.tensor([[c for c in range(CLASSES) if c != label] for label in labels.tolist()])
+    worst, best = rivals[range(IMAGES), worst], soft_shares(logits, labels).argmax(dim=1)
+    best = rivals[range(IMAGES), best]
+    assert (worst != best).all()
+
+    def raised(which: torch.Tensor) -> torch.Tensor:
+        more = 0.2 * torch.nn.functional.one_hot(which, CLASSES)[:, None]
+        return certificate_loss(logits + more, labels, 0.9)
+
+    assert raised(labels) < before
+    assert raised(worst) - before > 5 * abs(raised(best) - before)
+
+
+def test_a_higher_radius_costs_more() -> None:
+    logits, labels = some_ballots()
+    losses = [certificate_loss(logits, labels, 0.5 + shift) for shift in (0.0, 0.1, 0.3)]
+    assert losses == sorted(losses)
+
+
+def train_fast(path: Path) -> RunFolder:
+    return train_run("digits", path, "fast", design_settings={"num_retained": 16}, epochs=20)
+
+
+def train_for(
+    path: Path, start: Path | None, radius: int | None, epochs: int | None = 1
+) -> RunFolder:
+    settings = {"num_retained": 16}
+    return train_run(
+        "digits",
+        path,
+        "radius",
+        design_settings=settings,
+        epochs=epochs,
+        start=start,
+        radius=radius,
+    )
+
+
+def held_out_loss(run: RunFolder, radius: int) -> float:
+    config, dataset = run.read_config(), data.load("digits", "test")
+    assert isinstance(config.design, UniformAblation)
+    rows, generator = np.arange(200), stream(0, Stage.EVALUATION, 0)
+    mask = torch.from_numpy(config.design.draw(generator, 64 * len(rows)))
+    inputs = dataset.batch(rows).repeat_interleave(64, dim=0)
+    threshold = float(config.design.thresholds("pairwise", 1.0)[radius])
+    with torch.inference_mode():
+        logits = run.load_model().eval()(config.build_encoding()(inputs, mask))
+    labels = torch.from_numpy(dataset.labels[rows])
+    return float(certificate_loss(logits.view(len(rows), 64, -1), labels, threshold))
+
+
+def test_training_lowers_the_loss_of_unseen_images(tmp_path: Path) -> None:
+    first = train_fast(tmp_path / "first")
+    second = train_for(tmp_path / "second", first.path, 2, 2)
+    assert held_out_loss(second, 2) < held_out_loss(first, 2) - 0.01
+    lines = [json.loads(line) for line in second.log_path.read_text().splitlines()]
+    assert lines[1]["loss"] < lines[0]["loss"]
+
+
+def test_normalisation_keeps_its_statistics(tmp_path: Path) -> None:
+    """A step sees sixteen images, which are no basis for normalising."""
+    name, rng = str(tmp_path / "x.npz"), np.random.default_rng(0)
+    x = rng.integers(256, size=(64, 16, 16), dtype=np.uint8)
+    np.savez(name, x_train=x, y_train=np.arange(64) % 2, x_test=x, y_test=np.arange(64) % 2)
+    settings = {"num_retained": 60}
+    first = train_run(name, tmp_path / "first", "fast", design_settings=settings, epochs=2)
+    start = {"start": first.path, "radius": 1}
+    second = train_run(name, tmp_path / "second", "radius", design_settings=settings, **start)  # type: ignore[arg-type]
+    before, after = (run.load_model().state_dict() for run in (first, second))
+    statistics = [key for key in before if "running" in key]
+    assert statistics
+    assert all(torch.equal(before[key], after[key]) for key in statistics)
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+
+
+def for_radius(radius: int | None) -> RunConfig:
+    path = Path("somewhere")
+    dataset = data.load("digits", "train")
+    recipe = replace(recipe_for("radius", dataset.input_shape), radius=radius)
+    from sparsecert.runs import Start
+
+    return RunConfig(
+        dataset="digits",
+        train_fingerprint=dataset.fingerprint(),
+        input_shape=dataset.input_shape,
+        class_names=dataset.class_names,
+        feature_range=None,
+        architecture="mlp",
+        design=UniformAblation(64, 12),
+        encoding="two-channel",
+        encoding_mean=None,
+        encoding_std=None,
+        recipe=recipe,
+        seed=0,
+        start=Start(str(path), "0", 1, None, "sparsecert train"),
+    )
+
+
+def test_an_example_is_seen_on_many_masks() -> None:
+    dataset, config = data.load("digits", "train"), for_radius(2)
+    encoded, labels = Batches(config, dataset, Accelerator(cpu=True)).at(5)
+    assert encoded.shape == (16 * 32, 2, 8, 8)
+    assert (labels.view(16, 32) == labels[::32, None]).all()
+    retained = encoded.sum(dim=1) > 0.5
+    assert len(torch.unique(retained.flatten(1), dim=0)) == 16 * 32
+    pictures = encoded[:, 0].view(16, 32, 8, 8)
+    whole, seen = pictures.amax(dim=1, keepdim=True), retained.view(16, 32, 8, 8)
+    assert torch.equal(pictures, torch.where(seen, whole, 0))
+
+
+def test_config_with_a_radius_survives_the_file(tmp_path: Path) -> None:
+    assert RunFolder.create(tmp_path / "run", for_radius(2)).read_config() == for_radius(2)
+
+
+def test_the_radius_is_recorded(tmp_path: Path) -> None:
+    first = train_fast(tmp_path / "first")
+    run = train_for(tmp_path / "second", first.path, 1)
+    values = classifier_values(run.read_config())
+    assert (values["recipe"], values["radius_trained_for"], values["epochs"]) == ("radius", 1, 21)
+    assert "--recipe radius" in train_command(run.read_config(), run)
+    assert "--radius 1 --start" in train_command(run.read_config(), run)
+
+
+def test_bad_settings_get_a_sentence(tmp_path: Path) -> None:
+    first, out = train_fast(tmp_path / "first"), tmp_path / "second"
+    for radius in (None, -1, 3, 60):
+        with pytest.raises(InputError, match=r"radius from 0 to 2, .* k = 16 of 64 .* got"):
+            train_for(out, first.path, radius)
+    with pytest.raises(InputError, match="a trained run to start from"):
+        train_for(out, None, 1)
+    with pytest.raises(InputError, match="a radius only with the recipe radius, got 1"):
+        train_run("digits", out, "fast", design_settings={"num_retained": 16}, radius=1)
+    settings = {"num_sets": 16, "copies": 1, "layout": "strided"}
+    options = {"architecture": "mlp", "start": first.path, "radius": 1}
+    with pytest.raises(InputError, match="expected random ablation"):
+        train_run(
+            "digits",
+            out,
+            "radius",
+            design="partition",
+            design_settings=settings,
+            **options,  # type: ignore[arg-type]
+        )
+    assert not out.exists()
