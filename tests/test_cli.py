@@ -230,6 +230,19 @@ def test_mean_encoding_end_to_end(tmp_path: Path) -> None:
     assert "--batch-size 100" in record(path)["command"]
 
 
+def test_a_run_goes_on_for_a_radius(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ("train", "--data", "digits", "--retained", 12, "--out", tmp_path / "run")
+    radius = ("--recipe", "radius", "--start", trained)
+    assert "expected a radius from 0 to 3" in fails(capsys, *train, *radius)
+    assert "a trained run to start from" in fails(capsys, *train, *radius[:2], "--radius", 1)
+    run(*train, *radius, "--radius", 1, "--epochs", 1)
+    run("certify", tmp_path / "run", "--limit", 5, "--rule", "pairwise", *SMALL)
+    values = record(tmp_path / "run")
+    assert (values["recipe"], values["radius_trained_for"], values["epochs"]) == ("radius", 1, 16)
+
+
 def test_too_few_samples_warn(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--num-selection", 2, "--num-samples", 3]
     with warnings.catch_warnings():
