@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from sparsecert import cli
+from sparsecert import UniformAblation, certify_tally, cli
 from sparsecert.attacks import AttackPlan, Probe
 from sparsecert.attacks.campaign import Certificates, stored_attacks
 from sparsecert.attacks.run import attack_run
@@ -26,7 +26,12 @@ from sparsecert.attacks.summary import (
     summarise,
     within_certificate,
 )
+from sparsecert.certification import select_label
+from sparsecert.counting import stored_votes
+from sparsecert.data import evenly_spread
+from sparsecert.records import read_record, recorded_procedure
 from sparsecert.runs import RunFolder
+from sparsecert.streams import Stage
 from sparsecert.workflow import load_evaluation_data
 
 SMALL = ["--num-samples", "300", "--num-search", "150", "--num-gradient", "32"]
@@ -104,6 +109,36 @@ def test_attack_writes_record_and_page(
     assert "strongest on each image" in page
     assert page.count("<svg") == 4
     assert "stop and find the bug" not in page
+
+
+def test_the_pairwise_rule_is_attacked_and_compared_with_its_own_certificates(
+    folder: Path,
+) -> None:
+    run("certify", folder, "--limit", 4, *CERTIFY)
+    words = ["attack", folder, "--attack", "sigma-zero", "--steps", 15, "--limit", 4, *SMALL]
+    run(*words, "--rule", "pairwise")
+    pairwise = record(folder, "sigma-zero")
+    assert pairwise["rule"] == "pairwise"
+    assert "--rule pairwise --num-samples 300" in pairwise["command"]
+    assert pairwise["misclassified_within_certificate"] == []
+    run(*words, "--rule", "margin")  # whose PREDICT is majority's
+    majority = record(folder, "sigma-zero")
+    assert majority["rule"] is None
+    assert len(parts(folder)) == 8  # each rule's attacks are kept
+    opened = RunFolder.open(folder)
+    dataset = load_evaluation_data(opened, None)
+    indices = evenly_spread(len(dataset), 4)
+    certified = read_record(opened) | {"rule": "pairwise"}
+    procedure = recorded_procedure(certified)
+    votes = stored_votes(opened, dataset, indices, procedure.plan, Stage.ESTIMATION).tally
+    selection = stored_votes(opened, dataset, indices, procedure.plan, Stage.SELECTION).tally
+    label = select_label(selection, "pairwise")
+    design = opened.read_config().design
+    assert isinstance(design, UniformAblation)
+    radius = certify_tally(votes, label, design, 0.05, "pairwise").radius
+    radius = np.where(label == dataset.labels[indices], radius, -1)
+    assert pairwise["certified_radii"] == radius.tolist()
+    assert pairwise["certified_radii"] != majority["certified_radii"]
 
 
 def test_a_killed_attack_resumes_to_the_same_record(folder: Path, tmp_path: Path) -> None:
@@ -193,7 +228,7 @@ def test_a_success_within_a_certified_radius_is_shouted(
         (["--seed", -1], "seed"),
         (["--limit", 0], "limit"),
         (["--data", "breast-cancer"], "inputs of shape (1, 8, 8)"),
-        (["--attack", "pointwise", "--rule", "pairwise"], "expected no rule to attack"),
+        (["--rule", "run-off"], "run-off"),
     ],
 )
 def test_bad_input_ends_in_a_sentence(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,16 +79,17 @@ def halved_radius(counts: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
     return radius
 
 
+@pytest.mark.parametrize("rule", ["majority", "pairwise"])
 @pytest.mark.parametrize(("attack", "options"), ATTACKS)
 def test_attacks_stop_at_a_tight_certificate_and_catch_a_broken_one(
-    attack: Attack, options: dict[str, Any]
+    attack: Attack, options: dict[str, Any], rule: str
 ) -> None:
     """3 attempts by each attack, on a classifier on which Theorem 1 leaves no room."""
     victim, images = alarm(), dark_images(3)
     labels = np.zeros(3, dtype=np.int64)
-    certificate = victim.certify(images, num_samples=SMALL.num_samples)
+    certificate = victim.certify(images, num_samples=SMALL.num_samples, rule=rule)
     np.testing.assert_array_equal(certificate.radius, 3)
-    result = attack(victim, images, labels, probe=SMALL, **options)
+    result = attack(victim, images, labels, probe=replace(SMALL, rule=rule), **options)
     check_sizes(result, images)
     np.testing.assert_array_equal(result.size, 4)
     sound = within_certificate(result.size, result.label, certificate.radius)
@@ -99,15 +101,17 @@ def test_attacks_stop_at_a_tight_certificate_and_catch_a_broken_one(
     assert len(caught.misclassified) > 0
 
 
-def test_no_success_within_the_radius_of_a_random_network() -> None:
+@pytest.mark.parametrize("rule", ["margin", "pairwise"])
+def test_no_success_within_the_radius_of_a_random_network(rule: str) -> None:
     """8 images, three attacks: 24 attempts, and attacks that do succeed further out."""
     victim = random_network()
     images = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(5))
-    certificate = victim.certify(images, num_samples=2_000, alpha=0.001, rule="margin")
+    certificate = victim.certify(images, num_samples=2_000, alpha=0.001, rule=rule)
     assert (certificate.radius >= 0).sum() >= 3
+    probe = SMALL if rule == "margin" else replace(SMALL, rule=rule)
     succeeded = 0
     for attack, options in ATTACKS:
-        result = attack(victim, images, certificate.label, probe=SMALL, **options)
+        result = attack(victim, images, certificate.label, probe=probe, **options)
         check_sizes(result, images)
         within = within_certificate(result.size, result.label, certificate.radius)
         assert len(within.misclassified) == 0

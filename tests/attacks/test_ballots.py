@@ -14,6 +14,7 @@ import sparsecert as sc
 from sparsecert.attacks.ballots import BallotQueries
 from sparsecert.encoding import NoiseEncoding
 from sparsecert.noise import DiscreteNoise
+from sparsecert.rankings import count_pairs
 from sparsecert.streams import Stage, stream
 from tests.attacks.victims import random_network
 
@@ -24,12 +25,11 @@ def image() -> Tensor:
     return torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(3))
 
 
-def queries(victim: sc.SmoothedClassifier | None = None) -> BallotQueries:
+def queries(victim: sc.SmoothedClassifier | None = None, rule: str = "majority") -> BallotQueries:
     victim = victim or random_network()
     label = int(victim.tally(image(), 1_000, Stage.ESTIMATION).top[0])
-    return BallotQueries(
-        victim, image(), label, num_samples=N, alpha=0.05, seed=0, index=4, num_search=200
-    )
+    options = {"num_samples": N, "seed": 0, "index": 4, "num_search": 200}
+    return BallotQueries(victim, image(), label, alpha=0.05, rule=rule, **options)
 
 
 def walk(ask: BallotQueries, steps: int) -> list[bool]:
@@ -49,18 +49,24 @@ def walk(ask: BallotQueries, steps: int) -> list[bool]:
     return answers
 
 
-def check_known_answers(ask: BallotQueries, changed: Tensor, answers: NDArray[np.int16]) -> None:
+def check_known_answers(ask: BallotQueries, changed: Tensor, answers: NDArray[np.int64]) -> None:
     """Against a fresh count of every ballot of the pool on this very image."""
     victim = ask.smoothed
-    masks = victim.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), N)
-    direct = victim.base_answers(changed[None], torch.from_numpy(masks))
+    masks = torch.from_numpy(victim.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), N))
+    if ask.reading.rule == "pairwise":
+        logits = victim.logits(changed[None], masks).detach().numpy()
+        ahead = logits > logits[:, ask.label, None]
+        direct = ahead @ (1, 2, 4)
+    else:
+        direct = victim.base_answers(changed[None], masks)
     known = answers >= 0
     assert known.any()
     np.testing.assert_array_equal(answers[known], direct[known])
 
 
-def test_what_is_known_of_a_version_is_what_its_ballots_say() -> None:
-    ask = queries()
+@pytest.mark.parametrize("rule", ["majority", "pairwise"])
+def test_what_is_known_of_a_version_is_what_its_ballots_say(rule: str) -> None:
+    ask = queries(rule=rule)
     walk(ask, 40)
     cost = ask.cost
     assert cost.drawn + cost.cached + cost.skipped == cost.queries * N
@@ -68,8 +74,9 @@ def test_what_is_known_of_a_version_is_what_its_ballots_say() -> None:
     assert cost.drawn < 0.25 * cost.queries * N
 
 
-def test_answers_are_predicts_on_the_pool() -> None:
-    ask = queries()
+@pytest.mark.parametrize("rule", ["majority", "pairwise"])
+def test_answers_are_predicts_on_the_pool(rule: str) -> None:
+    ask = queries(rule=rule)
     generator = np.random.default_rng(2)
     versions = [
         ask.version(torch.from_numpy(generator.random((1, 4, 4), dtype=np.float32)))
@@ -80,8 +87,10 @@ def test_answers_are_predicts_on_the_pool() -> None:
     )
     expected = []
     for version in versions:
-        counts = np.bincount(ask.smoothed.base_answers(version.image[None], masks), minlength=3)
-        expected.append(sc.predict_tally(sc.Tally(counts[None])).label[0] != ask.label)
+        logits = ask.smoothed.logits(version.image[None], masks).detach()
+        pairs = count_pairs(logits, np.zeros(N, dtype=np.int64), 1)
+        tally = sc.Tally(np.bincount(logits.argmax(dim=1), minlength=3)[None], pairs)
+        expected.append(sc.predict_tally(tally, rule=rule).label[0] != ask.label)
     assert 0 < sum(expected) < 40
     assert ask.fooled(versions).tolist() == expected
     assert ask.cost.skipped > 0
@@ -106,15 +115,25 @@ def test_lead_is_counted_on_the_search_ballots() -> None:
     assert (ask.cost.drawn, ask.cost.cached) == (200, 200)
 
 
-def test_soft_lead_has_the_gradient_of_the_mean_over_ablations() -> None:
-    ask = queries()
+def test_lead_head_to_head_is_over_the_strongest_rival() -> None:
+    ask = queries(rule="pairwise")
+    masks = ask.smoothed.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), N)[:200]
+    logits = ask.smoothed.logits(ask.original[None], torch.from_numpy(masks)).detach()
+    wins = count_pairs(logits, np.zeros(200, dtype=np.int64), 1)[0, ask.label]
+    expected = (2 * np.delete(wins, ask.label).min() - 200) / 200
+    assert ask.lead([ask.version(ask.original)])[0] == expected
+
+
+@pytest.mark.parametrize("rule", ["majority", "pairwise"])
+def test_soft_lead_has_the_gradient_of_the_mean_over_ablations(rule: str) -> None:
+    ask = queries(rule=rule)
     x = ask.original.clone().requires_grad_()
     soft, _ = ask.soft_lead(x)
     (gradient,) = torch.autograd.grad(soft, x)
     step = 1e-2 * gradient / gradient.norm()
     # The same ablations again, by the same stream.
     nearby = (ask.original + step).clamp(0, 1)
-    moved, _ = queries().soft_lead(nearby)
+    moved, _ = queries(rule=rule).soft_lead(nearby)
     expected = float((gradient * (nearby - ask.original)).sum())
     assert float((moved - soft).detach()) == pytest.approx(expected, rel=0.05)
 
@@ -147,3 +166,11 @@ def test_noise_is_refused() -> None:
     )
     with pytest.raises(sc.InputError, match="attacks on noise are not built"):
         queries(victim)
+
+
+def test_the_pairwise_rule_is_attacked_with_all_pairs_only() -> None:
+    victim = sc.SmoothedClassifier(torch.nn.Identity(), sc.UniformAblation(16, 5), 40)
+    with pytest.raises(sc.InputError, match="at most 32 classes to attack the pairwise rule"):
+        BallotQueries(
+            victim, image(), 0, num_samples=9, alpha=0.05, seed=0, index=0, rule="pairwise"
+        )

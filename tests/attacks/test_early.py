@@ -2,9 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
 import sparsecert as sc
-from sparsecert.attacks.early import ERROR, EarlyAnswer, critical_leads, looks
+from sparsecert.attacks.early import (
+    ERROR,
+    EarlyAnswer,
+    PairwiseEarlyAnswer,
+    critical_leads,
+    critical_pairwise_lead,
+    looks,
+)
+from sparsecert.rankings import count_pairs
 
 
 def test_critical_leads_are_where_predict_abstains() -> None:
@@ -16,6 +26,57 @@ def test_critical_leads_are_where_predict_abstains() -> None:
                 continue
             abstains = sc.predict_tally(sc.Tally(counts)).label[0] == sc.ABSTAIN
             assert abstains == (2 * first - total <= leads[total])
+
+
+def pairwise_tally(above: NDArray[np.bool_]) -> sc.Tally:
+    """Of `(ballots, rivals)` whether classes 1, 2, ... are above class 0."""
+    n, rivals = above.shape
+    logits = np.zeros((n, rivals + 1))
+    logits[:, 1:] = np.where(above, 1, -1) - np.arange(rivals) / 100
+    pairs = count_pairs(torch.from_numpy(logits), np.zeros(n, dtype=np.int64), 1)
+    first = np.bincount(logits.argmax(axis=1), minlength=rivals + 1)
+    return sc.Tally(first[None], pairs)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.9])
+def test_critical_pairwise_lead_is_where_predict_abstains(alpha: float) -> None:
+    n = 61
+    lead = critical_pairwise_lead(n, 4, alpha)
+    for wins in range(n + 1):
+        above = np.zeros((n, 3), dtype=np.bool_)
+        above[wins:, 1] = True
+        label = sc.predict_tally(pairwise_tally(above), alpha, "pairwise").label[0]
+        assert (label == 0) == (2 * wins - n > lead)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.53, 0.55, 0.6, 0.9])
+def test_early_pairwise_answers_are_those_of_predict(share: float) -> None:
+    """Against PREDICT with all ballots; an early answer may be wrong once in a hundred times."""
+    n, label, trials, start = 2_000, 0, 150, 300
+    generator = np.random.default_rng(0)
+    early = PairwiseEarlyAnswer(n, 3, 0.05)
+    strict = PairwiseEarlyAnswer(n, 3, None)
+    wrong = saved = 0
+    for _ in range(trials):
+        above = generator.random((n, 2)) > (share, min(1, share + 0.05))
+
+        def count(ballots: NDArray[np.bool_]) -> NDArray[np.int64]:
+            return np.array([len(ballots), *ballots.sum(axis=0)])
+
+        tally = pairwise_tally(above)
+        expected = sc.predict_tally(tally, rule="pairwise").label[0] != label
+        assert strict(count(above[:start]), count(above[start:]), 0, label) == (
+            tally.pairwise_winner[0] != label
+        )
+        for number in looks(n - start):
+            seen = count(above[start : start + number])
+            answer = early(count(above[:start]), seen, n - start - number, label)
+            if answer is not None:
+                break
+        wrong += answer != expected
+        saved += n - start - number
+    assert wrong <= ERROR * trials
+    assert saved > 0.8 * trials * (n - start) or share < 0.9
 
 
 def test_looks_double_up_to_the_end() -> None:

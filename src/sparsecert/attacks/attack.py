@@ -17,6 +17,7 @@ from sparsecert.ablation import UniformAblation
 from sparsecert.attacks.ballots import BallotQueries
 from sparsecert.attacks.plain import PlainClassifier, PlainQueries
 from sparsecert.attacks.query import Queries, changed_features
+from sparsecert.attacks.reading import READINGS
 from sparsecert.errors import InputError, as_integer, check_alpha, check_num_samples
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage, stream
@@ -35,15 +36,24 @@ class Probe:
         alpha: PREDICT's probability of a wrong answer; a smaller one abstains more often.
         num_search: ballots by which a search tells better from worse.
         num_gradient: ballots that one gradient is averaged over.
+        rule: whose PREDICT it is, a key of `READINGS`; margin's is majority's.
+
+    Raises:
+        InputError: for numbers out of range, or an unknown rule.
     """
 
     num_samples: int = 10_000
     alpha: float = 0.05
     num_search: int = 1_000
     num_gradient: int = 256
+    rule: str = "majority"
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
+        if self.rule not in READINGS:
+            raise InputError(
+                f"expected a rule to attack out of {', '.join(READINGS)}, got {self.rule!r}"
+            )
         for name in ("num_samples", "num_search", "num_gradient"):
             check_num_samples(getattr(self, name), name)
 
@@ -161,6 +171,7 @@ def _queries(
         index=index,
         num_search=probe.num_search,
         num_gradient=probe.num_gradient,
+        rule=probe.rule,
     )
 
 

@@ -11,21 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from sparsecert.attacks.early import EarlyAnswer, looks
 from sparsecert.attacks.query import Cost, Version
-from sparsecert.certification import predict_tally
+from sparsecert.attacks.reading import READINGS, Reading
 from sparsecert.errors import InputError
-from sparsecert.followed import nobody
 from sparsecert.lanes import run_side_by_side
-from sparsecert.rankings import first_choices
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage, stream
 from sparsecert.voter import Lane
 
 _UNKNOWN = -1
-_NEVER_ABSTAIN = 1 - 1e-9  # as PREDICT's alpha: only a tie is an abstention
 # Confirmations of image i draw from the streams i * 1000, i * 1000 + 1, ...
 _CONFIRMATIONS = 1_000
 
@@ -51,6 +47,7 @@ class BallotQueries:
         index: of the image in its data set.
         num_search: ballots of the pool that `lead` looks at.
         num_gradient: fresh ballots that `soft_lead` averages over.
+        rule: whose PREDICT is asked, a key of `READINGS`.
     """
 
     def __init__(
@@ -65,6 +62,7 @@ class BallotQueries:
         index: int,
         num_search: int = 1_000,
         num_gradient: int = 256,
+        rule: str = "majority",
     ) -> None:
         self.smoothed, self.original, self.label = smoothed, image[0], label
         self.num_samples, self.alpha, self.seed, self.index = num_samples, alpha, seed, index
@@ -78,27 +76,24 @@ class BallotQueries:
                 "attacks on noise are not built"
             )
         self._gradients = stream(seed, Stage.ATTACK_GRADIENT, index)
-        self._early = {
-            strict: EarlyAnswer(num_samples, smoothed.num_classes, level)
-            for strict, level in ((False, alpha), (True, _NEVER_ABSTAIN))
-        }
+        self.reading: Reading = READINGS[rule](num_samples, smoothed.num_classes, label, alpha)
         self._limit = smoothed.pass_size(image)
         with smoothed.evaluating():
             self._lanes = smoothed.lanes(image, num_samples)
 
     def version(self, image: Tensor) -> Version:
         """A version of which nothing is known."""
-        return Version(image, np.full(self.num_samples, _UNKNOWN, dtype=np.int16))
+        return Version(image, np.full(self.num_samples, _UNKNOWN, dtype=np.int64))
 
     def change(self, version: Version, image: Tensor, features: NDArray[np.int64]) -> Version:
         """A version that differs in these features: what retains none of them stays known."""
         touched = np.asarray(self._masks[:, features].any(axis=1))
-        answers = np.where(touched, np.int16(_UNKNOWN), version.answers)
+        answers = np.where(touched, np.int64(_UNKNOWN), version.answers)
         return Version(image, answers, version, touched)
 
     def fooled(self, versions: Sequence[Version], *, strict: bool = False) -> NDArray[np.bool_]:
         """Whether PREDICT would misclassify, or abstain, with the pool's n ballots."""
-        questions = [_Question(self, version, self._early[strict]) for version in versions]
+        questions = [_Question(self, version, self.reading.early[strict]) for version in versions]
         open_ones = [question for question in questions if not question.is_answered()]
         while open_ones:
             portions = [question.next_portion() for question in open_ones]
@@ -116,7 +111,7 @@ class BallotQueries:
         return self.lead(versions) <= -2 / math.sqrt(self.num_search)
 
     def lead(self, versions: Sequence[Version]) -> NDArray[np.float64]:
-        """Share of votes for the correct class minus the best rival's, on `num_search` ballots."""
+        """The share of ballots by which the best rival is led, on `num_search` of them."""
         first = np.arange(self.num_search)
         unknown = [first[version.answers[first] == _UNKNOWN] for version in versions]
         self._ask(versions, unknown)
@@ -125,18 +120,17 @@ class BallotQueries:
         return np.array([self._lead_of(version.answers[first]) for version in versions])
 
     def soft_lead(self, image: Tensor) -> tuple[Tensor, float]:
-        """The lead in mean softmax shares, differentiable in the image, and in votes."""
+        """The lead counted softly, differentiable in the image, and in ballots."""
         masks = self.smoothed.ablation.draw(self._gradients, self.num_gradient)
-        shares, answers = [], []
-        for start in range(0, len(masks), self._limit):
-            portion = torch.from_numpy(masks[start : start + self._limit])
-            logits = self.smoothed.logits(image[None], portion).float()
-            shares.append(functional.softmax(logits, dim=1))
-            answers.append(_classes(logits.detach()))
+        logits = torch.cat(
+            [
+                self.smoothed.logits(image[None], torch.from_numpy(portion)).float()
+                for portion in np.split(masks, range(self._limit, len(masks), self._limit))
+            ]
+        )
         self._charge(self.num_gradient, 0, self.num_gradient)
-        mean = torch.cat(shares).mean(dim=0)
-        others = torch.arange(len(mean), device=mean.device) != self.label
-        return mean[self.label] - mean[others].max(), self._lead_of(np.concatenate(answers))
+        answers = self.reading.read(logits.detach())
+        return self.reading.soft_lead(logits), self._lead_of(answers)
 
     def confirm(self, image: Tensor) -> int:
         """PREDICT with n fresh ballots."""
@@ -149,17 +143,13 @@ class BallotQueries:
             Stage.ATTACK_CONFIRMATION,
             self.seed,
             [name],
-            followed=nobody(1),
+            followed=self.reading.followed,
         )
-        return int(predict_tally(tally, self.alpha).label[0])
+        return self.reading.predict(tally)
 
-    def votes(self, answers: NDArray[np.int16]) -> NDArray[np.int64]:
-        """`(classes,)` counts of known answers."""
-        return np.bincount(answers, minlength=self.smoothed.num_classes)
-
-    def _lead_of(self, answers: NDArray[np.int16]) -> float:
-        counts = self.votes(answers)
-        return float(counts[self.label] - np.delete(counts, self.label).max()) / len(answers)
+    def _lead_of(self, answers: NDArray[np.int64]) -> float:
+        leads = self.reading.early[False].leads(self.reading.count(answers), self.label)
+        return float(np.delete(leads, self.label).min()) / len(answers)
 
     def _charge(self, needed: int, known: int, drawn: int) -> None:
         self.cost.queries += 1
@@ -186,14 +176,14 @@ class BallotQueries:
 
     def _answer(
         self, images: Tensor, lane: Lane, passes: Iterator[tuple[NDArray[np.int64], ...]]
-    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]]:
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
         """Rows of images, ballots, and answers of the passes that this lane takes."""
         images, found = images.to(lane.device), []
         with torch.inference_mode():
             for row, ballot in passes:
                 mask = torch.from_numpy(self._masks[ballot])
                 logits = self.smoothed.cast(images[torch.from_numpy(row)], mask, lane.forward)
-                found.append((row, ballot, _classes(logits)))
+                found.append((row, ballot, self.reading.read(logits)))
         return found
 
 
@@ -213,12 +203,12 @@ class _Question:
         self.num_seen = 0
         self.answer: bool | None = None
         self._queries, self._early = queries, early
-        self._known = queries.votes(version.answers[version.answers != _UNKNOWN])
+        self._known = queries.reading.count(version.answers[version.answers != _UNKNOWN])
         self._looks = iter(looks(len(self.unknown)))
 
     def is_answered(self) -> bool:
         """Try to answer with what has been seen."""
-        seen = self._queries.votes(self.version.answers[self.unknown[: self.num_seen]])
+        seen = self._queries.reading.count(self.version.answers[self.unknown[: self.num_seen]])
         unseen = len(self.unknown) - self.num_seen
         self.answer = self._early(self._known, seen, unseen, self._queries.label)
         return self.answer is not None
@@ -229,13 +219,9 @@ class _Question:
         return self.unknown[start : self.num_seen]
 
 
-def _learn(version: Version, ballots: NDArray[np.int64], answers: NDArray[np.int16]) -> None:
+def _learn(version: Version, ballots: NDArray[np.int64], answers: NDArray[np.int64]) -> None:
     """Write down answers, for the parent too where a ballot cannot tell the two apart."""
     version.answers[ballots] = answers
     if version.parent is not None and version.touched is not None:
         same = ~version.touched[ballots]
         version.parent.answers[ballots[same]] = answers[same]
-
-
-def _classes(logits: Tensor) -> NDArray[np.int16]:
-    return first_choices(logits).cpu().numpy().astype(np.int16)

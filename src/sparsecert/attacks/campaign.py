@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,10 @@ from sparsecert.attacks.attack import AttackResult, Victim
 from sparsecert.attacks.fixed import fixed_victim
 from sparsecert.attacks.plan import AttackPlan
 from sparsecert.attacks.store import AttackSettings, AttackStore, StoredAttacks
-from sparsecert.certification import certify_tally
+from sparsecert.certification import certify_tally, select_label
 from sparsecert.counting import SamplingPlan, counted_images, smoothed_classifier, stored_votes
 from sparsecert.data import Dataset
 from sparsecert.designs import check_rule_of, sampled
-from sparsecert.errors import InputError
 from sparsecert.fixed_certification import certify_ballots
 from sparsecert.fixed_counting import cast_ballots, fixed_classifier, stored_ballots
 from sparsecert.partitions import Partitions
@@ -30,8 +30,8 @@ from sparsecert.sequential_counting import replay, sequentially_counted_images
 from sparsecert.streams import Stage
 
 _MOST_STARTS = 10_000
-# Those that certify the class of most votes, which PREDICT answers with and attacks are about.
-_RULES = ("majority", "margin")
+# Those that certify the class of most votes, which their PREDICT answers with.
+_MOST_VOTES = ("majority", "margin")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Certificates:
     """Certified radii of attacked images, from a run's stored votes.
 
     Attributes:
-        radius: `(images,)` the largest radius, over the rules about the class of most votes, that
+        radius: `(images,)` the largest radius, over the rules whose PREDICT is attacked, that
             is certified for the correct class; -1 where there is none.
         stored: whether there are votes of the image.
     """
@@ -68,28 +68,26 @@ def run_target(run: RunFolder, rule: str | None = None) -> Target:
 
     Args:
         run: a trained run.
-        rule: the attacked one, of a fixed family; None otherwise.
+        rule: the attacked one, of a fixed family; that of a sampled design is the plan's.
     """
-    victim = smoothed_classifier(run) if rule is None else fixed_victim(fixed_classifier(run), rule)
+    victim: Victim
+    if rule is not None and isinstance(run.read_config().design, Partitions):
+        victim = fixed_victim(fixed_classifier(run), rule)
+    else:
+        victim = smoothed_classifier(run)
     return Target(victim, run.fingerprint(), run.attacks_path)
 
 
 def attacked_rule(run: RunFolder, rule: str | None) -> str | None:
-    """The rule to attack: of a fixed family the given one or its first, of others none.
+    """The rule to attack, by default the design's first; None for majority and margin.
 
     Raises:
-        InputError: for a rule that the family does not have, or any with a sampled design.
+        InputError: for a rule that the design does not have.
     """
     design = run.read_config().design
-    if isinstance(design, Partitions):
-        rule = design.rules[0] if rule is None else rule
-        check_rule_of(design, rule)
-    elif rule is not None:
-        raise InputError(
-            f"expected no rule to attack, since PREDICT has none, got {rule}; it is for the design "
-            f"{Partitions.name}"
-        )
-    return rule
+    rule = design.rules[0] if rule is None else rule
+    check_rule_of(design, rule)
+    return None if rule in _MOST_VOTES else rule
 
 
 def attack_images(
@@ -163,7 +161,7 @@ def stored_certificates(
         run: the attacked run.
         dataset: the attacked split.
         indices: the images.
-        rule: the attacked one, of a fixed family, whose ballots say all there is to know.
+        rule: the attacked one; None for majority and margin.
 
     Returns:
         The radii; None if the run has not been certified on this data set.
@@ -190,17 +188,26 @@ def stored_certificates(
     stored = np.isin(indices, counted)
     radius = np.full(len(indices), -1, dtype=np.int64)
     if stored.any():
-        radius[stored] = _radius(run, dataset, indices[stored], procedure.plan, procedure.alpha)
+        rules = _MOST_VOTES if rule is None else (rule,)
+        radius[stored] = _radius(
+            run, dataset, indices[stored], procedure.plan, procedure.alpha, rules
+        )
     return Certificates(radius, stored)
 
 
 def _radius(
-    run: RunFolder, dataset: Dataset, indices: NDArray[np.int64], plan: SamplingPlan, alpha: float
+    run: RunFolder,
+    dataset: Dataset,
+    indices: NDArray[np.int64],
+    plan: SamplingPlan,
+    alpha: float,
+    rules: Sequence[str],
 ) -> NDArray[np.int64]:
-    """The largest radius over the rules; -1 where the certified class is wrong."""
-    top = stored_votes(run, dataset, indices, plan, Stage.SELECTION).tally.top
+    """The largest radius over rules that certify one class; -1 where that is wrong."""
+    selection = stored_votes(run, dataset, indices, plan, Stage.SELECTION).tally
+    top = select_label(selection, rules[0])
     design = sampled(run.read_config().design)
-    rules = [rule for rule in _RULES if rule in design.rules]
+    rules = [rule for rule in rules if rule in design.rules]
     if plan.sampling == "sequential":
         radii = [
             replay(run, dataset, indices, plan, alpha, rule, top).certification.radius

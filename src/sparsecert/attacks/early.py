@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sparsecert.certification import predict_tally
 from sparsecert.tally import Tally
-from sparsecert.theory import top_two_p_value
+from sparsecert.theory import pairwise_p_value, top_two_p_value
 
 FIRST_LOOK = 64
 ERROR = 0.01  # of one answer; see `EarlyAnswer`
@@ -66,29 +66,93 @@ class EarlyAnswer:
         """True for misclassified or abstaining, False for correct, None for not decided yet.
 
         Args:
-            known: `(classes,)` votes of the ballots that were known beforehand.
-            seen: `(classes,)` votes of those among the others that have been seen.
+            known: `(classes,)` counts of the ballots that were known beforehand.
+            seen: `(classes,)` counts of those among the others that have been seen.
             unseen: number of ballots that have not.
             label: the correct class.
         """
         counts = known + seen
         if not unseen:
-            return bool(predict_tally(Tally(counts[None]), self.alpha).label[0] != label)
-        lead = counts[label] - counts
+            return self._at_the_end(counts, label)
+        lead = self.leads(counts, label)
         low, high = (lead - unseen).astype(np.float64), (lead + unseen).astype(np.float64)
-        if num_seen := int(seen.sum()):
+        if num_seen := self.num_ballots(seen, label):
             total = num_seen + unseen
             spread = math.sqrt(2 * self._log * (1 - (num_seen - 1) / total) / num_seen)
-            mean = (seen[label] - seen) / num_seen
-            before = known[label] - known
+            mean = self.leads(seen, label) / num_seen
+            before = self.leads(known, label)
             low = np.maximum(low, before + total * (mean - spread))
             high = np.minimum(high, before + total * (mean + spread))
+        floor, ceiling = self._critical(counts, label)
         rivals = np.arange(len(counts)) != label
-        if (low[rivals] > self._ceiling).all():
+        if (low[rivals] > ceiling).all():
             return False
-        if (high[rivals] <= self._floor[(counts[label] + counts)[rivals]]).any():
+        if (high <= floor)[rivals].any():
             return True
         return None
+
+    def leads(self, counts: NDArray[np.int64], label: int) -> NDArray[np.int64]:
+        """`(classes,)` by how many ballots the correct class leads over each."""
+        return np.asarray(counts[label] - counts)
+
+    def num_ballots(self, counts: NDArray[np.int64], label: int) -> int:
+        """How many ballots were counted."""
+        return int(counts.sum())
+
+    def _at_the_end(self, counts: NDArray[np.int64], label: int) -> bool:
+        return bool(predict_tally(Tally(counts[None]), self.alpha).label[0] != label)
+
+    def _critical(self, counts: NDArray[np.int64], label: int) -> tuple[NDArray[np.int64], int]:
+        """Leads that are surely too small, by rival, and one above which none is."""
+        both = counts[label] + counts
+        both[label] = 0  # it is no rival of its own
+        return self._floor[both], self._ceiling
+
+
+class PairwiseEarlyAnswer(EarlyAnswer):
+    """The same for PREDICT of the pairwise rule.
+
+    Counts are of the ballots that rank each class above the correct one; in the place of the
+    correct class stands the number of ballots. Each ballot moves a lead by -1 or 1, so the same
+    bound holds.
+
+    Args:
+        num_samples: n.
+        num_classes: number of classes.
+        alpha: PREDICT's; None for never abstaining where there is a pairwise winner.
+    """
+
+    def __init__(self, num_samples: int, num_classes: int, alpha: float | None) -> None:
+        self._lead = 0 if alpha is None else critical_pairwise_lead(num_samples, num_classes, alpha)
+        self._log = math.log(len(looks(num_samples)) * (num_classes - 1) / ERROR)
+
+    def leads(self, counts: NDArray[np.int64], label: int) -> NDArray[np.int64]:
+        """`(classes,)` by how many ballots the correct class leads over each, head to head."""
+        return np.asarray(counts[label] - 2 * counts)
+
+    def num_ballots(self, counts: NDArray[np.int64], label: int) -> int:
+        """How many ballots were counted."""
+        return int(counts[label])
+
+    def _at_the_end(self, counts: NDArray[np.int64], label: int) -> bool:
+        return bool((np.delete(self.leads(counts, label), label) <= self._lead).any())
+
+    def _critical(self, counts: NDArray[np.int64], label: int) -> tuple[NDArray[np.int64], int]:
+        return np.full(len(counts), self._lead), self._lead
+
+
+def critical_pairwise_lead(num_samples: int, num_classes: int, alpha: float) -> int:
+    """The largest lead, of n ballots head to head, at which PREDICT by the pairwise rule abstains.
+
+    Args:
+        num_samples: n.
+        num_classes: number of classes.
+        alpha: PREDICT's.
+    """
+    wins = np.arange(num_samples + 1)
+    certain = pairwise_p_value(wins, np.asarray(num_samples)) <= alpha / (num_classes - 1)
+    # The winner's lead is above 0 whatever alpha is.
+    return max(0, 2 * int(num_samples - certain.sum()) - num_samples)
 
 
 def critical_leads(num_samples: int, alpha: float) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sparsecert.attacks.attack import AttackResult, Probe, Victim
 from sparsecert.attacks.pointwise import pointwise_attack
+from sparsecert.attacks.reading import READINGS
 from sparsecert.attacks.sigma_zero import sigma_zero_attack
 from sparsecert.attacks.sparse_rs import sparse_rs_attack
 from sparsecert.errors import InputError, as_integer, check_num_samples
@@ -32,7 +33,7 @@ class AttackPlan:
             gradient steps. By default 300 and 200.
         probe: the attacked procedure, of sampled designs.
         seed: of the random streams.
-        rule: the attacked one, of fixed families; None for PREDICT, which has none.
+        rule: the attacked one; None for PREDICT of majority and margin.
 
     Raises:
         InputError: for an unknown attack, or options out of range.
@@ -67,13 +68,20 @@ class AttackPlan:
             check_num_samples(self.steps, "steps")
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
+        """As JSON values; the rule stands there once."""
+        values = asdict(self)
+        del values["probe"]["rule"]
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AttackPlan:
         """The inverse of `to_json`."""
         return cls(**{**values, "probe": Probe(**values["probe"])})
+
+    @property
+    def procedure(self) -> Probe:
+        """The probe, by the attacked rule; what fixed families ask needs no ballots of a probe."""
+        return self.probe if self.rule not in READINGS else replace(self.probe, rule=self.rule)
 
     def run(
         self,
@@ -107,7 +115,7 @@ def _pointwise(
         plan.budget,
         repetitions=plan.repetitions,
         starts=starts,
-        probe=plan.probe,
+        probe=plan.procedure,
         seed=plan.seed,
         indices=indices,
     )
@@ -128,7 +136,7 @@ def _in_steps(attack: Callable[..., AttackResult]) -> _Runner:
             labels,
             plan.budget,
             steps=plan.steps,
-            probe=plan.probe,
+            probe=plan.procedure,
             seed=plan.seed,
             indices=indices,
         )

@@ -45,13 +45,13 @@ class Version:
 
     Attributes:
         image: of the shape of one input.
-        answers: `(ballots,)` classes by ballot, -1 where not known.
+        answers: `(ballots,)` what is known of each ballot (`Reading.read`), -1 where nothing is.
         parent: the version that it was made from.
         touched: `(ballots,)` whether a ballot can tell it from its parent.
     """
 
     image: Tensor
-    answers: NDArray[np.int16] = field(default_factory=lambda: np.empty(0, dtype=np.int16))
+    answers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     parent: Version | None = None
     touched: NDArray[np.bool_] | None = None
 

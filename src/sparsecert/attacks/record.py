@@ -18,6 +18,7 @@ from sparsecert.attacks.summary import summarise, within_certificate
 from sparsecert.data import Dataset
 from sparsecert.errors import RunFolderError
 from sparsecert.evaluation import Estimate
+from sparsecert.partitions import Partitions
 from sparsecert.records import (
     ATTACK,
     SMOOTHED,
@@ -125,11 +126,10 @@ def attack_command(
     else:
         words += ["--steps", plan.steps]
     probe = plan.probe
-    if plan.rule is None:
+    words += [] if plan.rule is None else ["--rule", plan.rule]
+    if not isinstance(run.read_config().design, Partitions):
         words += ["--num-samples", probe.num_samples, "--alpha", probe.alpha]
         words += ["--num-search", probe.num_search, "--num-gradient", probe.num_gradient]
-    else:
-        words += ["--rule", plan.rule]
     words += ["--seed", plan.seed]
     return shlex.join(map(str, words))
 

@@ -37,8 +37,8 @@ def attack_command(
         ),
     ] = None,
     rule: Annotated[
-        Literal["plurality", "run-off", "pairwise"] | None,
-        Parameter(help="Rule to attack, of a partition; plurality by default."),
+        Literal["majority", "margin", "pairwise", "plurality", "run-off"] | None,
+        Parameter(help="Whose prediction to attack; majority, of a partition plurality."),
     ] = None,
     num_samples: Annotated[int, Parameter(help="n: ablations per prediction.")] = 10_000,
     alpha: Annotated[
