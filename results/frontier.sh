@@ -13,8 +13,11 @@ certify() { # run, options of certify
 sampled() { # name, k, options of train
     local name=$1 k=$2
     shift 2
-    .venv/bin/sparsecert train --data mnist --retained "$k" --recipe fast --out "runs/$name" "$@"
+    .venv/bin/sparsecert train --data mnist --retained "$k" --out "runs/$name" "$@"
     certify "$name" --rule pairwise --limit 1000 --sampling sequential --record "results/$name-pairwise.json"
+}
+for_radius() { # name, k, radius, run to start from
+    sampled "$1" "$2" --recipe radius --radius "$3" --start "runs/$4"
 }
 partition() { # name, sets, copies
     .venv/bin/sparsecert train --data mnist --design partition --layout stratified --sets "$2" --copies "$3" \
@@ -29,5 +32,6 @@ sampled mnist-k45 45 # its records here, mnist-k45-fast-n1000-*, are of the fixe
 sampled mnist-k30 30 --epochs 0 --start runs/mnist-k26-e75
 sampled mnist-k50 50 --epochs 75 --start runs/mnist-k45
 sampled mnist-k48 48 --epochs 0 --start runs/mnist-k50
+for_radius mnist-k16-r14 16 14 mnist-k16-e75
 partition mnist-p40 40 6
 partition mnist-p60 60 4

@@ -29,6 +29,7 @@ from sparsecert.attacks.summary import (
 from sparsecert.certification import select_label
 from sparsecert.counting import stored_votes
 from sparsecert.data import evenly_spread
+from sparsecert.errors import InputError
 from sparsecert.records import read_record, recorded_procedure
 from sparsecert.runs import RunFolder
 from sparsecert.streams import Stage
@@ -117,7 +118,7 @@ def test_the_pairwise_rule_is_attacked_and_compared_with_its_own_certificates(
     run("certify", folder, "--limit", 4, *CERTIFY)
     words = ["attack", folder, "--attack", "sigma-zero", "--steps", 15, "--limit", 4, *SMALL]
     run(*words, "--rule", "pairwise")
-    pairwise = record(folder, "sigma-zero")
+    pairwise = record(folder, "sigma-zero-pairwise")
     assert pairwise["rule"] == "pairwise"
     assert "--rule pairwise --num-samples 300" in pairwise["command"]
     assert pairwise["misclassified_within_certificate"] == []
@@ -125,6 +126,14 @@ def test_the_pairwise_rule_is_attacked_and_compared_with_its_own_certificates(
     majority = record(folder, "sigma-zero")
     assert majority["rule"] is None
     assert len(parts(folder)) == 8  # each rule's attacks are kept
+    assert record(folder, "sigma-zero-pairwise") == pairwise
+    run(*words[:2], "--attack", "sparse-rs", "--steps", 5, *words[6:], "--rule", "pairwise")
+    run("report", folder)
+    page = RunFolder(folder).report_path.read_text()
+    assert page.count("<td>sigma-zero, pairwise rule</td>") == 1
+    assert page.count("<td>sigma-zero</td>") == 1
+    assert "strongest on each image, pairwise rule" in page
+    assert "strongest on each image</td>" not in page  # of majority there is one attack
     opened = RunFolder.open(folder)
     dataset = load_evaluation_data(opened, None)
     indices = evenly_spread(len(dataset), 4)
@@ -277,3 +286,29 @@ def test_medians_and_intervals() -> None:
     assert within.attempts == 4
     assert within.misclassified.tolist() == [0]
     assert within.abstained.tolist() == [2]
+
+
+def test_a_plan_names_its_rule_once() -> None:
+    """Attacks stored by earlier versions are found by these values."""
+    default = AttackPlan("pointwise")
+    assert default.to_json() == {
+        "attack": "pointwise",
+        "budget": None,
+        "repetitions": 10,
+        "start": "noise",
+        "steps": None,
+        "probe": {"num_samples": 10_000, "alpha": 0.05, "num_search": 1_000, "num_gradient": 256},
+        "seed": 0,
+        "rule": None,
+    }
+    assert AttackPlan("pointwise", rule="margin") == AttackPlan("pointwise", rule="majority")
+    assert AttackPlan("pointwise", rule="majority") == default
+    pairwise = AttackPlan("pointwise", rule="pairwise")
+    assert AttackPlan.from_json(pairwise.to_json()) == pairwise
+    assert pairwise.procedure.rule == "pairwise"
+    with pytest.raises(InputError, match="as the plan's, not the probe's, got pairwise"):
+        AttackPlan("pointwise", probe=Probe(rule="pairwise"))
+    with pytest.raises(InputError, match=r"expected a rule out of .*, got nonsense"):
+        AttackPlan("pointwise", rule="nonsense")
+    with pytest.raises(InputError, match="expected a rule to attack"):
+        Probe(rule="plurality")

@@ -126,6 +126,21 @@ def test_interpolation_of_nothing_is_nothing(channels: int) -> None:
     assert torch.equal(output, torch.zeros_like(output))  # finite, too
 
 
+def test_interpolation_in_bfloat16_rounds_where_its_products_do() -> None:
+    """Votes of earlier versions, which rounded the input only where a product took it, hold."""
+    interpolation, encoded = Interpolation(28, 28), encoded_images(1, 28, 28)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        output = interpolation(encoded)
+        along = (encoded @ interpolation.columns).view(len(encoded), -1, 28, 2, 28)
+        value, complement = (interpolation.rows @ along.transpose(2, 3)).unbind(dim=1)
+        weight = value + complement
+        mean = (value - weight / 2) / (weight + 1e-3)
+        late = torch.cat((encoded, mean, weight / 3), dim=1)
+    assert late.dtype == torch.float32
+    assert output.dtype == torch.bfloat16
+    assert torch.equal(output, late.bfloat16())
+
+
 def test_there_is_nothing_to_train_or_store_in_the_interpolation() -> None:
     interpolation = Interpolation(28, 28)
     assert num_parameters(interpolation) == 0

@@ -238,8 +238,10 @@ def test_bad_settings_end_before_a_folder_exists(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=sentence):
             train_run("digits", out, "fast", design_settings=settings, **options)
         assert not out.exists()
-    with pytest.raises(InputError, match="paper, fast"):
+    with pytest.raises(InputError, match="paper, fast, radius"):
         recipe_for("slow", MNIST)
+    with pytest.raises(InputError, match="got both"):
+        replace(recipe_for("radius", MNIST), mask_per="batch")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "other"}'])

@@ -59,6 +59,8 @@ class Recipe:
                 f"expected at least 0 epochs and 1 example per batch, "
                 f"got {self.epochs} and {self.batch_size}"
             )
+        if self.masks_per_example > 1 and self.mask_per == "batch":
+            raise InputError("expected one retained set per batch or several per example, got both")
         check_precision(self.precision)
         if not self.learning_rate > 0:
             raise InputError(f"expected a positive learning rate, got {self.learning_rate}")
@@ -160,7 +162,7 @@ RECIPES: dict[str, dict[Kind, Recipe]] = {
         "features": replace(_RADIUS, epochs=10, precision="float32"),
         "grey": _RADIUS,
         "colour": replace(_RADIUS, augmentation="crop-flip"),
-        "large": replace(_RADIUS, augmentation="random-part"),
+        "large": replace(_RADIUS, batch_size=4, augmentation="random-part"),
     },
 }
 

@@ -57,7 +57,8 @@ def train_run(
             recipe and shape.
         epochs: instead of the recipe's.
         batch_size: instead of the recipe's, where memory is short.
-        width: of the hidden layers of a subset ensemble's members; `DEFAULT_WIDTH` by default.
+        width: of the hidden layers of a subset ensemble's members; by default that of `start`, or
+            `DEFAULT_WIDTH`.
         start: a trained run with the same network, perhaps for another design, whose weights
             training begins with; fresh ones by default.
         radius: pixels or features to be certified; the recipe "radius" needs it.
@@ -101,7 +102,7 @@ def train_run(
             radius=radius,
         ),
         seed=seed,
-        width=_width(architecture, width),
+        width=_width(architecture, width, earlier),
         start=None if earlier is None else start_from(earlier),
     )
     config.build_model()  # a network that does not fit ends here, before there is a folder
@@ -139,11 +140,12 @@ def _check_start(earlier: RunFolder, config: RunConfig) -> None:
         )
 
 
-def _width(architecture: str | None, width: int | None) -> int | None:
-    """The width as the run folder records it."""
-    if architecture == models.SUBSET_ENSEMBLE and width is None:
-        return DEFAULT_WIDTH
-    return width
+def _width(architecture: str | None, width: int | None, earlier: RunFolder | None) -> int | None:
+    """The width as the run folder records it; by default that of the run to start from."""
+    if width is not None or architecture != models.SUBSET_ENSEMBLE:
+        return width
+    before = None if earlier is None else earlier.read_config().width
+    return DEFAULT_WIDTH if before is None else before
 
 
 def _followed(recipe: Recipe, out: Path, **overrides: int | None) -> Recipe:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import sparsecert as sc
 from sparsecert.attacks.ballots import BallotQueries
+from sparsecert.attacks.reading import RivalsAbove
 from sparsecert.encoding import NoiseEncoding
 from sparsecert.noise import DiscreteNoise
 from sparsecert.rankings import count_pairs
@@ -55,7 +56,8 @@ def check_known_answers(ask: BallotQueries, changed: Tensor, answers: NDArray[np
     masks = torch.from_numpy(victim.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), N))
     if ask.reading.rule == "pairwise":
         logits = victim.logits(changed[None], masks).detach().numpy()
-        ahead = logits > logits[:, ask.label, None]
+        own = logits[:, ask.label, None]
+        ahead = (logits > own) | ((logits == own) & (np.arange(3) < ask.label))
         direct = ahead @ (1, 2, 4)
     else:
         direct = victim.base_answers(changed[None], masks)
@@ -174,3 +176,14 @@ def test_the_pairwise_rule_is_attacked_with_all_pairs_only() -> None:
         BallotQueries(
             victim, image(), 0, num_samples=9, alpha=0.05, seed=0, index=0, rule="pairwise"
         )
+
+
+@pytest.mark.parametrize("label", [0, 1, 2])
+def test_a_ballot_read_head_to_head_is_its_ranking(label: int) -> None:
+    """Ties included: `count_pairs` counts the same ballots."""
+    logits = torch.from_numpy(np.random.default_rng(0).integers(3, size=(200, 3)).astype(float))
+    reading = RivalsAbove(200, 3, label, 0.05)
+    pairs = count_pairs(logits, np.zeros(200, dtype=np.int64), 1)[0]
+    counts = reading.count(reading.read(logits))
+    assert counts[label] == 200
+    np.testing.assert_array_equal(np.delete(counts, label), np.delete(pairs[:, label], label))

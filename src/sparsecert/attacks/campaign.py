@@ -15,7 +15,7 @@ from torch import Tensor
 from sparsecert import data, progress
 from sparsecert.attacks.attack import AttackResult, Victim
 from sparsecert.attacks.fixed import fixed_victim
-from sparsecert.attacks.plan import AttackPlan
+from sparsecert.attacks.plan import MOST_VOTES, AttackPlan
 from sparsecert.attacks.store import AttackSettings, AttackStore, StoredAttacks
 from sparsecert.certification import certify_tally, select_label
 from sparsecert.counting import SamplingPlan, counted_images, smoothed_classifier, stored_votes
@@ -30,8 +30,6 @@ from sparsecert.sequential_counting import replay, sequentially_counted_images
 from sparsecert.streams import Stage
 
 _MOST_STARTS = 10_000
-# Those that certify the class of most votes, which their PREDICT answers with.
-_MOST_VOTES = ("majority", "margin")
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def attacked_rule(run: RunFolder, rule: str | None) -> str | None:
     design = run.read_config().design
     rule = design.rules[0] if rule is None else rule
     check_rule_of(design, rule)
-    return None if rule in _MOST_VOTES else rule
+    return None if rule in MOST_VOTES else rule
 
 
 def attack_images(
@@ -188,7 +186,7 @@ def stored_certificates(
     stored = np.isin(indices, counted)
     radius = np.full(len(indices), -1, dtype=np.int64)
     if stored.any():
-        rules = _MOST_VOTES if rule is None else (rule,)
+        rules = MOST_VOTES if rule is None else (rule,)
         radius[stored] = _radius(
             run, dataset, indices[stored], procedure.plan, procedure.alpha, rules
         )

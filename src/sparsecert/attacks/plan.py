@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsecert.attacks.attack import AttackResult, Probe, Victim
+from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim
 from sparsecert.attacks.pointwise import pointwise_attack
 from sparsecert.attacks.reading import READINGS
 from sparsecert.attacks.sigma_zero import sigma_zero_attack
 from sparsecert.attacks.sparse_rs import sparse_rs_attack
 from sparsecert.errors import InputError, as_integer, check_num_samples
+from sparsecert.theory import RULES
+from sparsecert.theory.fixed_rules import FIXED_RULES
 
+# Rules that certify the class of most votes, which their PREDICT answers with.
+MOST_VOTES = ("majority", "margin")
 _DEFAULT_STEPS = {"sparse-rs": 300, "sigma-zero": 200}
 
 
@@ -33,7 +37,7 @@ class AttackPlan:
             gradient steps. By default 300 and 200.
         probe: the attacked procedure, of sampled designs.
         seed: of the random streams.
-        rule: the attacked one; None for PREDICT of majority and margin.
+        rule: the attacked one; None for majority and margin, whose PREDICT is one.
 
     Raises:
         InputError: for an unknown attack, or options out of range.
@@ -59,6 +63,15 @@ class AttackPlan:
             raise InputError(f"expected a budget of at least 1 feature, got {self.budget}")
         if as_integer(self.seed, "the seed") < 0:
             raise InputError(f"expected a seed of at least 0, got {self.seed}")
+        if self.probe.rule != DEFAULT_PROBE.rule:
+            raise InputError(
+                f"expected the rule to attack as the plan's, not the probe's, got {self.probe.rule}"
+            )
+        rules = {*RULES, *FIXED_RULES}
+        if self.rule is not None and self.rule not in rules:
+            raise InputError(f"expected a rule out of {', '.join(sorted(rules))}, got {self.rule}")
+        if self.rule in MOST_VOTES:  # one PREDICT, one name in stored results
+            object.__setattr__(self, "rule", None)
         check_num_samples(self.repetitions, "repetitions")
         if self.steps is None:
             object.__setattr__(self, "steps", _DEFAULT_STEPS.get(self.attack))

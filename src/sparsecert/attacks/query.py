@@ -89,7 +89,7 @@ class Queries(Protocol):
         ...
 
     def fooled(self, versions: Sequence[Version], *, strict: bool = False) -> NDArray[np.bool_]:
-        """Whether each would be misclassified, or (unless strict) abstained on."""
+        """Whether each would be misclassified or abstained on; strictly: whether a rival leads."""
         ...
 
     def clearly_fooled(self, versions: Sequence[Version]) -> NDArray[np.bool_]:

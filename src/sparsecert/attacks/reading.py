@@ -21,7 +21,7 @@ from sparsecert.certification import predict_tally
 from sparsecert.errors import InputError
 from sparsecert.followed import nobody
 from sparsecert.rankings import first_choices
-from sparsecert.tally import MOST_CLASSES_HEAD_TO_HEAD, Tally
+from sparsecert.tally import MOST_CLASSES_HEAD_TO_HEAD, Tally, follows_few
 
 _NEVER_ABSTAIN = 1 - 1e-9  # as PREDICT's alpha: only a tie is an abstention
 
@@ -32,8 +32,8 @@ class Reading(Protocol):
     Attributes:
         rule: the attacked one.
         followed: classes whose head-to-head counts a confirmation needs; None for all.
-        early: answers "misclassified or abstaining?" from counts, by whether abstentions do not
-            suffice.
+        early: answers "misclassified or abstaining?" from counts; under True, "is a rival as good
+            as the correct class?", however many ballots PREDICT would want to be sure.
     """
 
     rule: str
@@ -108,7 +108,7 @@ class RivalsAbove:
     rule = "pairwise"
 
     def __init__(self, num_samples: int, num_classes: int, label: int, alpha: float) -> None:
-        if num_classes > MOST_CLASSES_HEAD_TO_HEAD:
+        if follows_few(num_classes):
             raise InputError(
                 f"expected at most {MOST_CLASSES_HEAD_TO_HEAD} classes to attack the pairwise "
                 f"rule, got {num_classes}"

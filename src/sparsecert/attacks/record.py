@@ -12,7 +12,7 @@ import numpy as np
 
 from sparsecert._version import __version__
 from sparsecert.attacks.campaign import Certificates
-from sparsecert.attacks.plan import AttackPlan
+from sparsecert.attacks.plan import ATTACKS, AttackPlan
 from sparsecert.attacks.store import StoredAttacks
 from sparsecert.attacks.summary import summarise, within_certificate
 from sparsecert.data import Dataset
@@ -134,30 +134,37 @@ def attack_command(
     return shlex.join(map(str, words))
 
 
-def attack_record_path(run: RunFolder, attack: str) -> Path:
-    """Where the latest record of an attack on a run is."""
-    return run.attacks_path / f"{attack}.json"
+def attack_record_path(run: RunFolder, plan: AttackPlan) -> Path:
+    """Where the latest record of this attack on the plan's rule is."""
+    rule = "" if plan.rule is None else f"-{plan.rule}"
+    return run.attacks_path / f"{plan.attack}{rule}.json"
 
 
-def read_attack_record(run: RunFolder, attack: str) -> dict[str, Any] | None:
-    """The latest record of an attack on a run; None if there is none.
+def read_attack_records(run: RunFolder) -> list[dict[str, Any]]:
+    """The latest record of each attack on each rule, rule by rule.
 
     Raises:
-        RunFolderError: if it is damaged.
+        RunFolderError: if one is damaged.
     """
-    path = attack_record_path(run, attack)
-    if not path.exists():
-        return None
+    records: dict[tuple[str, int], dict[str, Any]] = {}
+    for path in sorted(run.attacks_path.glob("[!.]*.json")):
+        record = _read(run, path)
+        order = list(ATTACKS).index(record["attack"])
+        records.setdefault((record["rule"] or "", order), record)
+    return [records[key] for key in sorted(records)]
+
+
+def _read(run: RunFolder, path: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"dataset", "limit", "plan"} - set(record)
+        missing = {"attack", "dataset", "limit", "plan", "rule"} - set(record)
         if missing:
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         AttackPlan.from_json(record["plan"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunFolderError(
-            f"{path} is damaged ({error}); run `sparsecert attack {run.path} --attack {attack}` "
-            "again, which reads the stored attacks"
+            f"{path} is damaged ({error}); remove it, and run `sparsecert attack {run.path}` with "
+            "the options it had again, which reads the stored attacks"
         ) from error
     return record
 

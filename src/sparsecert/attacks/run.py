@@ -42,9 +42,10 @@ def attack_run(
     dataset = load_evaluation_data(run, dataset_name)
     indices = data.evenly_spread(len(dataset), limit)
     plan = replace(plan, rule=attacked_rule(run, plan.rule))
+    # First, since an attack is too dear to find afterwards that votes lack what the rule needs.
+    certificates = stored_certificates(run, dataset, indices, plan.rule)
     target = run_target(run, plan.rule)
     attacks = attack_images(target, dataset, indices, plan, show_progress=show_progress)
-    certificates = stored_certificates(run, dataset, indices, plan.rule)
     record = make_attack_record(run, dataset, plan, limit, attacks, certificates)
-    write_record(attack_record_path(run, plan.attack), record)
+    write_record(attack_record_path(run, plan), record)
     return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sparsecert.attacks.campaign import stored_attacks, stored_certificates
-from sparsecert.attacks.plan import ATTACKS, AttackPlan
-from sparsecert.attacks.record import contradictions, read_attack_record
+from sparsecert.attacks.plan import AttackPlan
+from sparsecert.attacks.record import contradictions, read_attack_records
 from sparsecert.attacks.store import StoredAttacks
 from sparsecert.attacks.summary import median_attack_magnitude, strongest
 from sparsecert.data import Dataset
@@ -28,7 +29,7 @@ class FoolingImage:
 
     Attributes:
         index: in the data set.
-        attack: that found the smallest change of all.
+        attack: that found the smallest change of all, and the attacked rule.
         size: changed features.
         original: the image as it was, in the data set's shape.
         adversarial: the fooling image.
@@ -73,23 +74,27 @@ def attack_section(run: RunFolder, dataset: Dataset, unit: str) -> AttackSection
         unit: what a magnitude counts, "pixels" or "features".
     """
     records = {
-        attack: record
-        for attack in ATTACKS
-        if (record := read_attack_record(run, attack)) and record["dataset"] == dataset.name
+        _name(record): record
+        for record in read_attack_records(run)
+        if record["dataset"] == dataset.name
     }
     if not records:
         return None
     attacks = {
-        attack: stored_attacks(run, dataset, AttackPlan.from_json(record["plan"]), record["limit"])
-        for attack, record in records.items()
+        name: stored_attacks(run, dataset, AttackPlan.from_json(record["plan"]), record["limit"])
+        for name, record in records.items()
     }
-    rules = {attack: record["rule"] for attack, record in records.items()}
-    common = _common_images(list(attacks.values()))
-    rows = [_cells(record) for record in records.values()]
-    if len(records) > 1 and len(common):
-        sizes = [_on(part, common).size for part in attacks.values()]
-        median = tables.magnitude(median_attack_magnitude(strongest(sizes)))
-        rows.append(("strongest on each image", str(len(common)), "", median, "", "", ""))
+    rules = {name: record["rule"] for name, record in records.items()}
+    rows = []
+    for rule, names in itertools.groupby(records, key=lambda name: rules[name]):
+        alike = list(names)
+        rows += [_cells(name, records[name]) for name in alike]
+        common = _common_images([attacks[name] for name in alike])
+        if len(alike) > 1 and len(common):
+            sizes = [_on(attacks[name], common).size for name in alike]
+            median = tables.magnitude(median_attack_magnitude(strongest(sizes)))
+            name = f"strongest on each image{_of(rule)}"
+            rows.append((name, str(len(common)), "", median, "", "", ""))
     return AttackSection(
         columns=(
             "attack",
@@ -114,7 +119,7 @@ def fooling_images(
 
     Args:
         dataset: the attacked split.
-        attacks: by name of the attack.
+        attacks: by name of the attack and its rule.
         most: number of images.
     """
     best: dict[int, tuple[int, str, int]] = {}
@@ -141,9 +146,17 @@ def fooling_images(
     return shown
 
 
-def _cells(record: dict[str, Any]) -> tuple[str, ...]:
+def _name(record: dict[str, Any]) -> str:
+    return str(record["attack"]) + _of(record["rule"])
+
+
+def _of(rule: str | None) -> str:
+    return "" if rule is None else f", {rule} rule"
+
+
+def _cells(name: str, record: dict[str, Any]) -> tuple[str, ...]:
     return (
-        record["attack"],
+        name,
         str(record["num_images"]),
         f"{record['accuracy']:.1%}",
         tables.median_magnitude(record),

@@ -129,13 +129,14 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
         state = "not finished; repeat the train command to go on"
     start = config.start
     after = "" if start is None else f" after {start.epochs} in {start.path}"
+    aim = "" if recipe.radius is None else f" for {recipe.radius}"
     parts = sorted(path.name for path in run.tallies_path.glob("[!.]*.parquet"))
     return [
         ("data", f"{config.dataset}, inputs of shape {config.input_shape}"),
         ("classes", ", ".join(config.class_names)),
         ("base classifier", f"{config.architecture}, {config.encoding} encoding"),
         ("design", f"{config.design.name}: {config.design}"),
-        ("recipe", f"{recipe.name}, {recipe.epochs} epochs{after}, seed {config.seed}"),
+        ("recipe", f"{recipe.name}{aim}, {recipe.epochs} epochs{after}, seed {config.seed}"),
         ("training", state),
         ("tallies", ", ".join(parts) or "none"),
         ("record", str(run.record_path) if run.record_path.exists() else "none"),

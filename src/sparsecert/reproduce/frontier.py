@@ -34,6 +34,7 @@ def draw(options: Options) -> Figure:
         if record.get("kind") is not None or record["dataset"] != dataset:
             continue  # attacks and accuracies of base classifiers have kinds
         name = _SERIES.get(record["design"], "") + record["rule"]
+        name += ", trained for a radius" if "radius_trained_for" in record else ""
         ends = record["intervals"]
         low, high = ends["median_certified_robustness"] or (None, None)
         points.setdefault(name, []).append(

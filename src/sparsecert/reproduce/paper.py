@@ -177,8 +177,10 @@ class AttackedRow(PaperClassifier):
         return f"{self.dataset}-{self.classifier}"
 
     def matches(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record attacks this row's classifier, whatever the attack."""
+        """Whether a record attacks this row's classifier by the paper's rule, by any attack."""
         if record.get("kind") != ATTACK or record.get("classifier") != self.classifier:
+            return False
+        if record["rule"] is not None:
             return False
         return self.classifier != SMOOTHED or super().matches(record)
 
@@ -267,7 +269,9 @@ class PaperTable:
 
 
 def _trained(record: Mapping[str, Any]) -> str:
-    return f"{record['architecture']}, {record['recipe']}, {record['epochs']} epochs"
+    radius = record.get("radius_trained_for")
+    recipe = record["recipe"] + ("" if radius is None else f" {radius}")
+    return f"{record['architecture']}, {recipe}, {record['epochs']} epochs"
 
 
 def _percent(record: Mapping[str, Any], name: str, index: int | None = None) -> str:
