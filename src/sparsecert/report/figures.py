@@ -125,7 +125,7 @@ def trade_off(points: Mapping[str, Sequence[TradeOff]], title: str) -> Figure:
             leaves the others behind.
         title: of the data set.
     """
-    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    figure = Figure(figsize=(8.5, 4), layout="constrained")
     axes = figure.add_subplot()
     for number, (name, series) in enumerate(points.items()):
         if not number:
@@ -154,7 +154,7 @@ def trade_off(points: Mapping[str, Sequence[TradeOff]], title: str) -> Figure:
         ylim=(-0.5, None),
     )
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    figure.legend(loc="outside right upper")  # points come up anywhere
     return figure
 
 
