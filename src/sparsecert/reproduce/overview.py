@@ -106,7 +106,7 @@ def write_overview(folder: Path) -> Path:
         rows = _other_rows(result for result in others if _kind(result.record) is kind)
         if rows:
             columns = ("record", "data and design", *kind.COLUMNS)
-            parts.append(f"## Beyond the paper\n\n{_markdown(rows, columns)}")
+            parts.append(f"## Beyond the paper: {kind.SUBJECT}\n\n{_markdown(rows, columns)}")
     parts.append(_provenance(results))
     path = folder / "README.md"
     files.make_folder(folder)

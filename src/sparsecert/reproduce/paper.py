@@ -74,6 +74,7 @@ class CertifiedRow(PaperClassifier):
     accuracy: float | None = None
     abstained: float | None = None
 
+    SUBJECT: ClassVar = "certificates"
     COLUMNS: ClassVar = (
         "classifier",
         "images",
@@ -129,6 +130,7 @@ class BaseRow(PaperClassifier):
     train: float
     test: float
 
+    SUBJECT: ClassVar = "base classifiers on ablated inputs"
     COLUMNS: ClassVar = ("classifier", "images per split", "training images", "test images")
 
     def matches(self, record: Mapping[str, Any]) -> bool:
@@ -160,6 +162,7 @@ class AttackedRow(PaperClassifier):
     accuracy: float
     median: float
 
+    SUBJECT: ClassVar = "attacks"
     COLUMNS: ClassVar = (
         "classifier",
         "attack",
@@ -193,7 +196,7 @@ class AttackedRow(PaperClassifier):
         """Values and 95 % intervals of a record, one for each of `COLUMNS`."""
         return (
             _trained(record) if record["classifier"] == SMOOTHED else record["classifier"],
-            record["attack"],
+            record["attack"] + (f", {record['rule']} rule" if record["rule"] else ""),
             f"{record['num_images']}",
             _percent(record, "accuracy"),
             tables.median_magnitude(record),
