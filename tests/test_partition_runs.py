@@ -123,7 +123,7 @@ def test_no_attack_succeeds_within_a_radius(folder: Path, attack: str, rule: str
     run("attack", folder, *words)  # before anything was certified
     run("certify", folder, "--limit", 40)
     run("attack", folder, *words)
-    result = json.loads((folder / "attacks" / f"{attack}.json").read_text())
+    result = json.loads((folder / "attacks" / f"{attack}-{rule}.json").read_text())
     assert result["rule"] == rule
     assert f"--rule {rule}" in result["command"]
     assert result["attempts_within_certificate"] > 5
@@ -176,6 +176,13 @@ def test_what_does_not_fit_gets_a_sentence(
     assert not (tmp_path / "new").exists()
     assert "rules plurality, run-off, pairwise" in fails(
         capsys, "certify", folder, "--rule", "majority"
+    )
+    assert "rules plurality, run-off, pairwise" in fails(
+        capsys, "attack", folder, "--rule", "margin"
+    )
+    # The width is that of the run to start from, else that would be the sentence.
+    assert "to start from with the same sets" in fails(
+        capsys, *partition, "--sets", 5, "--start", folder
     )
 
 

@@ -37,7 +37,7 @@ class AttackPlan:
             gradient steps. By default 300 and 200.
         probe: the attacked procedure, of sampled designs.
         seed: of the random streams.
-        rule: the attacked one; None for majority and margin, whose PREDICT is one.
+        rule: the attacked one; None is majority, whose PREDICT is margin's too.
 
     Raises:
         InputError: for an unknown attack, or options out of range.
@@ -70,8 +70,6 @@ class AttackPlan:
         rules = {*RULES, *FIXED_RULES}
         if self.rule is not None and self.rule not in rules:
             raise InputError(f"expected a rule out of {', '.join(sorted(rules))}, got {self.rule}")
-        if self.rule in MOST_VOTES:  # one PREDICT, one name in stored results
-            object.__setattr__(self, "rule", None)
         check_num_samples(self.repetitions, "repetitions")
         if self.steps is None:
             object.__setattr__(self, "steps", _DEFAULT_STEPS.get(self.attack))
@@ -81,10 +79,10 @@ class AttackPlan:
             check_num_samples(self.steps, "steps")
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; the rule stands there once."""
+        """As JSON values; the rule stands there once, and majority and margin have one name."""
         values = asdict(self)
         del values["probe"]["rule"]
-        return values
+        return values | {"rule": None if self.rule in MOST_VOTES else self.rule}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AttackPlan:
