@@ -17,6 +17,7 @@ from sparsecert.attacks import (
     AttackResult,
     PlainClassifier,
     Probe,
+    greedy_attack,
     pointwise_attack,
     sigma_zero_attack,
     sparse_rs_attack,
@@ -31,6 +32,7 @@ ATTACKS: list[tuple[Attack, dict[str, Any]]] = [
     (pointwise_attack, {"repetitions": 4}),
     (sparse_rs_attack, {"steps": 40}),
     (sigma_zero_attack, {"steps": 40}),
+    (greedy_attack, {"candidates": 6}),
 ]
 SMALL = Probe(num_samples=2_000, num_search=300, num_gradient=64)
 
@@ -55,6 +57,9 @@ def check_sizes(result: AttackResult, images: Tensor) -> None:
         (sigma_zero_attack, {}, (1, 8, 8), 7, 1.1),
         (sigma_zero_attack, {}, (3, 6, 6), 5, 1.1),
         (sigma_zero_attack, {}, (50,), 5, 1.1),
+        (greedy_attack, {}, (1, 8, 8), 12, 1.0),
+        (greedy_attack, {}, (3, 6, 6), 8, 1.0),
+        (greedy_attack, {}, (50,), 8, 1.0),
     ],
 )
 def test_sizes_are_near_the_optimum_of_a_linear_classifier(
@@ -103,7 +108,7 @@ def test_attacks_stop_at_a_tight_certificate_and_catch_a_broken_one(
 
 @pytest.mark.parametrize("rule", ["margin", "pairwise"])
 def test_no_success_within_the_radius_of_a_random_network(rule: str) -> None:
-    """8 images, three attacks: 24 attempts, and attacks that do succeed further out."""
+    """8 images, four attacks: 32 attempts, and attacks that do succeed further out."""
     victim = random_network()
     images = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(5))
     certificate = victim.certify(images, num_samples=2_000, alpha=0.001, rule=rule)
@@ -173,7 +178,7 @@ def test_what_cannot_be_fooled_is_not_fooled_even_by_wrong_early_answers(
     result = attack(victim, images, labels, probe=probe, **options)
     assert result.size.tolist() == [-1]
     monkeypatch.setattr(EarlyAnswer, "__call__", lambda *arguments: True)
-    monkeypatch.setattr("sparsecert.attacks.ballots.BallotQueries._lead_of", lambda *_: 0.0)
+    monkeypatch.setattr("sparsecert.attacks.ballots.BallotQueries._lead_of", lambda *_: -1.0)
     result = attack(victim, images, labels, probe=probe, **options)
     assert result.size.tolist() == [-1]
     assert result.confirmations[0] > 1  # it did believe that it had found something

@@ -9,6 +9,7 @@ one function with the same face; `AttackPlan` names one with its options, for st
 """
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe
+from sparsecert.attacks.greedy import greedy_attack
 from sparsecert.attacks.plain import PlainClassifier
 from sparsecert.attacks.plan import ATTACKS, AttackPlan
 from sparsecert.attacks.pointwise import pointwise_attack
@@ -22,6 +23,7 @@ __all__ = [
     "AttackResult",
     "PlainClassifier",
     "Probe",
+    "greedy_attack",
     "pointwise_attack",
     "sigma_zero_attack",
     "sparse_rs_attack",

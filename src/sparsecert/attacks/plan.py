@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim
+from sparsecert.attacks.greedy import greedy_attack
 from sparsecert.attacks.pointwise import pointwise_attack
 from sparsecert.attacks.reading import READINGS
 from sparsecert.attacks.sigma_zero import sigma_zero_attack
@@ -33,7 +34,7 @@ class AttackPlan:
         budget: the largest number of changed features; any by default.
         repetitions: pointwise: starts per image.
         start: pointwise: salt-and-pepper noise, or the nearest training image of another class.
-        steps: the others': sparse-rs: steps without success that end the search; sigma-zero:
+        steps: sparse-rs: steps without success that end the search; sigma-zero:
             gradient steps. By default 300 and 200.
         probe: the attacked procedure, of sampled designs.
         seed: of the random streams.
@@ -73,8 +74,8 @@ class AttackPlan:
         check_num_samples(self.repetitions, "repetitions")
         if self.steps is None:
             object.__setattr__(self, "steps", _DEFAULT_STEPS.get(self.attack))
-        elif self.attack == "pointwise":
-            raise InputError("expected no number of steps for pointwise, which ends by itself")
+        elif self.attack not in _DEFAULT_STEPS:
+            raise InputError(f"expected no number of steps for {self.attack}, which ends by itself")
         else:
             check_num_samples(self.steps, "steps")
 
@@ -132,6 +133,25 @@ def _pointwise(
     )
 
 
+def _greedy(
+    plan: AttackPlan,
+    victim: Victim,
+    images: Tensor,
+    labels: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    _: Tensor | None,
+) -> AttackResult:
+    return greedy_attack(
+        victim,
+        images,
+        labels,
+        plan.budget,
+        probe=plan.procedure,
+        seed=plan.seed,
+        indices=indices,
+    )
+
+
 def _in_steps(attack: Callable[..., AttackResult]) -> _Runner:
     def run(
         plan: AttackPlan,
@@ -159,4 +179,5 @@ ATTACKS: dict[str, _Runner] = {
     "pointwise": _pointwise,
     "sparse-rs": _in_steps(sparse_rs_attack),
     "sigma-zero": _in_steps(sigma_zero_attack),
+    "greedy": _greedy,
 }

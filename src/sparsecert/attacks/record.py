@@ -123,7 +123,7 @@ def attack_command(
         words += ["--budget", plan.budget]
     if plan.attack == "pointwise":
         words += ["--repetitions", plan.repetitions, "--start", plan.start]
-    else:
+    elif plan.steps is not None:
         words += ["--steps", plan.steps]
     probe = plan.probe
     words += [] if plan.rule is None else ["--rule", plan.rule]

@@ -16,7 +16,7 @@ def attack_command(
     run: RunArgument,
     *,
     attack: Annotated[
-        Literal["pointwise", "sparse-rs", "sigma-zero"],
+        Literal["pointwise", "sparse-rs", "sigma-zero", "greedy"],
         Parameter(help="The paper's, a random search, or a gradient attack."),
     ] = "pointwise",
     data: DataOption = None,
