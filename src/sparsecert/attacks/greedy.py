@@ -62,7 +62,7 @@ def greedy_attack(
 
 
 def _forward(queries: Queries, budget: int, candidates: int) -> Version | None:
-    """The first version that fools clearly; None where the budget ends before it."""
+    """The first version that fools clearly, and on all ballots; None if the budget ends before."""
     version = queries.version(queries.original)
     unchanged: NDArray[np.bool_] | None = None
     for _ in range(budget):
@@ -77,7 +77,8 @@ def _forward(queries: Queries, budget: int, candidates: int) -> Version | None:
         version = versions[best]
         version.settle()
         unchanged[tried[best]] = False
-        if queries.clearly_fooled([version])[0]:
+        # The search fits its image to the first ballots; all of them are harder to please.
+        if queries.clearly_fooled([version])[0] and queries.fooled([version], strict=True)[0]:
             return version
     return None
 

@@ -17,7 +17,7 @@ def attack_command(
     *,
     attack: Annotated[
         Literal["pointwise", "sparse-rs", "sigma-zero", "greedy"],
-        Parameter(help="The paper's, a random search, or a gradient attack."),
+        Parameter(help="The paper's, a random search, or one of two that follow gradients."),
     ] = "pointwise",
     data: DataOption = None,
     limit: LimitOption = 20,
