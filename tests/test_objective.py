@@ -21,6 +21,7 @@ from sparsecert.run_training import train_run
 from sparsecert.runs import RunConfig, RunFolder, Start
 from sparsecert.streams import Stage, stream
 from sparsecert.training import Batches
+from tests.test_training import config
 
 IMAGES, MASKS, CLASSES = 7, 40, 4
 
@@ -137,28 +138,13 @@ def test_normalisation_keeps_its_statistics(tmp_path: Path) -> None:
 
 
 def for_radius(radius: int | None) -> RunConfig:
-    dataset = data.load("digits", "train")
-    recipe = replace(recipe_for("radius", dataset.input_shape), radius=radius)
-    return RunConfig(
-        dataset="digits",
-        train_fingerprint=dataset.fingerprint(),
-        input_shape=dataset.input_shape,
-        class_names=dataset.class_names,
-        feature_range=None,
-        architecture="mlp",
-        design=UniformAblation(64, 12),
-        encoding="two-channel",
-        encoding_mean=None,
-        encoding_std=None,
-        recipe=recipe,
-        seed=0,
-        start=Start("somewhere", "0", 1, None, "sparsecert train"),
-    )
+    recipe = replace(recipe_for("radius", (1, 8, 8)), radius=radius)
+    return config(recipe=recipe, start=Start("somewhere", "0", 1, None, "sparsecert train"))
 
 
 def test_an_example_is_seen_on_many_masks() -> None:
-    dataset, config = data.load("digits", "train"), for_radius(2)
-    encoded, labels = Batches(config, dataset, Accelerator(cpu=True)).at(5)
+    dataset = data.load("digits", "train")
+    encoded, labels = Batches(for_radius(2), dataset, Accelerator(cpu=True)).at(5)
     assert encoded.shape == (16 * 32, 2, 8, 8)
     assert (labels.view(16, 32) == labels[::32, None]).all()
     retained = encoded.sum(dim=1) > 0.5

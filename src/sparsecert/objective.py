@@ -1,6 +1,6 @@
-"""What training minimises: cross-entropy on single ballots, or the loss of certificates.
+"""The loss of certificates, which the recipe `radius` minimises.
 
-The second trains for the `pairwise` rule of random ablation, as MACER (Zhai et al. 2020) does for
+It trains for the `pairwise` rule of random ablation, as MACER (Zhai et al. 2020) does for
 Gaussian noise. That rule certifies rho pixels if, against every other class b, the share p_b of
 retained sets on which the label is above b exceeds 1/2 + Delta(d, k, rho). Cross-entropy asks each
 ballot to be right, also those of images that are certified anyway or will never be. This loss
@@ -30,11 +30,6 @@ _SHARE_SCALE = 0.05  # of a share against its threshold
 _SHARPNESS = 60.0
 _LOST_TO_CONFIDENCE, _LOST_TO_ABSTENTION = 0.006, 0.02
 _ACCURACY_WEIGHT = 0.5
-
-
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of ballots: `(ballots, classes, ...)` logits, `(ballots, ...)` labels."""
-    return functional.cross_entropy(logits.float(), labels)
 
 
 def certificate_loss(

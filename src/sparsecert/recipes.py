@@ -130,18 +130,12 @@ _PAPER_LARGE = replace(
     drops=(21 / 36, 31 / 36),
 )
 _FAST_IMAGES = replace(_FAST, epochs=150, batch_size=256, weight_decay=0.05, precision="bfloat16")
-_RADIUS = Recipe(
+_RADIUS = replace(
+    _FAST_IMAGES,
     name="radius",
     epochs=1,
     batch_size=16,
-    optimizer="adamw",
     learning_rate=2e-4,
-    schedule="cosine",
-    weight_decay=0.05,
-    mask_per="example",
-    augmentation="none",
-    warmup=0.1,
-    precision="bfloat16",
     objective="radius",
     masks_per_example=32,
 )

@@ -20,6 +20,7 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sparsecert import files, progress
 from sparsecert.augmentation import AUGMENTATIONS
@@ -28,7 +29,7 @@ from sparsecert.data import Dataset
 from sparsecert.designs import sampled
 from sparsecert.devices import autocast
 from sparsecert.errors import InputError, RunFolderError
-from sparsecert.objective import certificate_loss, cross_entropy
+from sparsecert.objective import certificate_loss
 from sparsecert.runs import RunConfig, RunFolder
 from sparsecert.streams import Stage, stream
 
@@ -85,7 +86,7 @@ def _train(run: RunFolder, config: RunConfig, dataset: Dataset, show_progress: b
     on_device, optimizer = accelerator.prepare(model, optimizer)
     batches = Batches(config, dataset, accelerator)
     # The few images of a step that is for certificates are no basis for normalising.
-    on_device.train(recipe.objective == "cross-entropy")
+    on_device.train(recipe.radius is None)
     started = time.monotonic() - state.seconds
     saved = time.monotonic()
     with progress.bar(show_progress and accelerator.is_main_process) as bar:
@@ -142,7 +143,7 @@ def _loss(config: RunConfig, logits: Tensor, labels: Tensor) -> Tensor:
     """What to minimise on the ballots of one step, those of an example side by side."""
     recipe = config.recipe
     if recipe.radius is None:
-        return cross_entropy(logits, labels)
+        return functional.cross_entropy(logits.float(), labels)
     masks = recipe.masks_per_example
     threshold = float(sampled(config.design).thresholds("pairwise", 1.0)[recipe.radius])
     by_image = logits.view(-1, masks, logits.shape[1])

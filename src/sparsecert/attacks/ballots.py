@@ -65,7 +65,7 @@ class BallotQueries:
         rule: str = "majority",
     ) -> None:
         self.smoothed, self.original, self.label = smoothed, image[0], label
-        self.num_samples, self.alpha, self.seed, self.index = num_samples, alpha, seed, index
+        self.num_samples, self.seed, self.index = num_samples, seed, index
         self.num_search, self.num_gradient = min(num_search, num_samples), num_gradient
         self.cost, self.abstains = Cost(), True
         pool = stream(seed, Stage.ATTACK_SEARCH, index)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
-from sparsecert.attacks.query import Queries, Version, with_features
+from sparsecert.attacks.query import Queries, Version, changed_features, take_feature
 from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
@@ -68,16 +68,15 @@ def greedy_attack(
 def _forward(queries: Queries, budget: int, candidates: int) -> Version | None:
     """A few steps past the first version that fools clearly; None where the budget ends before."""
     version = queries.version(queries.original)
-    unchanged: NDArray[np.bool_] | None = None
+    unchanged = np.ones_like(changed_features(queries.original, queries.original))
     fooled_at: int | None = None
     for step in range(budget):
         ends, promise = _best_ends(queries, version.image)
-        unchanged = np.ones(len(promise), dtype=np.bool_) if unchanged is None else unchanged
         order = np.argsort(np.where(unchanged, promise, np.inf), kind="stable")
-        tried = order[: min(candidates, int(unchanged.sum()))]
-        if not len(tried):
+        tried = order[: min(candidates, int(unchanged.sum()))].tolist()
+        if not tried:
             break
-        versions = [_changed(queries, version, ends, feature) for feature in tried]
+        versions = [take_feature(queries, version, ends, feature) for feature in tried]
         best = int(queries.lead(versions).argmin())
         version = versions[best]
         version.settle()
@@ -100,10 +99,3 @@ def _best_ends(queries: Queries, image: Tensor) -> tuple[Tensor, NDArray[np.floa
     promise = torch.minimum(up, down)
     by_feature = promise if promise.ndim == 1 else promise.sum(dim=0).flatten()
     return ends, by_feature.double().cpu().numpy()
-
-
-def _changed(queries: Queries, version: Version, ends: Tensor, feature: np.int64) -> Version:
-    features = np.zeros(ends.numel() // (1 if ends.ndim == 1 else len(ends)), dtype=np.bool_)
-    features[feature] = True
-    image = with_features(version.image, ends, features)
-    return queries.change(version, image, np.array([feature]))

@@ -104,80 +104,27 @@ class AttackPlan:
         starts: Tensor | None = None,
     ) -> AttackResult:
         """Attack these images; `starts` are those that "nearest" starts from."""
-        return ATTACKS[self.attack](self, victim, images, labels, indices, starts)
-
-
-_Runner = Callable[
-    [AttackPlan, Victim, Tensor, NDArray[np.int64], NDArray[np.int64], Tensor | None], AttackResult
-]
-
-
-def _pointwise(
-    plan: AttackPlan,
-    victim: Victim,
-    images: Tensor,
-    labels: NDArray[np.int64],
-    indices: NDArray[np.int64],
-    starts: Tensor | None,
-) -> AttackResult:
-    return pointwise_attack(
-        victim,
-        images,
-        labels,
-        plan.budget,
-        repetitions=plan.repetitions,
-        starts=starts,
-        probe=plan.procedure,
-        seed=plan.seed,
-        indices=indices,
-    )
-
-
-def _greedy(
-    plan: AttackPlan,
-    victim: Victim,
-    images: Tensor,
-    labels: NDArray[np.int64],
-    indices: NDArray[np.int64],
-    _: Tensor | None,
-) -> AttackResult:
-    return greedy_attack(
-        victim,
-        images,
-        labels,
-        plan.budget,
-        probe=plan.procedure,
-        seed=plan.seed,
-        indices=indices,
-    )
-
-
-def _in_steps(attack: Callable[..., AttackResult]) -> _Runner:
-    def run(
-        plan: AttackPlan,
-        victim: Victim,
-        images: Tensor,
-        labels: NDArray[np.int64],
-        indices: NDArray[np.int64],
-        _: Tensor | None,
-    ) -> AttackResult:
+        attack, options = ATTACKS[self.attack]
         return attack(
             victim,
             images,
             labels,
-            plan.budget,
-            steps=plan.steps,
-            probe=plan.procedure,
-            seed=plan.seed,
+            self.budget,
+            probe=self.procedure,
+            seed=self.seed,
             indices=indices,
+            **options(self, starts),
         )
 
-    return run
 
-
-ATTACKS: dict[str, _Runner] = {
-    "pointwise": _pointwise,
-    "sparse-rs": _in_steps(sparse_rs_attack),
-    "sigma-zero": _in_steps(sigma_zero_attack),
-    "greedy": _greedy,
+# Each attack, and what it takes beside what all of them take.
+_Options = Callable[[AttackPlan, Tensor | None], dict[str, Any]]
+ATTACKS: dict[str, tuple[Callable[..., AttackResult], _Options]] = {
+    "pointwise": (
+        pointwise_attack,
+        lambda plan, starts: {"repetitions": plan.repetitions, "starts": starts},
+    ),
+    "sparse-rs": (sparse_rs_attack, lambda plan, _: {"steps": plan.steps}),
+    "sigma-zero": (sigma_zero_attack, lambda plan, _: {"steps": plan.steps}),
+    "greedy": (greedy_attack, lambda *_: {}),
 }

@@ -123,6 +123,19 @@ def changed_features(one: Tensor, other: Tensor) -> NDArray[np.bool_]:
     return changed
 
 
+def feature_mask(image: Tensor, features: Sequence[int]) -> NDArray[np.bool_]:
+    """`(features,)` booleans: these features of an image."""
+    mask = np.zeros(image.shape[-1] * (1 if image.ndim == 1 else image.shape[-2]), dtype=np.bool_)
+    mask[list(features)] = True
+    return mask
+
+
+def take_feature(queries: Queries, version: Version, source: Tensor, feature: int) -> Version:
+    """A version with this feature taken from another image."""
+    image = with_features(version.image, source, feature_mask(version.image, [feature]))
+    return queries.change(version, image, np.array([feature]))
+
+
 def with_features(image: Tensor, source: Tensor, features: NDArray[np.bool_]) -> Tensor:
     """The image with these features taken from another."""
     return torch.where(spread(features, image), source, image)

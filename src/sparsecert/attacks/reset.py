@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsecert.attacks.query import Fools, Queries, Version, changed_features, with_features
+from sparsecert.attacks.query import (
+    Fools,
+    Queries,
+    Version,
+    changed_features,
+    feature_mask,
+    take_feature,
+    with_features,
+)
 
 # Descents of a smoothed classifier's image that go to the end: most of the ballots go there.
 _FINISHED = 4
@@ -59,7 +66,7 @@ class Descent:
         yield self.current.image
         back = 1
         while back < len(self.resets):
-            undone = _features(self.original, self.resets[-back:])
+            undone = feature_mask(self.original, self.resets[-back:])
             yield with_features(self.current.image, self.start, undone)
             back *= 2
         yield self.start
@@ -108,7 +115,7 @@ def _go_down(
 ) -> None:
     while True:
         tries = [
-            (descent, feature, _reset(queries, descent.current, feature))
+            (descent, feature, take_feature(queries, descent.current, queries.original, feature))
             for descent in descents
             if (feature := descent.next_feature()) is not None
         ]
@@ -118,14 +125,3 @@ def _go_down(
         for (descent, feature, version), still in zip(tries, fooled, strict=True):
             if still:
                 descent.accept(version, feature)
-
-
-def _reset(queries: Queries, version: Version, feature: int) -> Version:
-    image = with_features(version.image, queries.original, _features(version.image, [feature]))
-    return queries.change(version, image, np.array([feature]))
-
-
-def _features(image: Tensor, features: Sequence[int]) -> NDArray[np.bool_]:
-    mask = np.zeros(image.shape[-1] * (1 if image.ndim == 1 else image.shape[-2]), dtype=np.bool_)
-    mask[list(features)] = True
-    return mask
