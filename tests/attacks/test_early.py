@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 import sparsecert as sc
 from sparsecert.attacks.early import (
     ERROR,
-    EarlyAnswer,
+    MajorityEarlyAnswer,
     PairwiseEarlyAnswer,
     critical_leads,
     critical_pairwise_lead,
@@ -90,7 +90,7 @@ def test_early_answers_are_those_of_predict(share: float) -> None:
     """Against PREDICT with all ballots; an early answer may be wrong once in a hundred times."""
     n, label, trials = 2_000, 0, 150
     generator = np.random.default_rng(0)
-    early = EarlyAnswer(n, 3, 0.05)
+    early = MajorityEarlyAnswer(n, 3, 0.05)
     wrong = saved = 0
     for _ in range(trials):
         ballots = generator.choice(3, n, p=(share, 0.9 * (1 - share), 0.1 * (1 - share)))
@@ -109,7 +109,7 @@ def test_early_answers_are_those_of_predict(share: float) -> None:
 
 
 def test_ballots_that_no_longer_matter_are_not_waited_for() -> None:
-    early = EarlyAnswer(1_000, 3, 0.05)
+    early = MajorityEarlyAnswer(1_000, 3, 0.05)
     nothing = np.zeros(3, dtype=np.int64)
     assert early(np.array([800, 50, 50]), nothing, 100, 0) is False
     assert early(np.array([100, 700, 100]), nothing, 100, 0) is True

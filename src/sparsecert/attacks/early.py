@@ -7,6 +7,7 @@ correct class? Most images are far from the border, and a part of the ballots de
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ def looks(num_ballots: int) -> list[int]:
     return [*numbers, num_ballots]
 
 
-class EarlyAnswer:
+class EarlyAnswer(ABC):
     """Whether PREDICT, with n ballots, would misclassify or abstain, from a part of them.
 
     What is known of the n ballots is counted exactly. Of the u unknown ones s have been seen, in
@@ -46,18 +47,14 @@ class EarlyAnswer:
     what it reports is confirmed with fresh ballots. Ballots that no longer matter, whatever they
     say, end the count with certainty.
 
+    What the counts are, and which leads suffice, depends on PREDICT's rule.
+
     Args:
         num_samples: n.
         num_classes: number of classes.
-        alpha: PREDICT's.
     """
 
-    def __init__(self, num_samples: int, num_classes: int, alpha: float) -> None:
-        self.alpha = alpha
-        self.critical = critical_leads(num_samples, alpha)
-        # The smallest critical lead for this many votes or more.
-        self._floor = np.minimum.accumulate(self.critical[::-1])[::-1]
-        self._ceiling = int(self.critical.max())
+    def __init__(self, num_samples: int, num_classes: int) -> None:
         self._log = math.log(len(looks(num_samples)) * (num_classes - 1) / ERROR)
 
     def __call__(
@@ -91,8 +88,42 @@ class EarlyAnswer:
             return True
         return None
 
+    @abstractmethod
     def leads(self, counts: NDArray[np.int64], label: int) -> NDArray[np.int64]:
         """`(classes,)` by how many ballots the correct class leads over each."""
+
+    @abstractmethod
+    def num_ballots(self, counts: NDArray[np.int64], label: int) -> int:
+        """How many ballots were counted."""
+
+    @abstractmethod
+    def _at_the_end(self, counts: NDArray[np.int64], label: int) -> bool:
+        """The answer when all n ballots are counted."""
+
+    @abstractmethod
+    def _critical(self, counts: NDArray[np.int64], label: int) -> tuple[NDArray[np.int64], int]:
+        """Leads that are surely too small, by rival, and one above which none is."""
+
+
+class MajorityEarlyAnswer(EarlyAnswer):
+    """For PREDICT of the majority rule; counts are first choices.
+
+    Args:
+        num_samples: n.
+        num_classes: number of classes.
+        alpha: PREDICT's.
+    """
+
+    def __init__(self, num_samples: int, num_classes: int, alpha: float) -> None:
+        super().__init__(num_samples, num_classes)
+        self._alpha = alpha
+        critical = critical_leads(num_samples, alpha)
+        # The smallest critical lead for this many votes or more.
+        self._floor = np.minimum.accumulate(critical[::-1])[::-1]
+        self._ceiling = int(critical.max())
+
+    def leads(self, counts: NDArray[np.int64], label: int) -> NDArray[np.int64]:
+        """`(classes,)` by how many votes the correct class leads over each."""
         return np.asarray(counts[label] - counts)
 
     def num_ballots(self, counts: NDArray[np.int64], label: int) -> int:
@@ -100,17 +131,16 @@ class EarlyAnswer:
         return int(counts.sum())
 
     def _at_the_end(self, counts: NDArray[np.int64], label: int) -> bool:
-        return bool(predict_tally(Tally(counts[None]), self.alpha).label[0] != label)
+        return bool(predict_tally(Tally(counts[None]), self._alpha).label[0] != label)
 
     def _critical(self, counts: NDArray[np.int64], label: int) -> tuple[NDArray[np.int64], int]:
-        """Leads that are surely too small, by rival, and one above which none is."""
         both = counts[label] + counts
         both[label] = 0  # it is no rival of its own
         return self._floor[both], self._ceiling
 
 
 class PairwiseEarlyAnswer(EarlyAnswer):
-    """The same for PREDICT of the pairwise rule.
+    """For PREDICT of the pairwise rule.
 
     Counts are of the ballots that rank each class above the correct one; in the place of the
     correct class stands the number of ballots. Each ballot moves a lead by -1 or 1, so the same
@@ -123,8 +153,8 @@ class PairwiseEarlyAnswer(EarlyAnswer):
     """
 
     def __init__(self, num_samples: int, num_classes: int, alpha: float | None) -> None:
+        super().__init__(num_samples, num_classes)
         self._lead = 0 if alpha is None else critical_pairwise_lead(num_samples, num_classes, alpha)
-        self._log = math.log(len(looks(num_samples)) * (num_classes - 1) / ERROR)
 
     def leads(self, counts: NDArray[np.int64], label: int) -> NDArray[np.int64]:
         """`(classes,)` by how many ballots the correct class leads over each, head to head."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from sparsecert.attacks.early import EarlyAnswer, PairwiseEarlyAnswer
+from sparsecert.attacks.early import EarlyAnswer, MajorityEarlyAnswer, PairwiseEarlyAnswer
 from sparsecert.certification import predict_tally
 from sparsecert.errors import InputError
 from sparsecert.followed import nobody
@@ -71,8 +71,8 @@ class FirstChoices:
 
     def __init__(self, num_samples: int, num_classes: int, label: int, alpha: float) -> None:
         self.followed: NDArray[np.int64] | None = nobody(1)
-        self.early = {
-            strict: EarlyAnswer(num_samples, num_classes, level)
+        self.early: dict[bool, EarlyAnswer] = {
+            strict: MajorityEarlyAnswer(num_samples, num_classes, level)
             for strict, level in ((False, alpha), (True, _NEVER_ABSTAIN))
         }
         self._classes, self._label, self._alpha = num_classes, label, alpha
