@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 import sparsecert as sc
 from sparsecert.followed import nobody
-from sparsecert.look_store import LookSettings, LookStore, StoredLooks
+from sparsecert.look_store import LookSettings, LookStore
 from sparsecert.sequential_smoothing import tally_looks
 from sparsecert.shortlist import shortlist
 from sparsecert.tally import Tally
-from sparsecert.tally_store import StoredTally, TallySettings, TallyStore
+from sparsecert.tally_store import TallySettings, TallyStore
 from sparsecert.theory.sequential import look_schedule
+from sparsecert.vote_store import Stored
 
 CLASSES, IMAGES, BALLOTS = 1_000, 20, 10_000
 
@@ -61,9 +62,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         fixed, sequential = Path(folder) / "fixed", Path(folder) / "sequential"
         settings = TallySettings("model", "data", 0, "estimation", BALLOTS)
-        TallyStore(fixed, CLASSES).append(settings, [StoredTally(rows, ones, tally)])
+        TallyStore(fixed, CLASSES).append(settings, [Stored(rows, ones, tally)])
         names = LookSettings("model", "data", 0, "estimation", BALLOTS, schedule)
-        LookStore(sequential, CLASSES).append(names, [StoredLooks(rows, ones, looks)])
+        LookStore(sequential, CLASSES).append(names, [Stored(rows, ones, looks)])
         print(f"a stage on disk: {size(fixed)}")
         print(f"all {len(schedule)} looks on disk: {size(sequential)}")
 

@@ -139,8 +139,8 @@ def test_the_pairwise_rule_is_attacked_and_compared_with_its_own_certificates(
     indices = evenly_spread(len(dataset), 4)
     certified = read_record(opened) | {"rule": "pairwise"}
     procedure = recorded_procedure(certified)
-    votes = stored_votes(opened, dataset, indices, procedure.plan, Stage.ESTIMATION).tally
-    selection = stored_votes(opened, dataset, indices, procedure.plan, Stage.SELECTION).tally
+    votes = stored_votes(opened, dataset, indices, procedure.plan, Stage.ESTIMATION).votes
+    selection = stored_votes(opened, dataset, indices, procedure.plan, Stage.SELECTION).votes
     label = select_label(selection, "pairwise")
     design = opened.read_config().design
     assert isinstance(design, UniformAblation)

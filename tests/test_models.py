@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sparsecert import models
 from sparsecert.encoding import TwoChannelEncoding
 from sparsecert.errors import InputError
-from sparsecert.models import MLP, InterpolatingCNN, Interpolation, PaperCNN
+from sparsecert.models import MLP, InterpolatingCNN, InterpolatingResNet, Interpolation, PaperCNN
 
 
 def output_shapes(model: nn.Sequential, x: Tensor) -> list[tuple[str, tuple[int, ...]]]:
@@ -165,6 +165,25 @@ def test_interpolating_cnn(channels: int, height: int, width: int) -> None:
     ]
 
 
+@pytest.mark.parametrize(("channels", "height", "width"), [(1, 28, 28), (3, 16, 20)])
+def test_interpolating_resnet(channels: int, height: int, width: int) -> None:
+    model = InterpolatingResNet(2 * channels, height, width, 7, (8, 16, 24), (1, 2, 1)).eval()
+    interpolated = 2 * channels + 2 * (channels + 1)
+    assert output_shapes(model, encoded_images(channels, height, width)) == [
+        ("Interpolation", (interpolated, height, width)),
+        ("Sequential", (8, height // 2, width // 2)),
+        ("Sequential", (24, math.ceil(height / 8), math.ceil(width / 8))),
+        ("AdaptiveAvgPool2d", (24, 1, 1)),
+        ("Flatten", (24,)),
+        ("Float32Linear", (7,)),
+    ]
+    stem = 16 * interpolated * 8
+    blocks = 9 * (8 * 8 + 8 * 8 + 8 * 16 + 3 * 16 * 16 + 16 * 24 + 24 * 24)
+    shortcuts = 8 * 16 + 16 * 24
+    normalised = 8 + 2 * 8 + 3 * 16 + 2 * 16 + 3 * 24  # channels; a scale and a shift for each
+    assert num_parameters(model) == stem + blocks + shortcuts + 2 * normalised + 24 * 7 + 7
+
+
 # MLP, and networks by name
 
 
@@ -189,6 +208,8 @@ def test_mlp(hidden: tuple[int, ...]) -> None:
         ("interpolating-cnn", (2, 28, 28)),
         ("interpolating-cnn", (6, 32, 32)),
         ("small-interpolating-cnn", (2, 28, 28)),
+        ("interpolating-resnet", (2, 28, 28)),
+        ("interpolating-resnet", (6, 32, 32)),
         ("mlp", (2, 8, 8)),
         ("mlp", (60,)),
     ],
@@ -208,6 +229,7 @@ def test_networks_by_name_give_one_logit_per_class(
         ("paper-cnn", (1568,), "28 x 28 images"),
         ("interpolating-cnn", (1, 28, 28), "two-channel .*choose --model mlp"),
         ("interpolating-cnn", (2, 30, 28), "sides divisible by 4"),
+        ("interpolating-resnet", (3, 32, 32), "two-channel"),
         ("interpolating-cnn", (60,), r"got encoded inputs of shape \(60,\)"),
     ],
 )

@@ -12,9 +12,10 @@ import pytest
 
 import sparsecert as sc
 from sparsecert import cli, data
-from sparsecert.ballot_store import BallotSettings, BallotStore, StoredBallots, ranks_of
+from sparsecert.ballot_store import Ballots, BallotStore, ranks_of
 from sparsecert.errors import RunFolderError
 from sparsecert.runs import RunFolder
+from sparsecert.vote_store import Stored, VoteSettings
 
 
 def run(*words: object) -> None:
@@ -193,20 +194,20 @@ def test_ranks_follow_the_scores() -> None:
 
 def test_ballots_are_kept_and_checked(tmp_path: Path) -> None:
     ranks = ranks_of(np.random.default_rng(0).random((6, 4, 3)))
-    store, settings = BallotStore(tmp_path, 4, 3), BallotSettings("model", "data")
+    store, settings = BallotStore(tmp_path, 4, 3), VoteSettings("model", "data")
     for rows in (np.array([3, 5]), np.array([0, 3])):  # image 3 twice
-        store.append(settings, [StoredBallots(rows, np.ones(2), ranks[rows])])
+        store.append(settings, [Stored(rows, np.ones(2), Ballots(ranks[rows]))])
     stored = store.read(settings)
     assert stored.indices.tolist() == [0, 3, 5]
-    assert (stored.ranks == ranks[[0, 3, 5]]).all()
+    assert (stored.votes.ranks == ranks[[0, 3, 5]]).all()
     store.compact(settings)
     assert len(list(tmp_path.glob("*.parquet"))) == 1
-    assert (store.read(settings).ranks == stored.ranks).all()
-    assert len(store.read(BallotSettings("model", "other data")).indices) == 0
+    assert (store.read(settings).votes.ranks == stored.votes.ranks).all()
+    assert len(store.read(VoteSettings("model", "other data")).indices) == 0
     with pytest.raises(RunFolderError, match="another model"):
-        store.read(BallotSettings("another", "data"))
+        store.read(VoteSettings("another", "data"))
     broken = ranks.copy()
     broken[0, 0] = 0
-    store.append(settings, [StoredBallots(np.arange(6), np.ones(6), broken)])
+    store.append(settings, [Stored(np.arange(6), np.ones(6), Ballots(broken))])
     with pytest.raises(RunFolderError, match="rank 3 classes"):
         store.read(settings)

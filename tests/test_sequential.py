@@ -14,7 +14,7 @@ from torch import nn
 
 import sparsecert as sc
 from sparsecert.errors import RunFolderError
-from sparsecert.look_store import LookSettings, LookStore, StoredLooks
+from sparsecert.look_store import LookSettings, LookStore
 from sparsecert.look_tally import LookTally
 from sparsecert.noise import DiscreteNoise
 from sparsecert.parts import write_part
@@ -28,6 +28,7 @@ from sparsecert.sequential_certification import (
 from sparsecert.sequential_smoothing import tally_looks
 from sparsecert.streams import Stage
 from sparsecert.theory.sequential import look_schedule
+from sparsecert.vote_store import Stored
 from tests.test_smoothing import CLASSES, images
 
 D, K, N = 16, 2, 1_000
@@ -271,28 +272,26 @@ def shortened(tally: LookTally, looks: int) -> LookTally:
 def test_stored_counts_come_back_and_the_furthest_count_is_used(tmp_path: Path) -> None:
     store, tally = LookStore(tmp_path, CLASSES), counted()
     rows = np.arange(6)
-    store.append(SETTINGS, [StoredLooks(rows, np.ones(6), tally)])
-    store.append(SETTINGS, [StoredLooks(rows[:3], np.zeros(3), shortened(tally, 2).take(rows[:3]))])
-    store.append(
-        SETTINGS, [StoredLooks(rows[5:] + 2, np.ones(1), shortened(tally, 4).take(rows[5:]))]
-    )
+    store.append(SETTINGS, [Stored(rows, np.ones(6), tally)])
+    store.append(SETTINGS, [Stored(rows[:3], np.zeros(3), shortened(tally, 2).take(rows[:3]))])
+    store.append(SETTINGS, [Stored(rows[5:] + 2, np.ones(1), shortened(tally, 4).take(rows[5:]))])
     for _ in range(2):
         read = store.read(SETTINGS)
         assert read.indices.tolist() == [0, 1, 2, 3, 4, 5, 7]
-        np.testing.assert_array_equal(read.tally.first_choice[:6], tally.first_choice)
-        assert read.tally.head_to_head is not None
+        np.testing.assert_array_equal(read.votes.first_choice[:6], tally.first_choice)
+        assert read.votes.head_to_head is not None
         assert tally.head_to_head is not None
-        np.testing.assert_array_equal(read.tally.head_to_head[:6], tally.head_to_head)
-        assert read.tally.num_reached.tolist() == [len(tally.looks)] * 6 + [4]
+        np.testing.assert_array_equal(read.votes.head_to_head[:6], tally.head_to_head)
+        assert read.votes.num_reached.tolist() == [len(tally.looks)] * 6 + [4]
         assert read.seconds.tolist() == [1] * 7
         store.compact(SETTINGS)
     assert len(list(tmp_path.iterdir())) == 1
-    assert len(store.read(replace(SETTINGS, seed=1)).tally) == 0
+    assert len(store.read(replace(SETTINGS, seed=1)).votes) == 0
 
 
 def test_damaged_counts_are_an_error_that_names_the_file(tmp_path: Path) -> None:
     store, tally = LookStore(tmp_path, CLASSES), counted()
-    store.append(SETTINGS, [StoredLooks(np.arange(6), np.ones(6), tally)])
+    store.append(SETTINGS, [Stored(np.arange(6), np.ones(6), tally)])
     (path,) = tmp_path.iterdir()
     with pytest.raises(RunFolderError, match=f"{path.name} was made with another model"):
         store.read(replace(SETTINGS, fingerprint="other"))

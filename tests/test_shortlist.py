@@ -13,15 +13,16 @@ from torch import nn
 
 import sparsecert as sc
 from sparsecert.followed import NOBODY, most_often_first, nobody
-from sparsecert.look_store import LookSettings, LookStore, StoredLooks
+from sparsecert.look_store import LookSettings, LookStore
 from sparsecert.look_tally import MOST_FOLLOWED_AT_LOOKS, LookTally
 from sparsecert.rankings import count_followed, count_pairs
 from sparsecert.sequential_certification import certify_looks
 from sparsecert.sequential_smoothing import tally_looks
 from sparsecert.shortlist import MOST_FOLLOWED, NUM_BALLOTS, shortlist
 from sparsecert.streams import Stage
-from sparsecert.tally_store import StoredTally, TallySettings, TallyStore
+from sparsecert.tally_store import TallySettings, TallyStore
 from sparsecert.theory.sequential import look_schedule
+from sparsecert.vote_store import Stored
 from tests.test_smoothing import images
 
 D, K, N, CLASSES = 16, 2, 600, 5
@@ -262,21 +263,21 @@ def test_tallies_of_followed_classes_are_stored_beside_older_ones(tmp_path: Path
     classifier, x = smoothed(num_classes=40), images()
     settings = TallySettings("model", "data", 0, "estimation", N)
     store, tally = TallyStore(tmp_path, 40), classifier.tally(x, N, Stage.ESTIMATION)
-    older = StoredTally(np.array([9]), np.ones(1), sc.Tally(tally.first_choice[:1]))
+    older = Stored(np.array([9]), np.ones(1), sc.Tally(tally.first_choice[:1]))
     store.append(settings, [older])
-    assert store.read(settings).tally.followed is None
+    assert store.read(settings).votes.followed is None
     rows = np.arange(6)
-    store.append(settings, [StoredTally(rows[3:], np.ones(3), tally.take(rows[3:]))])
-    store.append(settings, [StoredTally(rows[:3], np.ones(3), tally.take(rows[:3]))])
+    store.append(settings, [Stored(rows[3:], np.ones(3), tally.take(rows[3:]))])
+    store.append(settings, [Stored(rows[:3], np.ones(3), tally.take(rows[:3]))])
     for _ in range(2):
         read = store.read(settings)
         assert read.indices.tolist() == [0, 1, 2, 3, 4, 5, 9]
-        kept = read.take(rows).tally
+        kept = read.take(rows).votes
         for found, expected in zip(kept.counts, tally.counts, strict=True):
             np.testing.assert_array_equal(found, expected)
-        assert read.tally.followed is not None
-        assert (read.tally.followed[6] == NOBODY).all()
-        np.testing.assert_array_equal(read.tally.fewest_wins[6], tally.first_choice[0])
+        assert read.votes.followed is not None
+        assert (read.votes.followed[6] == NOBODY).all()
+        np.testing.assert_array_equal(read.votes.fewest_wins[6], tally.first_choice[0])
         store.compact(settings)
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -287,15 +288,15 @@ def test_looks_of_followed_classes_are_stored_beside_older_ones(tmp_path: Path) 
     settings = LookSettings("model", "data", 0, "estimation", N, looks)
     store, rows = LookStore(tmp_path, 40), np.arange(6)
     older = LookTally(N, tally.first_choice[:1])
-    store.append(settings, [StoredLooks(np.array([9]), np.ones(1), older)])
-    store.append(settings, [StoredLooks(rows, np.ones(6), tally)])
+    store.append(settings, [Stored(np.array([9]), np.ones(1), older)])
+    store.append(settings, [Stored(rows, np.ones(6), tally)])
     for _ in range(2):
         read = store.read(settings)
         assert read.indices.tolist() == [0, 1, 2, 3, 4, 5, 9]
-        for found, expected in zip(read.take(rows).tally.counts, tally.counts, strict=True):
+        for found, expected in zip(read.take(rows).votes.counts, tally.counts, strict=True):
             np.testing.assert_array_equal(found, expected)
-        assert read.tally.followed is not None
-        assert (read.tally.followed[6] == NOBODY).all()
+        assert read.votes.followed is not None
+        assert (read.votes.followed[6] == NOBODY).all()
         store.compact(settings)
 
 
@@ -317,12 +318,12 @@ def test_a_thousand_classes_take_seconds_and_little_room(tmp_path: Path) -> None
     assert looks.head_to_head.shape[1:] == (13, MOST_FOLLOWED_AT_LOOKS, 1_000)
     settings = TallySettings("model", "data", 0, "estimation", n)
     TallyStore(tmp_path / "fixed", 1_000).append(
-        settings, [StoredTally(np.arange(count), np.ones(count), tally)]
+        settings, [Stored(np.arange(count), np.ones(count), tally)]
     )
     schedule = tuple(map(int, look_schedule(n)))
     look_settings = LookSettings("model", "data", 0, "estimation", n, schedule)
     LookStore(tmp_path / "looks", 1_000).append(
-        look_settings, [StoredLooks(np.arange(count), np.ones(count), looks)]
+        look_settings, [Stored(np.arange(count), np.ones(count), looks)]
     )
     (fixed,), (sequential,) = (list((tmp_path / name).iterdir()) for name in ("fixed", "looks"))
     assert fixed.stat().st_size < count * 32_000

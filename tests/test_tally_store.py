@@ -1,21 +1,23 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sparsecert.errors import RunFolderError
+from sparsecert.parts import write_part
 from sparsecert.tally import Tally
-from sparsecert.tally_store import StoredTally, TallySettings, TallyStore
+from sparsecert.tally_store import TallySettings, TallyStore
+from sparsecert.vote_store import Stored
 
 SETTINGS = TallySettings("model", "data", seed=0, stage="estimation", num_samples=100)
 
 
-def stored(*indices: int, votes: int = 60) -> StoredTally:
+def stored(*indices: int, votes: int = 60) -> Stored[Tally]:
     counts = [[votes, 100 - votes - i % 3, i % 3] for i in indices]
-    return StoredTally(np.array(indices), np.full(len(indices), 0.5), Tally(np.array(counts)))
+    return Stored(np.array(indices), np.full(len(indices), 0.5), Tally(np.array(counts)))
 
 
 def test_parts_add_up_in_the_order_of_the_data_set(tmp_path: Path) -> None:
@@ -24,14 +26,14 @@ def test_parts_add_up_in_the_order_of_the_data_set(tmp_path: Path) -> None:
     store.append(SETTINGS, [stored(1, 2)])
     read = store.read(SETTINGS)
     assert read.indices.tolist() == [1, 2, 7, 8, 9]
-    np.testing.assert_array_equal(read.tally.first_choice, stored(1, 2, 7, 8, 9).tally.first_choice)
+    np.testing.assert_array_equal(read.votes.first_choice, stored(1, 2, 7, 8, 9).votes.first_choice)
     assert read.seconds.tolist() == [0.5] * 5
 
 
 def test_nothing_stored_reads_as_nothing(tmp_path: Path) -> None:
     store = TallyStore(tmp_path / "missing", 3)
     store.append(SETTINGS, [])
-    assert len(store.read(SETTINGS).tally) == 0
+    assert len(store.read(SETTINGS).votes) == 0
     assert not (tmp_path / "missing").exists()
 
 
@@ -44,8 +46,8 @@ def test_other_plans_and_data_sets_are_kept_apart(tmp_path: Path) -> None:
         replace(SETTINGS, dataset_fingerprint="other"),
     ]
     for number, settings in enumerate([SETTINGS, *others]):
-        counts = stored(number).tally.first_choice * settings.num_samples // 100
-        store.append(settings, [replace(stored(number), tally=Tally(counts))])
+        counts = stored(number).votes.first_choice * settings.num_samples // 100
+        store.append(settings, [replace(stored(number), votes=Tally(counts))])
     for number, settings in enumerate([SETTINGS, *others]):
         assert store.read(settings).indices.tolist() == [number]
 
@@ -78,7 +80,7 @@ def test_a_foreign_parquet_file_is_an_error(tmp_path: Path) -> None:
 
 def test_a_part_that_a_kill_left_unfinished_is_not_read(tmp_path: Path) -> None:
     (tmp_path / ".estimation-0000000-abcd.parquet.1234.partial").write_bytes(b"PAR1")
-    assert len(TallyStore(tmp_path, 3).read(SETTINGS).tally) == 0
+    assert len(TallyStore(tmp_path, 3).read(SETTINGS).votes) == 0
 
 
 def test_compaction_keeps_every_count_and_no_other_part(tmp_path: Path) -> None:
@@ -91,7 +93,7 @@ def test_compaction_keeps_every_count_and_no_other_part(tmp_path: Path) -> None:
     after = store.read(SETTINGS)
     assert len(list(tmp_path.glob("*.parquet"))) == 2
     np.testing.assert_array_equal(after.indices, before.indices)
-    np.testing.assert_array_equal(after.tally.first_choice, before.tally.first_choice)
+    np.testing.assert_array_equal(after.votes.first_choice, before.votes.first_choice)
 
 
 def test_overlapping_parts_count_once(tmp_path: Path) -> None:
@@ -100,12 +102,12 @@ def test_overlapping_parts_count_once(tmp_path: Path) -> None:
     store.append(SETTINGS, [stored(2, 3, votes=50)])
     read = store.read(SETTINGS)
     assert read.indices.tolist() == [1, 2, 3]
-    assert read.tally.num_samples.tolist() == [100] * 3
+    assert read.votes.num_samples.tolist() == [100] * 3
 
 
 def test_counts_that_do_not_add_up_are_an_error(tmp_path: Path) -> None:
     store = TallyStore(tmp_path, 3)
-    twice = StoredTally(np.array([0]), np.array([0.5]), Tally(np.array([[150, 50, 0]])))
+    twice = Stored(np.array([0]), np.array([0.5]), Tally(np.array([[150, 50, 0]])))
     store.append(SETTINGS, [twice])
     with pytest.raises(RunFolderError, match="add up to 100 votes"):
         store.read(SETTINGS)
@@ -121,15 +123,15 @@ def test_a_folder_that_cannot_be_written_to_gets_a_sentence(tmp_path: Path) -> N
         store.append(SETTINGS, [stored(0)])
 
 
-def ranked(*indices: int) -> StoredTally:
+def ranked(*indices: int) -> Stored[Tally]:
     """As `stored`, with head-to-head counts."""
     part = stored(*indices)
-    first = part.tally.first_choice
+    first = part.votes.first_choice
     pairs = np.zeros((len(indices), 3, 3), dtype=np.int64)
     smaller, larger = np.triu_indices(3, k=1)
     pairs[:, smaller, larger] = first[:, smaller] + np.arange(3) % 2
     pairs[:, larger, smaller] = 100 - pairs[:, smaller, larger]
-    return replace(part, tally=Tally(first, pairs))
+    return replace(part, votes=Tally(first, pairs))
 
 
 def test_head_to_head_counts_are_kept(tmp_path: Path) -> None:
@@ -139,10 +141,10 @@ def test_head_to_head_counts_are_kept(tmp_path: Path) -> None:
     for _ in range(2):
         read = store.read(SETTINGS)
         np.testing.assert_array_equal(
-            read.tally.head_to_head, ranked(2, 4, 5, 9).tally.head_to_head
+            read.votes.head_to_head, ranked(2, 4, 5, 9).votes.head_to_head
         )
         some = read.take(np.array([1, 3]))
-        np.testing.assert_array_equal(some.tally.head_to_head, ranked(4, 9).tally.head_to_head)
+        np.testing.assert_array_equal(some.votes.head_to_head, ranked(4, 9).votes.head_to_head)
         store.compact(SETTINGS)
     assert len(list(tmp_path.glob("*.parquet"))) == 1
 
@@ -152,18 +154,20 @@ def test_a_part_without_head_to_head_counts_is_read_and_none_are_lost(tmp_path: 
     store.append(SETTINGS, [ranked(1)])
     store.append(SETTINGS, [stored(2)])
     store.compact(SETTINGS)
-    tally = store.read(SETTINGS).tally
+    tally = store.read(SETTINGS).votes
     assert (len(tally), tally.head_to_head) == (2, None)
     (old,) = (path for path in tmp_path.glob("*0000002*"))
     old.unlink()
-    assert store.read(SETTINGS).tally.head_to_head is not None
+    assert store.read(SETTINGS).votes.head_to_head is not None
 
 
 def test_head_to_head_counts_that_no_votes_give_are_an_error(tmp_path: Path) -> None:
-    store = TallyStore(tmp_path, 3)
-    part = ranked(1)
-    assert part.tally.head_to_head is not None
-    part.tally.head_to_head[0, 0, 1] = 10
-    store.append(SETTINGS, [part])
+    columns = {
+        "index": np.array([1]),
+        "seconds": np.ones(1),
+        "first_choice": np.array([[60, 39, 1]]),
+        "head_to_head": np.array([[10, 99, 90]]),  # class 0 is above class 1 on 60 ballots or more
+    }
+    write_part(tmp_path, SETTINGS.stage, 1, columns, asdict(SETTINGS))
     with pytest.raises(RunFolderError, match="numbers that cannot be"):
-        store.read(SETTINGS)
+        TallyStore(tmp_path, 3).read(SETTINGS)

@@ -25,7 +25,8 @@ from sparsecert.runs import RunFolder
 from sparsecert.smoothing import SmoothedClassifier
 from sparsecert.streams import Stage
 from sparsecert.tally import Tally
-from sparsecert.tally_store import StoredTally, TallySettings, TallyStore
+from sparsecert.tally_store import TallySettings, TallyStore
+from sparsecert.vote_store import Stored
 
 # Images are counted in groups, so that a pass through the network is full even where there are
 # few ablations per image, and a kill loses at most this many seconds of work or one group.
@@ -121,7 +122,7 @@ def count_votes(
                 )
 
             for finished in in_groups(missing, group, count, bar, task):
-                store.append(settings, [StoredTally(*part) for part in finished])
+                store.append(settings, [Stored(*part) for part in finished])
             store.compact(settings)
 
 
@@ -181,7 +182,7 @@ def stored_votes(
     indices: NDArray[np.int64],
     plan: SamplingPlan,
     stage: Stage,
-) -> StoredTally:
+) -> Stored[Tally]:
     """The votes of these images, in their order, from the run's tallies.
 
     Raises:

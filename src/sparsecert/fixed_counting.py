@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert import progress
-from sparsecert.ballot_store import BallotSettings, BallotStore, StoredBallots, ranks_of
+from sparsecert.ballot_store import Ballots, BallotStore, ranks_of
 from sparsecert.counting import in_groups, places
 from sparsecert.data import Dataset
 from sparsecert.devices import best_device
@@ -15,6 +15,7 @@ from sparsecert.fixed_ablation import FixedAblation
 from sparsecert.fixed_smoothing import FixedSmoothedClassifier
 from sparsecert.partitions import Partitions
 from sparsecert.runs import RunFolder
+from sparsecert.vote_store import Stored, VoteSettings
 
 # As many images at once as keep the ensemble's matrix products large.
 _BALLOTS_PER_GROUP = 100_000
@@ -78,11 +79,11 @@ def cast_ballots(
             completed=len(indices) - len(missing),
         )
         for finished in in_groups(missing, group, cast, bar, task):
-            store.append(settings, [StoredBallots(*part) for part in finished])
+            store.append(settings, [Stored(i, s, Ballots(ranks)) for i, s, ranks in finished])
     store.compact(settings)
 
 
-def stored_ballots(run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]) -> StoredBallots:
+def stored_ballots(run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]) -> Stored[Ballots]:
     """The ballots about these images, in their order, from the run's tallies.
 
     Raises:
@@ -98,5 +99,5 @@ def _store(run: RunFolder) -> BallotStore:
     return BallotStore(run.tallies_path, num_sets, num_classes)
 
 
-def _settings(run: RunFolder, dataset: Dataset) -> BallotSettings:
-    return BallotSettings(run.fingerprint(), dataset.fingerprint())
+def _settings(run: RunFolder, dataset: Dataset) -> VoteSettings:
+    return VoteSettings(run.fingerprint(), dataset.fingerprint())

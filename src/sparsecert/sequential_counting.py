@@ -26,7 +26,7 @@ from sparsecert.counting import (
 )
 from sparsecert.data import Dataset
 from sparsecert.designs import sampled
-from sparsecert.look_store import LookSettings, LookStore, StoredLooks
+from sparsecert.look_store import LookSettings, LookStore
 from sparsecert.look_tally import LookTally
 from sparsecert.runs import RunFolder
 from sparsecert.sequential_certification import (
@@ -40,6 +40,7 @@ from sparsecert.sequential_certification import (
 from sparsecert.sequential_smoothing import tally_looks
 from sparsecert.streams import Stage
 from sparsecert.theory.sequential import look_schedule
+from sparsecert.vote_store import Stored
 
 # An image's first look is a hundred ballots or so: this many passes' worth are counted together.
 _PASSES_PER_GROUP = 4
@@ -96,7 +97,7 @@ def count_certificates(
         compile=compile,
         show_progress=show_progress,
     )
-    label = select_label(stored_votes(run, dataset, indices, plan, Stage.SELECTION).tally, rule)
+    label = select_label(stored_votes(run, dataset, indices, plan, Stage.SELECTION).votes, rule)
     design = sampled(run.read_config().design)
 
     def stops(tally: LookTally, rows: NDArray[np.int64]) -> Stop:
@@ -127,7 +128,7 @@ def count_predictions(
         return stop(tally, named_by_look(tally, alpha, rule))
 
     _count(run, dataset, indices, plan, Stage.PREDICTION, stops, compile, show_progress)
-    tally = stored_looks(run, dataset, indices, plan, Stage.PREDICTION).tally
+    tally = stored_looks(run, dataset, indices, plan, Stage.PREDICTION).votes
     named = named_by_look(tally, alpha, rule)
     return prediction_at(stop(tally, named), tally, named)
 
@@ -158,13 +159,13 @@ def replay(
     selection = stored_votes(run, dataset, indices, plan, Stage.SELECTION)
     stored = stored_looks(run, dataset, indices, plan, Stage.ESTIMATION)
     design = sampled(run.read_config().design)
-    chosen = select_label(selection.tally, rule) if label is None else label
-    certified = certified_by_look(stored.tally, chosen, design, alpha, rule)
-    named = named_by_look(stored.tally, alpha, rule)
-    end = stop(stored.tally, certified, named)
+    chosen = select_label(selection.votes, rule) if label is None else label
+    certified = certified_by_look(stored.votes, chosen, design, alpha, rule)
+    named = named_by_look(stored.votes, alpha, rule)
+    end = stop(stored.votes, certified, named)
     return Replay(
-        prediction_at(end, stored.tally, named),
-        certification_at(end, stored.tally, chosen, certified, alpha),
+        prediction_at(end, stored.votes, named),
+        certification_at(end, stored.votes, chosen, certified, alpha),
         end.finished,
         selection.seconds + stored.seconds,
     )
@@ -176,7 +177,7 @@ def stored_looks(
     indices: NDArray[np.int64],
     plan: SamplingPlan,
     stage: Stage,
-) -> StoredLooks:
+) -> Stored[LookTally]:
     """The counts of these images, in their order, from the run's tallies.
 
     Raises:
@@ -212,7 +213,7 @@ def _count(
     stored = store.read(settings)
     begun = np.flatnonzero(np.isin(indices, stored.indices))
     stored = stored.take(np.searchsorted(stored.indices, indices[begun]))
-    going_on = np.flatnonzero(~stops(stored.tally, begun).finished)
+    going_on = np.flatnonzero(~stops(stored.votes, begun).finished)
     place = np.full(len(indices), -1)
     place[begun[going_on]] = going_on
     missing = np.setdiff1d(np.arange(len(indices)), np.delete(begun, going_on))
@@ -229,7 +230,7 @@ def _count(
             lambda tally, some: stops(tally, rows[some]),
             plan.seed,
             indices[rows],
-            before=_earlier(stored.tally, place[rows]),
+            before=_earlier(stored.votes, place[rows]),
         )
 
     pass_size = smoothed.pass_size(dataset.batch(indices[:1]))
@@ -244,7 +245,7 @@ def _count(
             store.append(
                 settings,
                 [
-                    StoredLooks(indices[rows], seconds + _before(stored, place[rows]), tally)
+                    Stored(indices[rows], seconds + _before(stored, place[rows]), tally)
                     for rows, seconds, tally in finished
                 ],
             )
@@ -257,7 +258,7 @@ def _earlier(tally: LookTally, place: NDArray[np.int64]) -> LookTally:
     return LookTally.concatenate([tally, blank]).take(place)
 
 
-def _before(stored: StoredLooks, place: NDArray[np.int64]) -> NDArray[np.float64]:
+def _before(stored: Stored[LookTally], place: NDArray[np.int64]) -> NDArray[np.float64]:
     """Seconds that these images have taken already."""
     return np.append(stored.seconds, 0.0)[place]
 

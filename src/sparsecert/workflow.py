@@ -190,8 +190,8 @@ def measure(run: RunFolder, dataset: Dataset, procedure: Procedure) -> Measureme
     num_unfinished = 0
     if isinstance(design, Partitions):
         ballots = stored_ballots(run, dataset, indices)
-        seconds = ballots.seconds
-        certification = certify_ballots(ballots.scores, design.ablation, rule, procedure.bound)
+        seconds, scores = ballots.seconds, ballots.votes.scores
+        certification = certify_ballots(scores, design.ablation, rule, procedure.bound)
         prediction = Prediction(certification.label, certification.tally.first_choice)
     elif procedure.plan.sampling == "sequential":
         found = replay(run, dataset, indices, procedure.plan, procedure.alpha, rule)
@@ -203,9 +203,9 @@ def measure(run: RunFolder, dataset: Dataset, procedure: Procedure) -> Measureme
             for stage in (Stage.SELECTION, Stage.ESTIMATION)
         )
         seconds = selection.seconds + estimation.seconds
-        prediction = predict_tally(estimation.tally, procedure.alpha, rule)
-        label = select_label(selection.tally, rule)
-        certification = certify_tally(estimation.tally, label, design, procedure.alpha, rule)
+        prediction = predict_tally(estimation.votes, procedure.alpha, rule)
+        label = select_label(selection.votes, rule)
+        certification = certify_tally(estimation.votes, label, design, procedure.alpha, rule)
     return Measurement(
         indices,
         targets,
@@ -226,7 +226,7 @@ def rules_of_votes(run: RunFolder, dataset: Dataset, procedure: Procedure) -> tu
     if procedure.plan.sampling == "sequential":
         return rules  # rankings have been recorded since there are sequential votes
     for stage in (Stage.SELECTION, Stage.ESTIMATION):
-        tally = stored_votes(run, dataset, indices, procedure.plan, stage).tally
+        tally = stored_votes(run, dataset, indices, procedure.plan, stage).votes
         if not tally.has_fewest_wins:
             return tuple(rule for rule in rules if rule != "pairwise")
     return rules
@@ -250,7 +250,7 @@ def base_accuracy(
     plan = SamplingPlan(num_samples=1)
     count_votes(run, dataset, indices, plan, [Stage.EVALUATION], show_progress=show_progress)
     stored = stored_votes(run, dataset, indices, plan, Stage.EVALUATION)
-    return share(stored.tally.top == dataset.labels[indices])
+    return share(stored.votes.top == dataset.labels[indices])
 
 
 def predict_run(
@@ -281,7 +281,7 @@ def predict_run(
         return dataset, counted
     count_votes(run, dataset, indices, plan, [stage], **options)
     stored = stored_votes(run, dataset, indices, plan, stage)
-    return dataset, predict_tally(stored.tally, procedure.alpha, rule)
+    return dataset, predict_tally(stored.votes, procedure.alpha, rule)
 
 
 def _check_sampling_of(design: AnyDesign, plan: SamplingPlan) -> None:

@@ -173,7 +173,7 @@ def stored_certificates(
     if rule is not None and isinstance(design, Partitions):
         cast_ballots(run, dataset, indices)
         ballots = stored_ballots(run, dataset, indices)
-        certified = certify_ballots(ballots.scores, design.ablation, rule)
+        certified = certify_ballots(ballots.votes.scores, design.ablation, rule)
         correct = certified.label == dataset.labels[indices]
         return Certificates(
             np.where(correct, certified.radius, -1), np.ones(len(indices), dtype=np.bool_)
@@ -202,7 +202,7 @@ def _radius(
     rules: Sequence[str],
 ) -> NDArray[np.int64]:
     """The largest radius over rules that certify one class; -1 where that is wrong."""
-    selection = stored_votes(run, dataset, indices, plan, Stage.SELECTION).tally
+    selection = stored_votes(run, dataset, indices, plan, Stage.SELECTION).votes
     top = select_label(selection, rules[0])
     design = sampled(run.read_config().design)
     rules = [rule for rule in rules if rule in design.rules]
@@ -212,7 +212,7 @@ def _radius(
             for rule in rules
         ]
     else:
-        estimation = stored_votes(run, dataset, indices, plan, Stage.ESTIMATION).tally
+        estimation = stored_votes(run, dataset, indices, plan, Stage.ESTIMATION).votes
         radii = [certify_tally(estimation, top, design, alpha, rule).radius for rule in rules]
     return np.where(top == dataset.labels[indices], np.max(radii, axis=0), -1)
 

@@ -14,6 +14,7 @@ console = Console(markup=False)
 Architecture = Literal[
     "interpolating-cnn",
     "small-interpolating-cnn",
+    "interpolating-resnet",
     "paper-cnn",
     "resnet18",
     "resnet50",

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
 from sparsecert.errors import InputError
 from sparsecert.models.interpolating_cnn import InterpolatingCNN, Interpolation
+from sparsecert.models.interpolating_resnet import InterpolatingResNet
 from sparsecert.models.mlp import MLP
 from sparsecert.models.paper_cnn import PaperCNN
 from sparsecert.models.resnet import ResNet
@@ -23,6 +25,7 @@ __all__ = [
     "MLP",
     "SUBSET_ENSEMBLE",
     "InterpolatingCNN",
+    "InterpolatingResNet",
     "Interpolation",
     "PaperCNN",
     "ResNet",
@@ -81,19 +84,21 @@ def _paper_cnn(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     return PaperCNN(encoded_shape[0], num_classes)
 
 
-def _interpolating_cnn(first_channels: int) -> Callable[[tuple[int, ...], int], nn.Module]:
-    """A builder of interpolating networks of this width."""
+def _interpolating(
+    network: Callable[[int, int, int, int], nn.Module],
+) -> Callable[[tuple[int, ...], int], nn.Module]:
+    """A builder of networks that begin with an interpolation."""
 
-    def build_interpolating_cnn(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    def build_interpolating(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
         if not _interpolates(encoded_shape) or encoded_shape[0] % 2:
             raise InputError(
-                "the interpolating CNN takes two-channel encoded images with sides divisible by 4, "
+                "interpolating networks take two-channel encoded images with sides divisible by 4, "
                 f"from 16 to 64, got encoded inputs of shape {encoded_shape}; choose --model mlp"
             )
         channels, height, width = encoded_shape
-        return InterpolatingCNN(channels, height, width, num_classes, first_channels)
+        return network(channels, height, width, num_classes)
 
-    return build_interpolating_cnn
+    return build_interpolating
 
 
 def _resnet(
@@ -120,8 +125,9 @@ def _mlp(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
 
 
 ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
-    "interpolating-cnn": _interpolating_cnn(64),
-    "small-interpolating-cnn": _interpolating_cnn(32),
+    "interpolating-cnn": _interpolating(InterpolatingCNN),
+    "small-interpolating-cnn": _interpolating(partial(InterpolatingCNN, channels=32)),
+    "interpolating-resnet": _interpolating(InterpolatingResNet),
     "paper-cnn": _paper_cnn,
     "resnet18": _resnet((2, 2, 2, 2), bottleneck=False),
     "resnet50": _resnet((3, 4, 6, 3), bottleneck=True),

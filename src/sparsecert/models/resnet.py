@@ -12,6 +12,7 @@ from torch.nn import functional
 from sparsecert.models.layers import Float32Linear
 
 _WIDTHS = (64, 128, 256, 512)
+_EXPANSION = 4  # of a bottleneck's output
 
 
 class ResNet(nn.Sequential):
@@ -36,25 +37,49 @@ class ResNet(nn.Sequential):
         large_images: bool,
     ) -> None:
         if large_images:
-            stem = _convolution(in_channels, 64, 7, stride=2)
+            stem = convolution(in_channels, 64, 7, stride=2)
             stem.append(nn.ReLU(inplace=True))
             stem.append(nn.MaxPool2d(3, stride=2, padding=1))
         else:
-            stem = _convolution(in_channels, 64, 3)
+            stem = convolution(in_channels, 64, 3)
             stem.append(nn.ReLU(inplace=True))
-        stages = nn.Sequential()
-        channels = 64
-        for number, (width, depth) in enumerate(zip(_WIDTHS, depths, strict=True)):
-            for place in range(depth):
-                stride = 2 if number > 0 and place == 0 else 1
-                block = ResidualBlock(channels, width, stride, bottleneck=bottleneck)
-                stages.append(block)
-                channels = block.out_channels
-        head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), Float32Linear(channels, num_classes))
-        super().__init__(stem, stages, *head)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        stages = residual_stages(64, _WIDTHS, depths, bottleneck=bottleneck)
+        channels = _WIDTHS[-1] * (_EXPANSION if bottleneck else 1)
+        super().__init__(stem, stages, *mean_over_pixels(channels, num_classes))
+        initialise(self)
+
+
+def residual_stages(
+    in_channels: int, widths: Sequence[int], depths: Sequence[int], *, bottleneck: bool = False
+) -> nn.Sequential:
+    """Residual blocks, stage by stage; each stage after the first begins with a stride of 2.
+
+    Args:
+        in_channels: of the input.
+        widths: of the stages' convolutions.
+        depths: blocks per stage.
+        bottleneck: as for `ResidualBlock`.
+    """
+    stages, channels = nn.Sequential(), in_channels
+    for number, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        for place in range(depth):
+            stride = 2 if number > 0 and place == 0 else 1
+            block = ResidualBlock(channels, width, stride, bottleneck=bottleneck)
+            stages.append(block)
+            channels = block.out_channels
+    return stages
+
+
+def mean_over_pixels(channels: int, num_classes: int) -> tuple[nn.Module, ...]:
+    """The last layers: a linear one on each channel's mean."""
+    return nn.AdaptiveAvgPool2d(1), nn.Flatten(), Float32Linear(channels, num_classes)
+
+
+def initialise(model: nn.Module) -> None:
+    """Draw the weights of all convolutions as He et al. (2015) do, by their outputs."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 class ResidualBlock(nn.Module):
@@ -70,22 +95,20 @@ class ResidualBlock(nn.Module):
     def __init__(self, in_channels: int, width: int, stride: int, *, bottleneck: bool) -> None:
         super().__init__()
         if bottleneck:
-            self.out_channels = 4 * width
+            self.out_channels = _EXPANSION * width
             parts = [
-                _convolution(in_channels, width, 1),
-                _convolution(width, width, 3, stride),
-                _convolution(width, self.out_channels, 1),
+                convolution(in_channels, width, 1),
+                convolution(width, width, 3, stride),
+                convolution(width, self.out_channels, 1),
             ]
         else:
             self.out_channels = width
-            parts = [_convolution(in_channels, width, 3, stride), _convolution(width, width, 3)]
+            parts = [convolution(in_channels, width, 3, stride), convolution(width, width, 3)]
         self.residual = nn.Sequential(parts[0])
         for part in parts[1:]:
             self.residual.extend([nn.ReLU(inplace=True), part])
         same = stride == 1 and in_channels == self.out_channels
-        shortcut = (
-            nn.Identity() if same else _convolution(in_channels, self.out_channels, 1, stride)
-        )
+        shortcut = nn.Identity() if same else convolution(in_channels, self.out_channels, 1, stride)
         self.shortcut: nn.Module = shortcut
 
     def forward(
@@ -96,9 +119,9 @@ class ResidualBlock(nn.Module):
         return functional.relu(total, inplace=not torch.is_grad_enabled())
 
 
-def _convolution(in_channels: int, out_channels: int, size: int, stride: int = 1) -> nn.Sequential:
+def convolution(in_channels: int, out_channels: int, size: int, stride: int = 1) -> nn.Sequential:
     """A convolution that keeps the size up to its stride, and batch normalisation."""
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, size, stride, padding=size // 2, bias=False),
+        nn.Conv2d(in_channels, out_channels, size, stride, padding=(size - 1) // 2, bias=False),
         nn.BatchNorm2d(out_channels),
     )

@@ -1,0 +1,46 @@
+"""A small residual network behind a fixed interpolation of the retained pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from sparsecert.models.interpolating_cnn import Interpolation
+from sparsecert.models.resnet import convolution, initialise, mean_over_pixels, residual_stages
+
+
+class InterpolatingResNet(nn.Sequential):
+    """`Interpolation`, a convolution that halves the sides, residual stages, the mean over pixels.
+
+    Few of an image's pixels are retained, so its finest scale holds little: the residual blocks
+    (He, Zhang, Ren and Sun 2016) work at half the sides and below.
+
+    Args:
+        in_channels: channels of the encoded image; must come from the two-channel encoding.
+        height: of the images, divisible by 4.
+        width: of the images, divisible by 4.
+        num_classes: number of classes.
+        widths: channels of each stage; sides halve from one to the next.
+        depths: blocks of two convolutions in each stage.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        height: int,
+        width: int,
+        num_classes: int,
+        widths: Sequence[int] = (32, 64, 128),
+        depths: Sequence[int] = (1, 1, 1),
+    ) -> None:
+        interpolation = Interpolation(height, width)
+        stem = convolution(interpolation.output_channels(in_channels), widths[0], 4, stride=2)
+        stem.append(nn.ReLU(inplace=True))
+        super().__init__(
+            interpolation,
+            stem,
+            residual_stages(widths[0], widths, depths),
+            *mean_over_pixels(widths[-1], num_classes),
+        )
+        initialise(self)
