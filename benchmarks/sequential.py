@@ -21,7 +21,7 @@ from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
 from sparsecert.counting import SamplingPlan, smoothed_classifier
-from sparsecert.data import Dataset, evenly_spread
+from sparsecert.data import Dataset, representatives
 from sparsecert.evaluation import median_certified_robustness
 from sparsecert.records import classifier_values, hardware, write_record
 from sparsecert.runs import RunFolder
@@ -54,7 +54,7 @@ def main(
         _, before = certify_run(folder, fixed)
         dataset, after = certify_run(folder, sequential)
         rules[rule] = compare(before, after, plan)
-    smoothed, images = smoothed_classifier(folder), evenly_spread(len(dataset), timed)
+    smoothed, images = smoothed_classifier(folder), representatives(dataset.labels, timed)
     for rule, values in rules.items():
         values.update(compare_times(smoothed, dataset, images, plan, alpha, rule))
         print(rule, values)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -318,6 +319,42 @@ def test_evenly_spread_indices(size: int, limit: int) -> None:
     gaps = np.diff(np.append(indices, size))  # the last stretch is no longer than the others
     assert gaps.min() >= 1
     assert gaps.max() - gaps.min() <= 1
+
+
+@pytest.mark.parametrize("limit", [30, 100, 500, 2_000, 5_000])
+def test_images_are_of_all_classes_though_the_classes_come_in_turns(limit: int) -> None:
+    labels = np.arange(10_000) % 10
+    assert len(np.unique(labels[data.evenly_spread(10_000, limit)])) < 10  # what is avoided
+    indices = data.representatives(labels, limit)
+    assert (np.diff(indices) > 0).all()
+    stretches = np.append(data.evenly_spread(10_000, limit), 10_000)
+    np.testing.assert_array_equal(
+        np.searchsorted(stretches, indices, "right"), 1 + np.arange(limit)
+    )
+    counts = np.bincount(labels[indices], minlength=10)
+    deviation = 4 * math.sqrt(limit * 0.09)
+    assert abs(counts - limit / 10).max() < deviation
+    np.testing.assert_array_equal(indices, data.representatives(labels, limit))
+
+
+@pytest.mark.parametrize("order", ["random", "sorted", "one of each"])
+@pytest.mark.parametrize("limit", [1, 2, 7, 300, None])
+def test_images_are_evenly_spread_where_that_shows_the_classes(
+    order: str, limit: int | None
+) -> None:
+    labels = {
+        "random": np.random.default_rng(0).integers(10, size=3_000),
+        "sorted": np.sort(np.random.default_rng(0).integers(10, size=3_000)),
+        "one of each": np.arange(3_000),
+    }[order]
+    expected = data.evenly_spread(3_000, limit)
+    np.testing.assert_array_equal(data.representatives(labels, limit), expected)
+
+
+def test_classes_that_no_image_has_are_no_reason_to_choose_others() -> None:
+    labels = np.random.default_rng(0).choice([2, 5, 9], size=1_000)
+    expected = data.evenly_spread(1_000, 50)
+    np.testing.assert_array_equal(data.representatives(labels, 50), expected)
 
 
 def test_without_a_limit_every_image_is_taken() -> None:

@@ -70,7 +70,7 @@ class Procedure:
 
     def indices(self, dataset: Dataset) -> NDArray[np.int64]:
         """The images, as indices in the data set."""
-        return data.evenly_spread(len(dataset), self.limit)
+        return data.representatives(dataset.labels, self.limit)
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ def stored_attacks(
     settings = AttackSettings(run.fingerprint(), dataset.fingerprint(), plan.to_json())
     stored = store.read(settings)
     return stored.take(
-        np.flatnonzero(np.isin(stored.index, data.evenly_spread(len(dataset), limit)))
+        np.flatnonzero(np.isin(stored.index, data.representatives(dataset.labels, limit)))
     )
 
 
@@ -222,7 +222,7 @@ class _OtherClasses:
 
     def __init__(self, dataset: Dataset) -> None:
         train = data.load(dataset.name, "train", dataset.feature_range)
-        self._rows = data.evenly_spread(len(train), _MOST_STARTS)
+        self._rows = data.representatives(train.labels, _MOST_STARTS)
         self._images, self._labels = train.batch(self._rows), train.labels[self._rows]
 
     def than(self, label: int) -> Tensor:

@@ -40,7 +40,7 @@ def attack_run(
         The record.
     """
     dataset = load_evaluation_data(run, dataset_name)
-    indices = data.evenly_spread(len(dataset), limit)
+    indices = data.representatives(dataset.labels, limit)
     plan = replace(plan, rule=attacked_rule(run, plan.rule))
     # First, since an attack is too dear to find afterwards that votes lack what the rule needs.
     certificates = stored_certificates(run, dataset, indices, plan.rule)

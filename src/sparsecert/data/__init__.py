@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from sparsecert.data.choice import check_limit, evenly_spread, representatives
 from sparsecert.data.dataset import Dataset, FeatureRange
 from sparsecert.data.embedded import EMBEDDED
 from sparsecert.data.hub import DATA_VARIABLE, load_hub, load_path
 from sparsecert.data.npz import load_npz
-from sparsecert.errors import InputError, as_integer
+from sparsecert.errors import InputError
 
 __all__ = [
     "DATA_VARIABLE",
@@ -22,6 +20,7 @@ __all__ = [
     "evenly_spread",
     "lasting_name",
     "load",
+    "representatives",
 ]
 
 
@@ -50,20 +49,6 @@ def load(name: str, split: str, feature_range: FeatureRange | None = None) -> Da
     if path.suffix == ".npz":
         return load_npz(name, path, split, feature_range)
     return load_path(name, path, split, feature_range)
-
-
-def check_limit(limit: int | None) -> None:
-    """Raise `InputError` for a number of inputs under 1."""
-    if limit is not None and as_integer(limit, "limit") < 1:
-        raise InputError(f"expected limit to be at least 1, got {limit}")
-
-
-def evenly_spread(size: int, limit: int | None) -> NDArray[np.int64]:
-    """`limit` indices spread evenly over 0..size-1; all of them without a limit."""
-    check_limit(limit)
-    if limit is None or limit >= size:
-        return np.arange(size)
-    return np.arange(limit) * size // limit
 
 
 def lasting_name(name: str) -> str:

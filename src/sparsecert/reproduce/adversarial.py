@@ -38,7 +38,7 @@ def _draw(options: Options, skipped: int, number: int) -> Figure:
     assert isinstance(row, AttackedRow)
     run = trained_run(row, options)
     dataset = load_evaluation_data(run, None)
-    indices = data.evenly_spread(len(dataset), options.limit or TABLE.limit)
+    indices = data.representatives(dataset.labels, options.limit or TABLE.limit)
     attacks = attack_images(run_target(run), dataset, indices, PLAN, show_progress=True)
     shown = fooling_images(dataset, {PLAN.attack: attacks}, skipped + number)[skipped:]
     if not shown:

@@ -36,7 +36,7 @@ def attack_baseline(
     """Train a baseline unless that is done, and attack it; returns the record."""
     target = baseline_target(row.classifier, row.dataset, folder, epochs, show_progress=True)
     dataset = data.load(row.dataset, "test")
-    indices = data.evenly_spread(len(dataset), limit)
+    indices = data.representatives(dataset.labels, limit)
     attacks = attack_images(target, dataset, indices, PLAN, show_progress=True)
     words = ["sparsecert", "reproduce", "table2", "--data", row.dataset]
     words += [] if limit is None else ["--limit", str(limit)]

@@ -1,0 +1,54 @@
+"""Which examples of a data set are looked at, where not all of them are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from sparsecert.errors import InputError, as_integer
+
+_UNLIKELY = 1e-3  # of class counts so far from the data set's, in a random order
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise `InputError` for a number of inputs under 1."""
+    if limit is not None and as_integer(limit, "limit") < 1:
+        raise InputError(f"expected limit to be at least 1, got {limit}")
+
+
+def evenly_spread(size: int, limit: int | None) -> NDArray[np.int64]:
+    """`limit` indices spread evenly over 0..size-1; all of them without a limit."""
+    check_limit(limit)
+    if limit is None or limit >= size:
+        return np.arange(size)
+    return np.arange(limit) * size // limit
+
+
+def representatives(labels: NDArray[np.int64], limit: int | None) -> NDArray[np.int64]:
+    """`limit` examples spread evenly over a data set, whatever the order of its classes.
+
+    They are the first of each of `limit` stretches of equal length. Where the classes come in
+    turns, those may all be of a few classes: of 10 that alternate, every hundredth example is of
+    the same one. If a chi-square test finds so, a fixed random one of each stretch is taken.
+
+    Args:
+        labels: `(examples,)` classes of the whole data set, in its order.
+        limit: how many; None for all.
+
+    Returns:
+        Their indices, rising.
+
+    Raises:
+        InputError: for a limit under 1.
+    """
+    first = evenly_spread(len(labels), limit)
+    if len(first) == len(labels):
+        return first
+    counts = np.bincount(labels)
+    present = counts > 0
+    expected = counts[present] * (len(first) / len(labels))
+    observed = np.bincount(labels[first], minlength=len(counts))[present]
+    if stats.chisquare(observed, expected, sum_check=False).pvalue >= _UNLIKELY:
+        return first
+    return np.random.default_rng(0).integers(first, np.append(first[1:], len(labels)))
