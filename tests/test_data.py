@@ -337,6 +337,16 @@ def test_images_are_of_all_classes_though_the_classes_come_in_turns(limit: int) 
     np.testing.assert_array_equal(indices, data.representatives(labels, limit))
 
 
+@pytest.mark.parametrize("in_turns", [False, True])
+def test_images_of_a_smaller_limit_are_among_those_of_a_larger(in_turns: bool) -> None:
+    """So that images which are attacked have been certified."""
+    labels = np.arange(10_000) % 10
+    labels = labels if in_turns else np.sort(labels)
+    few, some, many = (data.representatives(labels, limit) for limit in (50, 100, 1_000))
+    assert np.isin(few, some).all()
+    assert np.isin(some, many).all()
+
+
 @pytest.mark.parametrize("order", ["random", "sorted", "one of each"])
 @pytest.mark.parametrize("limit", [1, 2, 7, 300, None])
 def test_images_are_evenly_spread_where_that_shows_the_classes(

@@ -30,7 +30,9 @@ def representatives(labels: NDArray[np.int64], limit: int | None) -> NDArray[np.
 
     They are the first of each of `limit` stretches of equal length. Where the classes come in
     turns, those may all be of a few classes: of 10 that alternate, every hundredth example is of
-    the same one. If a chi-square test finds so, a fixed random one of each stretch is taken.
+    the same one. If a chi-square test finds so, they are of each stretch the one that comes first
+    in a fixed random order. Either way, those of a limit that divides another are among the
+    other's, if both divide the number of examples.
 
     Args:
         labels: `(examples,)` classes of the whole data set, in its order.
@@ -51,4 +53,7 @@ def representatives(labels: NDArray[np.int64], limit: int | None) -> NDArray[np.
     observed = np.bincount(labels[first], minlength=len(counts))[present]
     if stats.chisquare(observed, expected, sum_check=False).pvalue >= _UNLIKELY:
         return first
-    return np.random.default_rng(0).integers(first, np.append(first[1:], len(labels)))
+    priority = np.random.default_rng(0).permutation(len(labels))
+    order = np.argsort(priority)
+    stretch = np.searchsorted(first, order, "right") - 1
+    return order[np.unique(stretch, return_index=True)[1]]
