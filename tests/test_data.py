@@ -182,6 +182,24 @@ def test_bad_npz_files_are_refused(tmp_path: Path, changed: dict[str, Any], word
         data.load(write_npz(tmp_path / "bad.npz", **changed), "test")
 
 
+def test_labels_may_be_bytes_as_in_keras_files(tmp_path: Path) -> None:
+    labels = np.arange(10, dtype=np.uint8) % 3
+    path = write_npz(tmp_path / "bytes.npz", y_train=labels, y_test=labels[:4])
+    assert data.load(path, "train").labels.tolist() == labels.tolist()
+
+
+def test_train_labels_with_nan_are_refused(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "nan.npz", y_train=np.full(10, np.nan))
+    with pytest.raises(InputError, match="to be integers"):
+        data.load(path, "train")
+
+
+def test_a_single_file_has_no_test_split(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a,label\n1,0\n2,1\n")
+    with pytest.raises(InputError, match=r"folder with a training and a test split, or an .npz"):
+        data.load(str(tmp_path / "table.csv"), "train")
+
+
 # Parquet and image folders
 
 

@@ -235,6 +235,7 @@ def test_bad_input_gets_a_sentence() -> None:
         smoothed().certify(images(), 10, 4, sampling="sequential")
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_counts_that_no_ballots_give_are_refused() -> None:
     tally = counted(2)
     assert tally.head_to_head is not None
@@ -253,8 +254,25 @@ def test_counts_that_no_ballots_give_are_refused() -> None:
     falling[0, 0] = np.array([tally.looks[0], 0, 0])
     with pytest.raises(sc.InputError, match="do not fall"):
         LookTally(N, falling)
+    with pytest.raises(sc.InputError, match="do not fall"):  # differences would wrap around
+        LookTally(N, falling.astype(np.uint32))
     with pytest.raises(sc.InputError, match="expected head_to_head of shape"):
         LookTally(N, tally.first_choice, tally.head_to_head[:, :1])
+    with pytest.raises(sc.InputError, match="to be integers"):
+        LookTally(N, tally.first_choice.astype(np.float64))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.uint64])
+def test_unsigned_counts_are_as_good_as_others(kind: type[np.unsignedinteger]) -> None:
+    tally = counted(2)
+    assert tally.head_to_head is not None
+    same = LookTally(N, tally.first_choice.astype(kind), tally.head_to_head.astype(kind))
+    label = tally.first_choice[:, -1].argmax(axis=1)
+    ablation = sc.UniformAblation(D, K)
+    for rule in ("majority", "pairwise"):
+        found, expected = (sc.certify_looks(t, label, ablation, rule=rule) for t in (same, tally))
+        np.testing.assert_array_equal(found.radius, expected.radius)
 
 
 SETTINGS = LookSettings("model", "data", 0, "estimation", N, tuple(map(int, look_schedule(N))))

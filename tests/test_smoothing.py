@@ -219,6 +219,28 @@ def test_a_ballot_that_depends_on_the_other_ballots_is_refused() -> None:
         sc.SmoothedClassifier(base, sc.UniformAblation(D, K), CLASSES)
 
 
+def test_layers_that_normalise_each_input_alone_are_fine() -> None:
+    base = nn.Sequential(nn.Unflatten(1, (2, D)), nn.InstanceNorm1d(2), nn.Flatten())
+    sc.SmoothedClassifier(base, sc.UniformAblation(D, K), CLASSES)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_ablations_of_the_other_kind_are_refused_with_the_way_to_go() -> None:
+    family, tally = sc.strided_partition(D, 3), sc.Tally(np.array([[9, 1]]))
+    with pytest.raises(sc.InputError, match=r"got FixedAblation; .*FixedSmoothedClassifier"):
+        sc.SmoothedClassifier(nn.Identity(), family, CLASSES)  # type: ignore[arg-type]
+    with pytest.raises(sc.InputError, match=r"got FixedAblation; .*certify_ballots"):
+        sc.certify_tally(tally, [0], family)  # type: ignore[arg-type]
+    with pytest.raises(sc.InputError, match=r"got UniformAblation; .*certify_tally"):
+        sc.certify_ballots(np.zeros((1, 3, 2)), sc.UniformAblation(D, K))  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_indices_that_are_no_integers_are_refused() -> None:
+    with pytest.raises(sc.InputError, match=r"expected index to be an integer, got 1.5"):
+        smoothed().tally(images()[:2], 5, Stage.ESTIMATION, indices=[0, 1.5])  # type: ignore[list-item]
+
+
 def test_double_precision_inputs_and_models() -> None:
     x = images()
     expected = smoothed().tally(x, 100, Stage.ESTIMATION).first_choice

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sparsecert.designs import Design
+from sparsecert.designs import Design, check_sampled
 from sparsecert.errors import InputError, TooFewSamplesWarning
 from sparsecert.tally import Tally
 from sparsecert.theory import check_rule, pairwise_p_value, top_two_p_value
@@ -138,6 +138,7 @@ def certify_tally(
         TooFewSamplesWarning: if not even a unanimous vote could certify radius 0.
     """
     check_rule(alpha, rule)
+    check_sampled(ablation)
     labels = check_label_type(label)
     if len(tally):
         warn_if_too_few(int(tally.num_samples.min()), ablation, alpha, rule)

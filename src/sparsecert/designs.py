@@ -119,6 +119,16 @@ def sampled(design: AnyDesign) -> SampledDesign:
     return design
 
 
+def check_sampled(design: object) -> None:
+    """Raise `InputError`, with the way to go, for anything that does not draw samples."""
+    if not isinstance(design, Design):
+        raise InputError(
+            "expected a design that draws samples, such as UniformAblation, got "
+            f"{type(design).__name__}; for fixed families there are certify_ballots and "
+            "FixedSmoothedClassifier"
+        )
+
+
 def check_rule_of(design: AnyDesign, rule: str) -> None:
     """Raise `InputError` for a rule that the design does not certify by."""
     if rule not in design.rules:

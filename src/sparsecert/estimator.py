@@ -19,6 +19,7 @@ from sparsecert import models
 from sparsecert.certification import Certification
 from sparsecert.data.dataset import checked_dataset, scale_features
 from sparsecert.errors import InputError
+from sparsecert.fixed_certification import check_fixed_rule
 from sparsecert.fixed_smoothing import FixedSmoothedClassifier
 from sparsecert.partitions import Partitions
 from sparsecert.recipes import recipe_for
@@ -95,6 +96,7 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
                 "expected at least 2 classes: the classifier can't train when only one class is "
                 "present"
             )
+        check_fixed_rule(self.rule, self.bound)
         d = self.n_features_in_
         seed = int(check_random_state(self.random_state).randint(2**31))
         num_sets = max(1, d // _FEATURES_PER_SET) if self.num_sets is None else self.num_sets

@@ -41,6 +41,8 @@ def write_text(path: Path, text: str) -> None:
 
 def check_writable(path: Path) -> None:
     """Raise `RunFolderError` now rather than after hours, if `path` cannot be written later."""
+    if not path.name or path.is_dir():
+        raise RunFolderError(f"expected the path of a file to write, got the folder {path}")
     make_folder(path.parent)
     probe = path.with_name(f".{path.name}{PARTIAL}")
     try:

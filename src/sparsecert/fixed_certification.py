@@ -53,10 +53,7 @@ def certify_ballots(
         InputError: for NaN, a shape that does not match, or an unknown rule or bound.
     """
     votes = _checked(scores, ablation)
-    if rule not in FIXED_RULES:
-        raise InputError(f"expected rule to be one of {', '.join(FIXED_RULES)}, got {rule!r}")
-    if bound not in BOUNDS:
-        raise InputError(f"expected bound to be one of {', '.join(BOUNDS)}, got {bound!r}")
+    check_fixed_rule(rule, bound)
     if not time_limit > 0:
         raise InputError(f"expected time_limit above 0 seconds, got {time_limit}")
     batch, _, classes = votes.shape
@@ -77,6 +74,23 @@ def certify_ballots(
     first = votes.argmax(axis=2)
     counts = np.stack([(first == c).sum(axis=1) for c in range(classes)], axis=1)
     return Certification(label, radius, share, Tally(counts), 0.0)
+
+
+def check_family(ablation: object) -> None:
+    """Raise `InputError`, with the way to go, for anything but a fixed family."""
+    if not isinstance(ablation, FixedAblation):
+        raise InputError(
+            f"expected a FixedAblation, got {type(ablation).__name__}; for designs that draw "
+            "samples there are certify_tally and SmoothedClassifier"
+        )
+
+
+def check_fixed_rule(rule: str, bound: str) -> None:
+    """Raise `InputError` for an unknown rule or bound of fixed families."""
+    if rule not in FIXED_RULES:
+        raise InputError(f"expected rule to be one of {', '.join(FIXED_RULES)}, got {rule!r}")
+    if bound not in BOUNDS:
+        raise InputError(f"expected bound to be one of {', '.join(BOUNDS)}, got {bound!r}")
 
 
 def _exact_radius(threats: Threats, b: int, ablation: FixedAblation, time_limit: float) -> int:
@@ -105,6 +119,7 @@ def _exact_radius(threats: Threats, b: int, ablation: FixedAblation, time_limit:
 
 
 def _checked(scores: ArrayLike, ablation: FixedAblation) -> NDArray[np.floating]:
+    check_family(ablation)
     votes = np.asarray(scores)
     if not np.issubdtype(votes.dtype, np.floating):
         votes = votes.astype(np.float64)

@@ -12,7 +12,7 @@ from sparsecert.certification import Certification, Prediction
 from sparsecert.encoding import Encoding, NoiseEncoding
 from sparsecert.errors import InputError
 from sparsecert.fixed_ablation import FixedAblation
-from sparsecert.fixed_certification import certify_ballots
+from sparsecert.fixed_certification import certify_ballots, check_family
 from sparsecert.models import SubsetEnsemble
 from sparsecert.partitions import Partitions
 from sparsecert.voter import Voter
@@ -52,6 +52,7 @@ class FixedSmoothedClassifier(Voter):
         precision: str = "float32",
         compile: bool = False,
     ) -> None:
+        check_family(ablation)
         super().__init__(
             base,
             ablation.num_features,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
 from sparsecert.followed import NOBODY, Counts, check_followed, join_rankings, take_counts
-from sparsecert.tally import Tally, follows_few
+from sparsecert.tally import Tally, checked_counts, follows_few
 from sparsecert.theory.sequential import look_schedule
 
 # Of the classes that an input follows, so many are counted at looks: with them, counts take three
@@ -46,8 +46,12 @@ class LookTally:
     followed: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
+        # Of unsigned integers a difference cannot be negative.
+        object.__setattr__(self, "first_choice", checked_counts(self.first_choice, 3))
+        if self.head_to_head is not None:
+            object.__setattr__(self, "head_to_head", checked_counts(self.head_to_head, 4))
         looks, shape = self.looks, self.first_choice.shape
-        if len(shape) != 3 or shape[1] != len(looks):
+        if shape[1] != len(looks):
             raise InputError(
                 f"expected counts of shape (batch, {len(looks)}, classes), as a budget of "
                 f"{self.budget} has {len(looks)} looks, got {shape}"

@@ -92,7 +92,8 @@ def read_parts(
         if fingerprint != wanted["fingerprint"]:
             raise RunFolderError(
                 f"the file {path} was made with another model (fingerprint {fingerprint}, this "
-                f"run's is {wanted['fingerprint']}); remove it"
+                f"run's is {wanted['fingerprint']}); remove it, unless it is the run's "
+                "model.safetensors that was changed or damaged"
             )
     return parts
 

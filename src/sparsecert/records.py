@@ -218,7 +218,13 @@ def training_seconds(run: RunFolder) -> float | None:
     lines = run.log_path.read_text(encoding="utf-8").splitlines() if run.log_path.exists() else []
     if before is None or not (lines or start):
         return None
-    return before + (float(json.loads(lines[-1])["seconds"]) if lines else 0.0)
+    try:
+        return before + (float(json.loads(lines[-1])["seconds"]) if lines else 0.0)
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(
+            f"the last line of {run.log_path} is damaged ({error!r}); remove the file, and "
+            "only the training time is lost"
+        ) from error
 
 
 def start_from(run: RunFolder) -> Start:

@@ -16,7 +16,8 @@ import hashlib
 import json
 import math
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -254,11 +255,7 @@ class RunFolder:
         run = cls(path)
         if run.config_path.exists():
             found = run.read_config()
-            different = [
-                f"{name} {theirs!r} (now {ours!r})"
-                for name in RunConfig.__dataclass_fields__
-                if (theirs := getattr(found, name)) != (ours := getattr(config, name))
-            ]
+            different = list(_differences(found, config))
             if different:
                 raise RunFolderError(
                     f"{path} holds another run, with {'; '.join(different)}. "
@@ -343,6 +340,18 @@ class RunFolder:
         digest = hashlib.sha256(f"{VOTES_VERSION}{described}".encode())
         digest.update(self.model_path.read_bytes())
         return digest.hexdigest()[:16]
+
+
+def _differences(found: object, asked: object) -> Iterator[str]:
+    """Fields in which two configurations differ, those of a recipe or start one by one."""
+    for field in fields(found):  # type: ignore[arg-type]
+        theirs, ours = getattr(found, field.name), getattr(asked, field.name)
+        if theirs == ours:
+            continue
+        if isinstance(theirs, Recipe | Start) and isinstance(ours, type(theirs)):
+            yield from (f"{field.name} {words}" for words in _differences(theirs, ours))
+        else:
+            yield f"{field.name} {theirs!r} (now {ours!r})"
 
 
 def _is_unused(folder: Path) -> bool:

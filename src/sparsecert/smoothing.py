@@ -18,9 +18,9 @@ from sparsecert.certification import (
     predict_tally,
     select_label,
 )
-from sparsecert.designs import Design
+from sparsecert.designs import Design, check_sampled
 from sparsecert.encoding import Encoding, NoiseEncoding
-from sparsecert.errors import InputError, check_num_samples, check_sampling
+from sparsecert.errors import InputError, as_integer, check_num_samples, check_sampling
 from sparsecert.followed import check_followed, nobody
 from sparsecert.lanes import run_side_by_side
 from sparsecert.noise import DiscreteNoise
@@ -72,6 +72,7 @@ class SmoothedClassifier(Voter):
         compile: bool = False,
         devices: Sequence[str | torch.device] | None = None,
     ) -> None:
+        check_sampled(ablation)
         super().__init__(
             base,
             ablation.num_features,
@@ -199,7 +200,8 @@ class SmoothedClassifier(Voter):
     ) -> list[np.random.Generator]:
         """The stream of each input's ablations; arguments and errors are those of `tally`."""
         self.check(x)
-        names = list(range(len(x)) if indices is None else map(int, indices))
+        given = range(len(x)) if indices is None else indices
+        names = [as_integer(index, "index") for index in given]
         if len(names) != len(x):
             raise InputError(f"expected one index for each of {len(x)} inputs, got {len(names)}")
         return [stream(seed, stage, name) for name in names]

@@ -47,7 +47,7 @@ class Tally:
     followed: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "first_choice", _checked(self.first_choice, 2))
+        object.__setattr__(self, "first_choice", checked_counts(self.first_choice, 2))
         batch, classes = self.first_choice.shape
         if classes < 2:
             raise InputError(f"expected counts of 2 classes or more, got {self.first_choice.shape}")
@@ -60,7 +60,7 @@ class Tally:
             if self.head_to_head is None:
                 raise InputError("expected head_to_head counts of the followed classes, got none")
         if self.head_to_head is not None:
-            object.__setattr__(self, "head_to_head", _checked(self.head_to_head, 3))
+            object.__setattr__(self, "head_to_head", checked_counts(self.head_to_head, 3))
             if self.head_to_head.shape != (batch, size, classes):
                 raise InputError(
                     f"expected head_to_head of shape {(batch, size, classes)}, "
@@ -180,7 +180,8 @@ class Tally:
             )
 
 
-def _checked(counts: NDArray[np.int64], ndim: int) -> NDArray[np.int64]:
+def checked_counts(counts: NDArray[np.int64], ndim: int) -> NDArray[np.int64]:
+    """Counts as 64-bit integers; raises `InputError` for anything but integers of at least 0."""
     array = np.asarray(counts)
     if array.ndim != ndim:
         raise InputError(f"expected counts with {ndim} dimensions, got shape {array.shape}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparsecert.devices import autocast, check_devices, check_precision
 from sparsecert.encoding import Encoding, resolve_encoding
@@ -83,7 +83,7 @@ class Voter:
             check_num_samples(ballots_per_pass, "ballots_per_pass")
         check_precision(precision)
         for name, layer in base.named_modules():
-            if isinstance(layer, _NormBase) and layer.running_mean is None:
+            if isinstance(layer, _BatchNorm) and layer.running_mean is None:
                 raise InputError(
                     f"layer {name!r} ({type(layer).__name__}) normalises by the statistics of the "
                     "batch at hand, so a ballot would depend on the other ballots, and no "

@@ -108,7 +108,7 @@ def demo_command(
     *,
     out: Annotated[Path, Parameter(help="Run folder to write, or to resume.")] = Path("runs/demo"),
 ) -> None:
-    """Train, certify and report on handwritten digits, in about a minute on a CPU."""
+    """Train, certify and report on handwritten digits, in about two minutes on a CPU."""
     from sparsecert.report.page import write_report
     from sparsecert.run_training import train_run
     from sparsecert.workflow import Procedure

@@ -30,7 +30,8 @@ DataOption = Annotated[
     ),
 ]
 LimitOption = Annotated[
-    int | None, Parameter(help="Number of images, spread evenly over the test split.")
+    int | None,
+    Parameter(help="Number of images, spread evenly over the test split, of all its classes."),
 ]
 RuleOption = Annotated[
     Literal["majority", "margin", "pairwise", "plurality", "run-off"] | None,

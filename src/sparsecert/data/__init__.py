@@ -28,8 +28,8 @@ def load(name: str, split: str, feature_range: FeatureRange | None = None) -> Da
     """Load a split of a data set.
 
     Args:
-        name: `digits` or `breast-cancer` (inside scikit-learn); a folder or file that Hugging
-            Face `datasets` can load (Parquet folder, image folder), or an `.npz`; a folder's name
+        name: `digits` or `breast-cancer` (inside scikit-learn); a folder that Hugging Face
+            `datasets` can load (Parquet folder, image folder), or an `.npz`; a folder's name
             inside `$SPARSECERT_DATA`; or a Hub name such as `mnist` or `user/name`.
         split: "train" or "test"; a data set without a test split gives its validation split.
 

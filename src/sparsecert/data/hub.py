@@ -22,29 +22,25 @@ HUB_NAMES = {
 _TEST_SPLITS = ("test", "validation", "valid", "val")
 _MODES = {"L": "L", "1": "L", "LA": "L", "RGB": "RGB", "RGBA": "RGB", "P": "RGB"}
 _LARGE_SIDE = 160  # from here on images are decoded when needed, at 224 x 224
-_BUILDERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 _LABEL_COLUMNS = ("label", "labels", "target", "class", "y")
 
 
 def load_path(name: str, path: Path, split: str, known: FeatureRange | None) -> Dataset:
-    """A split of a Parquet folder, an image folder or a single data file."""
+    """A split of a Parquet folder or an image folder."""
     import datasets
 
     datasets.disable_progress_bars()
-    if path.is_file() and path.suffix not in _BUILDERS:
+    if path.is_file():
         raise InputError(
-            f"expected a folder, an .npz or one of {', '.join(_BUILDERS)}, got the file {path}"
+            f"expected a folder with a training and a test split, or an .npz, got the file {path}"
         )
     try:
-        if path.is_file():
-            loaded = datasets.load_dataset(_BUILDERS[path.suffix], data_files=str(path))
-        else:
-            loaded = datasets.load_dataset(str(path))
+        loaded = datasets.load_dataset(str(path))
     except Exception as error:  # `datasets` raises many kinds for files it cannot read
         raise InputError(
             f"Hugging Face datasets cannot load {path}: {error}. Expected a folder of Parquet "
             "files named train-... and test-..., an image folder with one subfolder per class, "
-            "a single data file, or an .npz"
+            "or an .npz"
         ) from error
     return _from_columns(name, split, loaded, known)
 

@@ -51,5 +51,7 @@ def load_npz(name: str, path: Path, split: str, known: FeatureRange | None) -> D
             f"expected x_{split} in {path} as (size, features), (size, height, width) or (size, "
             f"height, width, channels) with 1 or 3 channels, got shape {inputs.shape}"
         )
-    num_classes = int(arrays["y_train"].max(initial=-1)) + 1
+    trained = arrays["y_train"]
+    # Labels that are no integers are refused below.
+    num_classes = int(trained.max()) + 1 if trained.size and trained.dtype.kind in "iu" else 0
     return checked_dataset(name, split, inputs, labels, map(str, range(num_classes)), ends)

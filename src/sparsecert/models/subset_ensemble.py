@@ -27,6 +27,9 @@ class SubsetEnsemble(nn.Module):
         encoded_channels: numbers per feature after encoding.
         num_classes: number of classes.
         hidden: widths of the hidden layers of one member.
+
+    Raises:
+        InputError: for a width or a number of classes under 1.
     """
 
     inputs: Tensor
@@ -39,6 +42,11 @@ class SubsetEnsemble(nn.Module):
         hidden: Sequence[int] = (160, 160),
     ) -> None:
         super().__init__()
+        if any(width < 1 for width in (*hidden, num_classes)):
+            raise InputError(
+                "expected hidden widths and a number of classes of at least 1, "
+                f"got {tuple(hidden)} and {num_classes}"
+            )
         index = _inputs_of_sets(membership, encoded_channels)
         self.num_inputs = encoded_channels * membership.shape[1]
         self.register_buffer("inputs", torch.from_numpy(index), persistent=False)
