@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import SupportsIndex
 
 
 class InputError(ValueError):
@@ -43,7 +44,7 @@ def check_sampling(sampling: str) -> str:
     return sampling
 
 
-def as_integer(value: int, name: str) -> int:
+def as_integer(value: SupportsIndex, name: str) -> int:
     """The value as a Python integer; raises `InputError` for anything else, 1000.0 included."""
     try:
         return operator.index(value)
