@@ -7,13 +7,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 model=${MODEL:-interpolating-resnet} suffix=${MODEL:+-$MODEL}
-certify() { # k
-    .venv/bin/sparsecert certify "runs/cifar10-k$1$suffix" --rule pairwise --limit 1000 --sampling sequential \
+certify() { # k, images
+    .venv/bin/sparsecert certify "runs/cifar10-k$1$suffix" --rule pairwise --limit "$2" --sampling sequential \
         --record "results/cifar10-k$1$suffix-pairwise.json"
 }
 .venv/bin/sparsecert train --data cifar10 --retained 20 --recipe fast --model "$model" --epochs "${EPOCHS:-100}" \
     --out "runs/cifar10-k20$suffix"
 .venv/bin/sparsecert train --data cifar10 --retained 30 --recipe fast --epochs 0 --start "runs/cifar10-k20$suffix" \
     --out "runs/cifar10-k30$suffix"
-certify 20
-certify 30
+certify 20 1000
+certify 30 500
+.venv/bin/sparsecert attack "runs/cifar10-k20$suffix" --attack greedy --rule pairwise --limit 20 \
+    --record "results/attack-cifar10-k20$suffix-greedy-pairwise-n20.json"
