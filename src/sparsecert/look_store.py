@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sparsecert.look_tally import LookTally
 from sparsecert.ranking_columns import ranking_columns, read_rankings
 from sparsecert.tally_store import TallySettings
-from sparsecert.vote_store import VoteStore
+from sparsecert.vote_store import Stored, VoteStore
 
 
 @dataclass(frozen=True)
@@ -56,5 +56,5 @@ class LookStore(VoteStore[LookSettings, LookTally]):
     def _concatenated(self, votes: Sequence[LookTally]) -> LookTally:
         return LookTally.concatenate(votes)
 
-    def _by_preference(self, votes: LookTally) -> NDArray[np.int64]:
-        return np.argsort(-votes.num_reached, kind="stable")
+    def _by_preference(self, joined: Stored[LookTally]) -> NDArray[np.int64]:
+        return np.argsort(-joined.votes.num_reached, kind="stable")

@@ -342,9 +342,9 @@ class RunFolder:
         return digest.hexdigest()[:16]
 
 
-def _differences(found: object, asked: object) -> Iterator[str]:
+def _differences(found: Any, asked: Any) -> Iterator[str]:
     """Fields in which two configurations differ, those of a recipe or start one by one."""
-    for field in fields(found):  # type: ignore[arg-type]
+    for field in fields(found):
         theirs, ours = getattr(found, field.name), getattr(asked, field.name)
         if theirs == ours:
             continue

@@ -118,9 +118,7 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
         if not parts:
             return Stored(np.empty(0, dtype=np.int64), np.empty(0), self._empty(settings))
         joined = self._joined(parts)
-        order = self._by_preference(joined.votes)
-        if order is None:
-            order = np.arange(len(joined.indices))
+        order = self._by_preference(joined)
         # np.unique gives the first occurrence.
         return joined.take(order[np.unique(joined.indices[order], return_index=True)[1]])
 
@@ -151,9 +149,9 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
     def _concatenated(self, votes: Sequence[VotesT]) -> VotesT:
         """One batch after the other."""
 
-    def _by_preference(self, votes: VotesT) -> NDArray[np.int64] | None:
-        """Rows, those to be preferred where an image comes twice before the others; None: as is."""
-        return None
+    def _by_preference(self, joined: Stored[VotesT]) -> NDArray[np.int64]:
+        """Rows, those to be preferred where an image comes twice before the others."""
+        return np.arange(len(joined.indices))
 
     def _is_less(self, merged: VotesT, parts: Sequence[VotesT]) -> bool:
         """Whether the merged votes lack something that one of the parts has."""

@@ -13,8 +13,9 @@ from functools import partial
 from torch import nn
 
 from sparsecert.errors import InputError
-from sparsecert.models.interpolating_cnn import InterpolatingCNN, Interpolation
+from sparsecert.models.interpolating_cnn import InterpolatingCNN
 from sparsecert.models.interpolating_resnet import InterpolatingResNet
+from sparsecert.models.interpolation import Interpolation
 from sparsecert.models.mlp import MLP
 from sparsecert.models.paper_cnn import PaperCNN
 from sparsecert.models.resnet import ResNet

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from sparsecert.models.interpolating_cnn import Interpolation
+from sparsecert.models.interpolation import Interpolation
 from sparsecert.models.resnet import convolution, initialise, mean_over_pixels, residual_stages
 
 
