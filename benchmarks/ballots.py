@@ -31,8 +31,8 @@ from sparsecert import data
 from sparsecert.devices import autocast
 from sparsecert.evaluation import share
 from sparsecert.models import build
-from sparsecert.recipes import recipe_for
-from sparsecert.runs import RunFolder
+from sparsecert.runs.folder import RunFolder
+from sparsecert.training.recipes import recipe_for
 
 SHAPE, CLASSES, K = (2, 28, 28), 10, 45
 ENCODING, ABLATION = sc.TwoChannelEncoding(), sc.UniformAblation(784, K)

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from timing import Spread, arguments, conditions, finish, in_turn
 
 import sparsecert as sc
-from sparsecert.encoding import TwoChannelEncoding
 from sparsecert.models import build
+from sparsecert.smoothing.encoding import TwoChannelEncoding
 
 NUM_SAMPLES = (1_000, 2_000, 4_000, 8_000, 16_000)
 NUM_IMAGES = (1, 2, 4, 8, 16)

@@ -12,7 +12,7 @@ from timing import Spread
 from torch import Tensor
 
 import sparsecert as sc
-from sparsecert.voter import Lane
+from sparsecert.smoothing.voter import Lane
 
 
 class TimedClassifier(sc.SmoothedClassifier):

@@ -20,14 +20,14 @@ import numpy as np
 from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
-from sparsecert.counting import SamplingPlan, smoothed_classifier
 from sparsecert.data import Dataset, representatives
 from sparsecert.evaluation import median_certified_robustness
-from sparsecert.records import classifier_values, hardware, write_record
-from sparsecert.runs import RunFolder
-from sparsecert.smoothing import SmoothedClassifier
+from sparsecert.procedures.procedure import Measurement, Procedure, certify_run
+from sparsecert.procedures.sampled import SamplingPlan, smoothed_classifier
+from sparsecert.records.record import classifier_values, hardware, write_record
+from sparsecert.runs.folder import RunFolder
+from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.theory import RULES
-from sparsecert.workflow import Measurement, Procedure, certify_run
 
 app = App(help=__doc__)
 

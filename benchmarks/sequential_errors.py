@@ -20,8 +20,7 @@ from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
 import sparsecert as sc
-from sparsecert.look_tally import LookTally
-from sparsecert.records import hardware, write_record
+from sparsecert.records.record import hardware, write_record
 from sparsecert.sequential_certification import (
     certification_at,
     certified_by_look,
@@ -31,6 +30,7 @@ from sparsecert.sequential_certification import (
 )
 from sparsecert.theory import proportion_interval
 from sparsecert.theory.sequential import look_schedule
+from sparsecert.votes.look_tally import LookTally
 
 ABLATION = sc.UniformAblation(784, 45)
 _AT_ONCE = 10_000

@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 
 import sparsecert as sc
-from sparsecert.followed import nobody
-from sparsecert.look_store import LookSettings, LookStore
-from sparsecert.sequential_smoothing import tally_looks
-from sparsecert.shortlist import shortlist
-from sparsecert.tally import Tally
-from sparsecert.tally_store import TallySettings, TallyStore
+from sparsecert.smoothing.sequential import tally_looks
+from sparsecert.smoothing.shortlist import shortlist
 from sparsecert.theory.sequential import look_schedule
-from sparsecert.vote_store import Stored
+from sparsecert.votes.look_store import LookSettings, LookStore
+from sparsecert.votes.store import Stored
+from sparsecert.votes.tally import Tally
+from sparsecert.votes.tally_store import TallySettings, TallyStore
+from sparsecert.votes.tracked_classes import nobody
 
 CLASSES, IMAGES, BALLOTS = 1_000, 20, 10_000
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 import sparsecert as sc
-from sparsecert.records import hardware, write_record
+from sparsecert.records.record import hardware, write_record
 
 Name = TypeVar("Name")
 # What seconds are measured in: those that pass, and those that this process's threads computed for.

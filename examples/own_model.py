@@ -14,7 +14,7 @@ from torch import nn
 
 import sparsecert as sc
 from sparsecert import data
-from sparsecert.ablation import membership
+from sparsecert.designs.uniform import membership
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from sparsecert.ablation import UniformAblation, membership
+from sparsecert.designs.uniform import UniformAblation, membership
 from sparsecert.errors import InputError
 from sparsecert.streams import Stage, stream
 from sparsecert.theory import ablation_shift

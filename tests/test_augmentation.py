@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sparsecert.augmentation import random_crop_and_flip
+from sparsecert.training.augmentation import random_crop_and_flip
 
 
 def test_crops_and_mirrors_are_windows_of_the_padded_image() -> None:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sparsecert import cli, data
-from sparsecert.runs import RunFolder
+from sparsecert.runs.folder import RunFolder
 
 SMALL = ["--num-selection", "40", "--num-samples", "200"]
 # For tests that compare results of two processes only; everything else runs in this one.
@@ -98,7 +98,7 @@ def test_other_alpha_and_rule_read_tallies_only(
     run("certify", folder, "--limit", 40, *SMALL)
     loose = record(folder)
     # Any pass through the network would fail now.
-    monkeypatch.setattr("sparsecert.smoothing.SmoothedClassifier.tally", None)
+    monkeypatch.setattr("sparsecert.smoothing.sampled.SmoothedClassifier.tally", None)
     run("certify", folder, "--limit", 40, *SMALL, "--alpha", 0.001)
     strict = record(folder)
     assert strict["alpha"] == 0.001
@@ -140,7 +140,10 @@ def test_counting_in_pieces_gives_the_same_result(folder: Path, tmp_path: Path) 
 def test_killed_certification_resumes_to_the_same_table(folder: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(folder, tmp_path / "other"))
     words = ["certify", "--num-selection", "100", "--num-samples", "1000"]
-    often = "import sparsecert.counting as w; w._FLUSH_SECONDS = 0; w._BALLOTS_PER_GROUP = 1000"
+    often = (
+        "import sparsecert.procedures.sampled as w; "
+        "w._FLUSH_SECONDS = 0; w._BALLOTS_PER_GROUP = 1000"
+    )
     script = f"{often}; from sparsecert.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", script, *words, str(folder)], stderr=subprocess.DEVNULL
@@ -273,7 +276,7 @@ def test_bad_input_ends_in_a_sentence(
     )
     with pytest.MonkeyPatch.context() as patch:
         # Before anything is counted, which would fail now.
-        patch.setattr("sparsecert.smoothing.SmoothedClassifier.tally", None)
+        patch.setattr("sparsecert.smoothing.sampled.SmoothedClassifier.tally", None)
         assert "alpha" in fails(capsys, "certify", folder, "--alpha", 1)
         assert "alpha" in fails(capsys, "predict", folder, "--alpha", 1)
         tsv = tmp_path / "file" / "votes.tsv"

@@ -27,13 +27,13 @@ from sparsecert.attacks.summary import (
     within_certificate,
 )
 from sparsecert.certification import select_label
-from sparsecert.counting import stored_votes
 from sparsecert.data import evenly_spread
 from sparsecert.errors import InputError
-from sparsecert.records import read_record, recorded_procedure
-from sparsecert.runs import RunFolder
+from sparsecert.procedures.procedure import load_evaluation_data
+from sparsecert.procedures.sampled import stored_votes
+from sparsecert.records.record import read_record, recorded_procedure
+from sparsecert.runs.folder import RunFolder
 from sparsecert.streams import Stage
-from sparsecert.workflow import load_evaluation_data
 
 SMALL = ["--num-samples", "300", "--num-search", "150", "--num-gradient", "32"]
 CERTIFY = ["--num-selection", "50", "--num-samples", "600"]

@@ -16,9 +16,9 @@ from PIL import Image
 
 from sparsecert import UniformAblation, cli, data
 from sparsecert.errors import InputError
-from sparsecert.recipes import recipe_for
-from sparsecert.runs import RunConfig
-from sparsecert.training import Batches
+from sparsecert.runs.folder import RunConfig
+from sparsecert.training.fit import Batches
+from sparsecert.training.recipes import recipe_for
 
 SIZES = ((256, 320), (300, 256), (256, 256), (700, 256))
 

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sparsecert.encoding import (
+from sparsecert.errors import InputError
+from sparsecert.smoothing.encoding import (
     Encoding,
     MeanEncoding,
     NoiseEncoding,
     TwoChannelEncoding,
     resolve_encoding,
 )
-from sparsecert.errors import InputError
 
 GREY, COLOUR, VECTOR = (1, 3, 4), (3, 3, 4), (12,)  # 12 features each
 

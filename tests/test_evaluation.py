@@ -17,7 +17,7 @@ from sparsecert.evaluation import (
     median_certified_robustness,
     median_interval,
 )
-from sparsecert.tally import Tally
+from sparsecert.votes.tally import Tally
 
 # Per image: certified radius (-1 is "not certified") and whether the certified label is right.
 Images = list[tuple[int, bool]]

@@ -9,9 +9,9 @@ import pytest
 from sparsecert.certification import ABSTAIN, Certification, Prediction
 from sparsecert.errors import RunFolderError
 from sparsecert.evaluation import evaluate
-from sparsecert.export import write_tsv
-from sparsecert.tally import Tally
-from sparsecert.workflow import Measurement
+from sparsecert.procedures.procedure import Measurement
+from sparsecert.records.tsv import write_tsv
+from sparsecert.votes.tally import Tally
 
 
 def measurement() -> Measurement:

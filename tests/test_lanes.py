@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import sparsecert as sc
 from sparsecert.devices import alike_devices
-from sparsecert.lanes import replicas, run_side_by_side
+from sparsecert.smoothing.parallel import replicas, run_side_by_side
 from sparsecert.streams import Stage
 
 D, K, CLASSES = 16, 5, 3

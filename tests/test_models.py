@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sparsecert import models
-from sparsecert.encoding import TwoChannelEncoding
 from sparsecert.errors import InputError
 from sparsecert.models import MLP, InterpolatingCNN, InterpolatingResNet, Interpolation, PaperCNN
+from sparsecert.smoothing.encoding import TwoChannelEncoding
 
 
 def output_shapes(model: nn.Sequential, x: Tensor) -> list[tuple[str, tuple[int, ...]]]:

@@ -10,9 +10,9 @@ from scipy import stats
 from torch import Tensor, nn
 
 import sparsecert as sc
-from sparsecert.encoding import NoiseEncoding
+from sparsecert.designs.noise import DiscreteNoise
 from sparsecert.errors import InputError
-from sparsecert.noise import DiscreteNoise
+from sparsecert.smoothing.encoding import NoiseEncoding
 from sparsecert.streams import Stage
 
 

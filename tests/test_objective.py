@@ -14,13 +14,13 @@ from accelerate import Accelerator
 
 from sparsecert import UniformAblation, data
 from sparsecert.errors import InputError
-from sparsecert.objective import certificate_loss, soft_shares
-from sparsecert.recipes import recipe_for
-from sparsecert.records import classifier_values, train_command
-from sparsecert.run_training import train_run
-from sparsecert.runs import RunConfig, RunFolder, Start
+from sparsecert.records.record import classifier_values, train_command
+from sparsecert.runs.folder import RunConfig, RunFolder, Start
+from sparsecert.runs.train import train_run
 from sparsecert.streams import Stage, stream
-from sparsecert.training import Batches
+from sparsecert.training.fit import Batches
+from sparsecert.training.objective import certificate_loss, soft_shares
+from sparsecert.training.recipes import recipe_for
 from tests.test_training import config
 
 IMAGES, MASKS, CLASSES = 7, 40, 4

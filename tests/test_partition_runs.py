@@ -12,10 +12,10 @@ import pytest
 
 import sparsecert as sc
 from sparsecert import cli, data
-from sparsecert.ballot_store import Ballots, BallotStore, ranks_of
 from sparsecert.errors import RunFolderError
-from sparsecert.runs import RunFolder
-from sparsecert.vote_store import Stored, VoteSettings
+from sparsecert.runs.folder import RunFolder
+from sparsecert.votes.ballots import Ballots, BallotStore, ranks_of
+from sparsecert.votes.store import Stored, VoteSettings
 
 
 def run(*words: object) -> None:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from sparsecert.designs import build_design, design_settings, sampled
-from sparsecert.encoding import NoiseEncoding, TwoChannelEncoding
+from sparsecert.designs.design import build_design, design_settings, sampled
+from sparsecert.designs.partitions import Partitions
 from sparsecert.errors import InputError
-from sparsecert.fixed_smoothing import FixedSmoothedClassifier
 from sparsecert.models import MLP, SubsetEnsemble
-from sparsecert.partitions import Partitions
+from sparsecert.smoothing.encoding import NoiseEncoding, TwoChannelEncoding
+from sparsecert.smoothing.family import FixedSmoothedClassifier
 
 COLOUR = (3, 4, 5)
 

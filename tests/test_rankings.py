@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 import sparsecert as sc
-from sparsecert.rankings import count_pairs, first_choices
+from sparsecert.votes.rankings import count_pairs, first_choices
 
 
 def test_pairs_are_the_rankings_counted_one_by_one() -> None:

@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 import sparsecert as sc
+from sparsecert.designs.noise import DiscreteNoise
 from sparsecert.errors import RunFolderError
-from sparsecert.look_store import LookSettings, LookStore
-from sparsecert.look_tally import LookTally
-from sparsecert.noise import DiscreteNoise
-from sparsecert.parts import write_part
 from sparsecert.sequential_certification import (
     Stop,
     certified_by_look,
@@ -25,10 +22,13 @@ from sparsecert.sequential_certification import (
     predict_looks,
     stop,
 )
-from sparsecert.sequential_smoothing import tally_looks
+from sparsecert.smoothing.sequential import tally_looks
 from sparsecert.streams import Stage
 from sparsecert.theory.sequential import look_schedule
-from sparsecert.vote_store import Stored
+from sparsecert.votes.look_store import LookSettings, LookStore
+from sparsecert.votes.look_tally import LookTally
+from sparsecert.votes.parquet import write_part
+from sparsecert.votes.store import Stored
 from tests.test_smoothing import CLASSES, images
 
 D, K, N = 16, 2, 1_000

@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from sparsecert import workflow
-from sparsecert.counting import SamplingPlan
 from sparsecert.errors import InputError
-from sparsecert.records import recorded_procedure
-from sparsecert.runs import RunFolder
-from sparsecert.sequential_counting import stored_looks
+from sparsecert.procedures import procedure as workflow
+from sparsecert.procedures.sampled import SamplingPlan
+from sparsecert.procedures.sequential import stored_looks
+from sparsecert.records.record import recorded_procedure
+from sparsecert.runs.folder import RunFolder
 from sparsecert.streams import Stage
 from sparsecert.theory.sequential import look_schedule
 from tests.test_cli import COMMAND, comparable, fails, folder, record, run, trained
@@ -47,7 +47,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("the network was asked")
 
-    monkeypatch.setattr("sparsecert.sequential_counting.smoothed_classifier", refuse)
+    monkeypatch.setattr("sparsecert.procedures.sequential.smoothed_classifier", refuse)
 
 
 def test_certify_stores_looks_and_says_how_many_ballots(
@@ -137,8 +137,8 @@ def test_killed_sequential_certification_resumes_to_the_same_table(
     other = Path(shutil.copytree(folder, tmp_path / "other"))
     words = ["certify", *map(str, PLAN)]
     often = (
-        "import sparsecert.counting as w; w._FLUSH_SECONDS = 0; "
-        "import sparsecert.sequential_counting as s; s._PASSES_PER_GROUP = 1"
+        "import sparsecert.procedures.sampled as w; w._FLUSH_SECONDS = 0; "
+        "import sparsecert.procedures.sequential as s; s._PASSES_PER_GROUP = 1"
     )
     script = f"{often}; from sparsecert.cli import main; main()"
     process = subprocess.Popen(
@@ -219,7 +219,7 @@ def test_old_records_are_of_fixed_plans(folder: Path) -> None:
 def test_with_many_classes_a_run_stores_and_reads_those_each_image_follows(
     sampling: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sparsecert.tally.MOST_CLASSES_HEAD_TO_HEAD", 3)
+    monkeypatch.setattr("sparsecert.votes.tally.MOST_CLASSES_HEAD_TO_HEAD", 3)
     whole = Path(shutil.copytree(folder, tmp_path / "whole"))
     plan = [*PLAN[:4], "--sampling", sampling, "--rule", "pairwise"]
     run("certify", folder, "--limit", 6, *plan)

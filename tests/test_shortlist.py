@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 import sparsecert as sc
-from sparsecert.followed import NOBODY, most_often_first, nobody
-from sparsecert.look_store import LookSettings, LookStore
-from sparsecert.look_tally import MOST_FOLLOWED_AT_LOOKS, LookTally
-from sparsecert.rankings import count_followed, count_pairs
 from sparsecert.sequential_certification import certify_looks
-from sparsecert.sequential_smoothing import tally_looks
-from sparsecert.shortlist import MOST_FOLLOWED, NUM_BALLOTS, shortlist
+from sparsecert.smoothing.sequential import tally_looks
+from sparsecert.smoothing.shortlist import MOST_FOLLOWED, NUM_BALLOTS, shortlist
 from sparsecert.streams import Stage
-from sparsecert.tally_store import TallySettings, TallyStore
 from sparsecert.theory.sequential import look_schedule
-from sparsecert.vote_store import Stored
+from sparsecert.votes.look_store import LookSettings, LookStore
+from sparsecert.votes.look_tally import MOST_FOLLOWED_AT_LOOKS, LookTally
+from sparsecert.votes.rankings import count_followed, count_pairs
+from sparsecert.votes.store import Stored
+from sparsecert.votes.tally_store import TallySettings, TallyStore
+from sparsecert.votes.tracked_classes import NOBODY, most_often_first, nobody
 from tests.test_smoothing import images
 
 D, K, N, CLASSES = 16, 2, 600, 5
@@ -52,8 +52,8 @@ def smoothed(limit: int | None = None, num_classes: int = CLASSES) -> sc.Smoothe
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five classes are many, and two of them a shortlist."""
-    monkeypatch.setattr("sparsecert.tally.MOST_CLASSES_HEAD_TO_HEAD", 3)
-    monkeypatch.setattr("sparsecert.shortlist.MOST_FOLLOWED", 2)
+    monkeypatch.setattr("sparsecert.votes.tally.MOST_CLASSES_HEAD_TO_HEAD", 3)
+    monkeypatch.setattr("sparsecert.smoothing.shortlist.MOST_FOLLOWED", 2)
 
 
 def rows_of(pairs: NDArray[np.int64], followed: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -92,8 +92,8 @@ def test_a_tally_counts_the_rows_of_its_shortlist(
     x = images()
     whole = smoothed().tally(x, N, Stage.ESTIMATION, seed=3)
     short = smoothed().tally(x, NUM_BALLOTS, Stage.SHORTLIST, seed=3)
-    monkeypatch.setattr("sparsecert.tally.MOST_CLASSES_HEAD_TO_HEAD", 3)
-    monkeypatch.setattr("sparsecert.shortlist.MOST_FOLLOWED", 2)
+    monkeypatch.setattr("sparsecert.votes.tally.MOST_CLASSES_HEAD_TO_HEAD", 3)
+    monkeypatch.setattr("sparsecert.smoothing.shortlist.MOST_FOLLOWED", 2)
     found = smoothed(limit).tally(x, N, Stage.ESTIMATION, seed=3)
     assert found.followed is not None
     assert whole.head_to_head is not None
@@ -138,7 +138,7 @@ def test_radii_lie_between_majority_and_all_pairs(
     whole = looks.at(np.full(60, len(looks.looks) - 1))
     radii = {}
     for size in (5, 2, 1):
-        monkeypatch.setattr("sparsecert.tally.MOST_CLASSES_HEAD_TO_HEAD", 3)
+        monkeypatch.setattr("sparsecert.votes.tally.MOST_CLASSES_HEAD_TO_HEAD", 3)
         lists = most_often_first(whole.first_choice, size)
         pairs = whole.head_to_head if sampling == "fixed" else looks.head_to_head
         assert pairs is not None
@@ -216,7 +216,7 @@ def test_pairwise_certifies_more_than_majority_with_forty_classes(
     both = (pairwise.radius >= 0) & (named >= 0)
     assert both.sum() > 3
     np.testing.assert_array_equal(named[both], pairwise.label[both])
-    monkeypatch.setattr("sparsecert.tally.MOST_CLASSES_HEAD_TO_HEAD", 64)
+    monkeypatch.setattr("sparsecert.votes.tally.MOST_CLASSES_HEAD_TO_HEAD", 64)
     every = classifier.predict(x, n, rule="pairwise", sampling=sampling).label
     np.testing.assert_array_equal(named[named >= 0], every[named >= 0])
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from sparsecert.errors import RunFolderError
-from sparsecert.parts import write_part
-from sparsecert.tally import Tally
-from sparsecert.tally_store import TallySettings, TallyStore
-from sparsecert.vote_store import Stored
+from sparsecert.votes.parquet import write_part
+from sparsecert.votes.store import Stored
+from sparsecert.votes.tally import Tally
+from sparsecert.votes.tally_store import TallySettings, TallyStore
 
 SETTINGS = TallySettings("model", "data", seed=0, stage="estimation", num_samples=100)
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from sparsecert import UniformAblation, checkpoint, data, training
-from sparsecert.counting import SamplingPlan
+from sparsecert import UniformAblation, data
+from sparsecert.designs.noise import DiscreteNoise
 from sparsecert.errors import InputError, RunFolderError
-from sparsecert.noise import DiscreteNoise
-from sparsecert.recipes import Recipe, recipe_for
-from sparsecert.records import (
+from sparsecert.procedures.procedure import Procedure, certify_run
+from sparsecert.procedures.sampled import SamplingPlan
+from sparsecert.records.record import (
     classifier_values,
     make_record,
     train_command,
@@ -25,11 +25,13 @@ from sparsecert.records import (
     write_record,
 )
 from sparsecert.report.page import write_report
-from sparsecert.run_training import train_run
-from sparsecert.runs import RunConfig, RunFolder
+from sparsecert.runs.folder import RunConfig, RunFolder
+from sparsecert.runs.train import train_run
 from sparsecert.streams import Stage, stream
-from sparsecert.training import Batches, train
-from sparsecert.workflow import Procedure, certify_run
+from sparsecert.training import checkpoint
+from sparsecert.training import fit as training
+from sparsecert.training.fit import Batches, train
+from sparsecert.training.recipes import Recipe, recipe_for
 
 MNIST = (1, 28, 28)
 
@@ -123,29 +125,25 @@ def test_a_run_goes_on_with_as_many_processes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("begun_in", ["float32", "bfloat16"])
 def test_a_run_goes_on_in_the_precision_it_was_begun_in(tmp_path: Path, begun_in: str) -> None:
     """Whatever the machine at hand is good at."""
-    from sparsecert.run_training import train_run
+    from sparsecert.runs.train import train_run
 
     x = np.random.default_rng(0).integers(256, size=(12, 16, 16), dtype=np.uint8)
     y = np.arange(12) % 2
     np.savez(tmp_path / "x.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     name, out = str(tmp_path / "x.npz"), tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "sparsecert.run_training.multiplies_bfloat16", lambda _: begun_in == "bfloat16"
-        )
+        patch.setattr("sparsecert.runs.train.multiplies_bfloat16", lambda _: begun_in == "bfloat16")
         settings = {"num_retained": 20}
         run = train_run(name, out, "fast", design_settings=settings, epochs=1)
         assert run.read_config().recipe.precision == begun_in
-        patch.setattr(
-            "sparsecert.run_training.multiplies_bfloat16", lambda _: begun_in == "float32"
-        )
+        patch.setattr("sparsecert.runs.train.multiplies_bfloat16", lambda _: begun_in == "float32")
         again = train_run(name, out, "fast", design_settings=settings, epochs=1)
         assert again.read_config().recipe.precision == begun_in
 
 
 def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     """SIGKILL in the middle of the real command, then the same command again."""
-    often = "import sparsecert.training as t; t.CHECKPOINT_SECONDS = 0.05"
+    often = "import sparsecert.training.fit as t; t.CHECKPOINT_SECONDS = 0.05"
     script = f"{often}; from sparsecert.cli import main; main()"
     command = [sys.executable, "-c", script, "train", "--data", "digits"]
     command += ["--retained", "12", "--epochs", "40"]
@@ -226,7 +224,7 @@ def test_paper_recipe_is_the_papers() -> None:
 
 
 def test_bad_settings_end_before_a_folder_exists(tmp_path: Path) -> None:
-    from sparsecert.run_training import train_run
+    from sparsecert.runs.train import train_run
 
     out = tmp_path / "run"
     for options, sentence in (

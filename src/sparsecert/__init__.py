@@ -16,7 +16,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 from sparsecert._version import __version__
-from sparsecert.ablation import UniformAblation
 from sparsecert.certification import (
     ABSTAIN,
     Certification,
@@ -24,6 +23,13 @@ from sparsecert.certification import (
     certify_tally,
     predict_tally,
 )
+from sparsecert.designs.family import (
+    FixedAblation,
+    random_partitions,
+    stratified_partitions,
+    strided_partition,
+)
+from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError, RunFolderError, TooFewSamplesWarning
 from sparsecert.evaluation import (
     certified_accuracy,
@@ -31,26 +37,20 @@ from sparsecert.evaluation import (
     evaluate,
     median_certified_robustness,
 )
-from sparsecert.fixed_ablation import (
-    FixedAblation,
-    random_partitions,
-    stratified_partitions,
-    strided_partition,
-)
 from sparsecert.fixed_certification import certify_ballots
-from sparsecert.look_tally import LookTally
 from sparsecert.sequential_certification import certify_looks, predict_looks
 from sparsecert.streams import Stage
-from sparsecert.tally import Tally
 from sparsecert.theory import ablation_shift, smallest_num_samples
+from sparsecert.votes.look_tally import LookTally
+from sparsecert.votes.tally import Tally
 
 if TYPE_CHECKING:
-    from sparsecert.encoding import MeanEncoding, TwoChannelEncoding
     from sparsecert.estimator import SparseCertifiedClassifier
-    from sparsecert.fixed_smoothing import FixedSmoothedClassifier
     from sparsecert.models import SubsetEnsemble
-    from sparsecert.smoothing import SmoothedClassifier
-    from sparsecert.workflow import load
+    from sparsecert.procedures.procedure import load
+    from sparsecert.smoothing.encoding import MeanEncoding, TwoChannelEncoding
+    from sparsecert.smoothing.family import FixedSmoothedClassifier
+    from sparsecert.smoothing.sampled import SmoothedClassifier
 
 __all__ = [
     "ABSTAIN",
@@ -89,13 +89,13 @@ __all__ = [
 ]
 
 _NEED_TORCH = {
-    "MeanEncoding": "sparsecert.encoding",
-    "FixedSmoothedClassifier": "sparsecert.fixed_smoothing",
-    "SmoothedClassifier": "sparsecert.smoothing",
+    "MeanEncoding": "sparsecert.smoothing.encoding",
+    "FixedSmoothedClassifier": "sparsecert.smoothing.family",
+    "SmoothedClassifier": "sparsecert.smoothing.sampled",
     "SparseCertifiedClassifier": "sparsecert.estimator",
     "SubsetEnsemble": "sparsecert.models",
-    "TwoChannelEncoding": "sparsecert.encoding",
-    "load": "sparsecert.workflow",
+    "TwoChannelEncoding": "sparsecert.smoothing.encoding",
+    "load": "sparsecert.procedures.procedure",
 }
 
 

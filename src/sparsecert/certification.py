@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sparsecert.designs import Design, check_sampled
+from sparsecert.designs.design import Design, check_sampled
 from sparsecert.errors import InputError, TooFewSamplesWarning
-from sparsecert.tally import Tally
 from sparsecert.theory import check_rule, pairwise_p_value, top_two_p_value
+from sparsecert.votes.tally import Tally
 
 ABSTAIN = -1
 

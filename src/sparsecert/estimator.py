@@ -18,13 +18,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sparsecert import models
 from sparsecert.certification import Certification
 from sparsecert.data.dataset import checked_dataset, scale_features
+from sparsecert.designs.partitions import Partitions
 from sparsecert.errors import InputError
 from sparsecert.fixed_certification import check_fixed_rule
-from sparsecert.fixed_smoothing import FixedSmoothedClassifier
-from sparsecert.partitions import Partitions
-from sparsecert.recipes import recipe_for
-from sparsecert.runs import RunConfig, RunFolder
-from sparsecert.training import train
+from sparsecert.runs.folder import RunConfig, RunFolder
+from sparsecert.smoothing.family import FixedSmoothedClassifier
+from sparsecert.training.fit import train
+from sparsecert.training.recipes import recipe_for
 
 _FEATURES_PER_SET = 3
 _STEPS_PER_EPOCH = 16  # or more; a small table would else be left after a few steps

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sparsecert.certification import Certification
+from sparsecert.designs.family import FixedAblation
 from sparsecert.errors import InputError
-from sparsecert.fixed_ablation import FixedAblation
-from sparsecert.tally import Tally
 from sparsecert.theory.exact_coverage import fewest_features
 from sparsecert.theory.fixed_rules import FIXED_RULES, Threats
+from sparsecert.votes.tally import Tally
 
 BOUNDS = ("sum", "exact")
 

@@ -18,8 +18,7 @@ from sparsecert.certification import (
     check_label_type,
     warn_if_too_few,
 )
-from sparsecert.designs import Design
-from sparsecert.look_tally import LookTally
+from sparsecert.designs.design import Design
 from sparsecert.theory import check_rule, clopper_pearson_lower
 from sparsecert.theory.radius import check_labels
 from sparsecert.theory.sequential_prediction import NamedByLook, name_pairwise_winner, name_top
@@ -28,6 +27,7 @@ from sparsecert.theory.sequential_rules import (
     margin_certificate,
     share_certificate,
 )
+from sparsecert.votes.look_tally import LookTally
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from torch import Tensor
 import sparsecert as sc
 from sparsecert.attacks.ballots import BallotQueries
 from sparsecert.attacks.reading import RivalsAbove
-from sparsecert.encoding import NoiseEncoding
-from sparsecert.noise import DiscreteNoise
-from sparsecert.rankings import count_pairs
+from sparsecert.designs.noise import DiscreteNoise
+from sparsecert.smoothing.encoding import NoiseEncoding
 from sparsecert.streams import Stage, stream
+from sparsecert.votes.rankings import count_pairs
 from tests.attacks.victims import random_network
 
 N = 600

@@ -14,7 +14,7 @@ from sparsecert.attacks.early import (
     critical_pairwise_lead,
     looks,
 )
-from sparsecert.rankings import count_pairs
+from sparsecert.votes.rankings import count_pairs
 
 
 def test_critical_leads_are_where_predict_abstains() -> None:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import sparsecert as sc
-from sparsecert.look_tally import LookTally
 from sparsecert.sequential_certification import certify_looks, predict_looks
 from sparsecert.theory import (
     clopper_pearson_lower,
@@ -33,6 +32,7 @@ from sparsecert.theory.sequential import (
     spent_levels,
 )
 from sparsecert.theory.sequential_rules import margin_certificate, share_certificate
+from sparsecert.votes.look_tally import LookTally
 
 LOOKS = [(12,), (5, 12), (3, 6, 9, 12), tuple(range(1, 13))]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsecert.ablation import UniformAblation
+from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError
 from sparsecert.theory import ablation_shift, majority_thresholds, margin_thresholds
 from sparsecert.theory.shift import exact_shifts

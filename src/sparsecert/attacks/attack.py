@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from sparsecert.ablation import UniformAblation
 from sparsecert.attacks.ballots import BallotQueries
 from sparsecert.attacks.plain import PlainClassifier, PlainQueries
 from sparsecert.attacks.query import Queries, changed_features
 from sparsecert.attacks.reading import READINGS
+from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError, as_integer, check_alpha, check_num_samples
-from sparsecert.smoothing import SmoothedClassifier
+from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage, stream
 
 Victim = SmoothedClassifier | PlainClassifier

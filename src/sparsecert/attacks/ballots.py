@@ -16,10 +16,10 @@ from sparsecert.attacks.early import EarlyAnswer, looks
 from sparsecert.attacks.query import Cost, Version
 from sparsecert.attacks.reading import READINGS, Reading
 from sparsecert.errors import InputError
-from sparsecert.lanes import run_side_by_side
-from sparsecert.smoothing import SmoothedClassifier
+from sparsecert.smoothing.parallel import run_side_by_side
+from sparsecert.smoothing.sampled import SmoothedClassifier
+from sparsecert.smoothing.voter import Lane
 from sparsecert.streams import Stage, stream
-from sparsecert.voter import Lane
 
 _UNKNOWN = -1
 # Confirmations of image i draw from the streams i * 1000, i * 1000 + 1, ...

@@ -18,15 +18,20 @@ from sparsecert.attacks.fixed import fixed_victim
 from sparsecert.attacks.plan import MOST_VOTES, AttackPlan
 from sparsecert.attacks.store import AttackSettings, AttackStore, StoredAttacks
 from sparsecert.certification import certify_tally, select_label
-from sparsecert.counting import SamplingPlan, counted_images, smoothed_classifier, stored_votes
 from sparsecert.data import Dataset
-from sparsecert.designs import check_rule_of, sampled
+from sparsecert.designs.design import check_rule_of, sampled
+from sparsecert.designs.partitions import Partitions
 from sparsecert.fixed_certification import certify_ballots
-from sparsecert.fixed_counting import cast_ballots, fixed_classifier, stored_ballots
-from sparsecert.partitions import Partitions
-from sparsecert.records import read_record, recorded_procedure
-from sparsecert.runs import RunFolder
-from sparsecert.sequential_counting import replay, sequentially_counted_images
+from sparsecert.procedures.family import cast_ballots, fixed_classifier, stored_ballots
+from sparsecert.procedures.sampled import (
+    SamplingPlan,
+    counted_images,
+    smoothed_classifier,
+    stored_votes,
+)
+from sparsecert.procedures.sequential import replay, sequentially_counted_images
+from sparsecert.records.record import read_record, recorded_procedure
+from sparsecert.runs.folder import RunFolder
 from sparsecert.streams import Stage
 
 _MOST_STARTS = 10_000

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.certification import predict_tally
-from sparsecert.tally import Tally
 from sparsecert.theory import pairwise_p_value, top_two_p_value
+from sparsecert.votes.tally import Tally
 
 FIRST_LOOK = 64
 ERROR = 0.01  # of one answer; see `EarlyAnswer`

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from sparsecert.attacks.plain import PlainClassifier
-from sparsecert.fixed_smoothing import FixedSmoothedClassifier
+from sparsecert.smoothing.family import FixedSmoothedClassifier
 
 
 class _MeanShares(nn.Module):

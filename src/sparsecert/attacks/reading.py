@@ -19,9 +19,9 @@ from torch.nn import functional
 from sparsecert.attacks.early import EarlyAnswer, MajorityEarlyAnswer, PairwiseEarlyAnswer
 from sparsecert.certification import predict_tally
 from sparsecert.errors import InputError
-from sparsecert.followed import nobody
-from sparsecert.rankings import first_choices
-from sparsecert.tally import MOST_CLASSES_HEAD_TO_HEAD, Tally, follows_few
+from sparsecert.votes.rankings import first_choices
+from sparsecert.votes.tally import MOST_CLASSES_HEAD_TO_HEAD, Tally, follows_few
+from sparsecert.votes.tracked_classes import nobody
 
 _NEVER_ABSTAIN = 1 - 1e-9  # as PREDICT's alpha: only a tie is an abstention
 

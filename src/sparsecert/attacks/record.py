@@ -16,10 +16,10 @@ from sparsecert.attacks.plan import ATTACKS, AttackPlan
 from sparsecert.attacks.store import StoredAttacks
 from sparsecert.attacks.summary import summarise, within_certificate
 from sparsecert.data import Dataset
+from sparsecert.designs.partitions import Partitions
 from sparsecert.errors import RunFolderError
 from sparsecert.evaluation import Estimate
-from sparsecert.partitions import Partitions
-from sparsecert.records import (
+from sparsecert.records.record import (
     ATTACK,
     SMOOTHED,
     classifier_values,
@@ -27,7 +27,7 @@ from sparsecert.records import (
     train_command,
     training_seconds,
 )
-from sparsecert.runs import RunFolder
+from sparsecert.runs.folder import RunFolder
 
 
 def make_attack_record(

@@ -14,9 +14,9 @@ from sparsecert.attacks.campaign import (
 )
 from sparsecert.attacks.plan import AttackPlan
 from sparsecert.attacks.record import attack_record_path, make_attack_record
-from sparsecert.records import write_record
-from sparsecert.runs import RunFolder
-from sparsecert.workflow import load_evaluation_data
+from sparsecert.procedures.procedure import load_evaluation_data
+from sparsecert.records.record import write_record
+from sparsecert.runs.folder import RunFolder
 
 
 def attack_run(

@@ -55,9 +55,9 @@ def attack_command(
     from sparsecert.attacks import AttackPlan, Probe
     from sparsecert.attacks.run import attack_run
     from sparsecert.files import check_writable
-    from sparsecert.records import write_record
+    from sparsecert.records.record import write_record
     from sparsecert.report import tables
-    from sparsecert.runs import RunFolder
+    from sparsecert.runs.folder import RunFolder
 
     probe = Probe(num_samples, alpha, num_search, num_gradient)
     plan = AttackPlan(attack, budget, repetitions, start, steps, probe, seed, rule)

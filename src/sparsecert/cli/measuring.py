@@ -17,8 +17,8 @@ from sparsecert.cli.options import (
 )
 
 if TYPE_CHECKING:  # commands import what they need, so that --help does not wait for torch
-    from sparsecert.runs import RunFolder
-    from sparsecert.workflow import Procedure
+    from sparsecert.procedures.procedure import Procedure
+    from sparsecert.runs.folder import RunFolder
 
 # The demo's k; docs/choosing.md shows the sweep it was chosen from.
 DEMO_RETAINED = 14
@@ -47,9 +47,9 @@ def certify_command(
     record: Annotated[Path | None, Parameter(help="Write the result as JSON to this file.")] = None,
 ) -> None:
     """Certify test images. Votes are stored: repeat with another alpha or rule at no cost."""
-    from sparsecert.counting import SamplingPlan
-    from sparsecert.runs import RunFolder
-    from sparsecert.workflow import Procedure
+    from sparsecert.procedures.procedure import Procedure
+    from sparsecert.procedures.sampled import SamplingPlan
+    from sparsecert.runs.folder import RunFolder
 
     plan = SamplingPlan(num_selection, num_samples, seed, sampling)
     procedure = Procedure(limit, plan, alpha, rule, bound)
@@ -72,11 +72,11 @@ def predict_command(
     """Predict test images by vote, abstaining where the vote is too close to call."""
     from rich.table import Table
 
-    from sparsecert.counting import SamplingPlan
     from sparsecert.evaluation import accuracy_and_abstentions
+    from sparsecert.procedures.procedure import Procedure, predict_run
+    from sparsecert.procedures.sampled import SamplingPlan
     from sparsecert.report import tables
-    from sparsecert.runs import RunFolder
-    from sparsecert.workflow import Procedure, predict_run
+    from sparsecert.runs.folder import RunFolder
 
     folder = RunFolder.open(run)
     plan = SamplingPlan(num_samples=num_samples, seed=seed, sampling=sampling)
@@ -109,9 +109,9 @@ def demo_command(
     out: Annotated[Path, Parameter(help="Run folder to write, or to resume.")] = Path("runs/demo"),
 ) -> None:
     """Train, certify and report on handwritten digits, in about two minutes on a CPU."""
+    from sparsecert.procedures.procedure import Procedure
     from sparsecert.report.page import write_report
-    from sparsecert.run_training import train_run
-    from sparsecert.workflow import Procedure
+    from sparsecert.runs.train import train_run
 
     run = train_run(
         "digits",
@@ -135,8 +135,10 @@ def _certify(
     record: Path | None = None,
 ) -> None:
     """Count what is missing, evaluate, write the record, print the tables."""
-    from sparsecert import export, records, workflow
     from sparsecert.files import check_writable
+    from sparsecert.procedures import procedure as workflow
+    from sparsecert.records import record as records
+    from sparsecert.records import tsv as export
     from sparsecert.report import tables
 
     for path in filter(None, (record, tsv)):

@@ -18,7 +18,7 @@ def report_command(
 ) -> None:
     """Write the page of the run's latest certification: one self-contained HTML file."""
     from sparsecert.report.page import write_report
-    from sparsecert.runs import RunFolder
+    from sparsecert.runs.folder import RunFolder
 
     page = write_report(RunFolder.open(run))
     console.print(f"report: {page}", soft_wrap=True)
@@ -29,7 +29,7 @@ def report_command(
 def info_command(run: RunArgument) -> None:
     """Say what a run folder holds."""
     from sparsecert.report import tables
-    from sparsecert.runs import RunFolder
+    from sparsecert.runs.folder import RunFolder
 
     console.print(tables.terminal_table(str(run), tables.run_rows(RunFolder(run))))
 

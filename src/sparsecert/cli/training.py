@@ -66,7 +66,7 @@ def train_command(
     ] = None,
 ) -> None:
     """Train a base classifier on ablated inputs. Repeat the command to resume a killed run."""
-    from sparsecert.run_training import train_run
+    from sparsecert.runs.train import train_run
 
     # For each design what it needs, then what it takes.
     options: dict[str, tuple[dict[str, object], dict[str, object]]] = {

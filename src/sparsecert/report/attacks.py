@@ -18,7 +18,7 @@ from sparsecert.attacks.summary import median_attack_magnitude, strongest
 from sparsecert.data import Dataset
 from sparsecert.report import tables
 from sparsecert.report.figures import attacks_against_radius
-from sparsecert.runs import RunFolder
+from sparsecert.runs.folder import RunFolder
 
 _GALLERY_SIZE = 8
 

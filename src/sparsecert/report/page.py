@@ -18,21 +18,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsecert import files
-from sparsecert.ablation import UniformAblation
 from sparsecert.data import Dataset, evenly_spread
+from sparsecert.designs.noise import DiscreteNoise
+from sparsecert.designs.uniform import UniformAblation
 from sparsecert.evaluation import certified_robustness
-from sparsecert.fixed_smoothing import FixedSmoothedClassifier
-from sparsecert.noise import DiscreteNoise
-from sparsecert.records import read_record, recorded_procedure
+from sparsecert.procedures.procedure import (
+    Measurement,
+    load,
+    load_evaluation_data,
+    measure,
+    rules_of_votes,
+)
+from sparsecert.records.record import read_record, recorded_procedure
 from sparsecert.report import figures, tables
 from sparsecert.report.attacks import AttackSection, FoolingImage, attack_section
 from sparsecert.reproduce.overview import matching_rows
 from sparsecert.reproduce.paper import CertifiedRow
-from sparsecert.runs import RunFolder
-from sparsecert.smoothing import SmoothedClassifier
+from sparsecert.runs.folder import RunFolder
+from sparsecert.smoothing.family import FixedSmoothedClassifier
+from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage, stream
 from sparsecert.theory import majority_thresholds
-from sparsecert.workflow import Measurement, load, load_evaluation_data, measure, rules_of_votes
 
 _GALLERY_SIZE = 8
 _ABLATED_SAMPLES = 4

@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from sparsecert.evaluation import Estimate, Evaluation
-from sparsecert.runs import RunFolder
-from sparsecert.workflow import Measurement
+from sparsecert.procedures.procedure import Measurement
+from sparsecert.runs.folder import RunFolder
 
 
 def percent(estimate: Estimate) -> str:

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from sparsecert import data
 from sparsecert.attacks.campaign import attack_images, run_target
 from sparsecert.errors import InputError
+from sparsecert.procedures.procedure import load_evaluation_data
 from sparsecert.report.attacks import fooling_images
 from sparsecert.report.figures import draw_image
 from sparsecert.reproduce.attacked import PLAN
 from sparsecert.reproduce.experiment import Options, chosen_rows, trained_run
 from sparsecert.reproduce.paper import AttackedRow
 from sparsecert.reproduce.table2 import TABLE
-from sparsecert.workflow import load_evaluation_data
 
 _FIGURE3 = 4  # examples in the figure of the text; the appendix's shows those that come after
 _FIGURE5 = 8

@@ -12,11 +12,11 @@ from sparsecert.attacks.campaign import attack_images
 from sparsecert.attacks.record import attack_values
 from sparsecert.attacks.run import attack_run
 from sparsecert.evaluation import share
-from sparsecert.records import ATTACK, make_record, write_record
+from sparsecert.procedures.procedure import Procedure, certify_run
+from sparsecert.records.record import ATTACK, make_record, write_record
 from sparsecert.reproduce.baselines import BASELINES, baseline_target
 from sparsecert.reproduce.paper import AttackedRow
-from sparsecert.runs import RunFolder
-from sparsecert.workflow import Procedure, certify_run
+from sparsecert.runs.folder import RunFolder
 
 PLAN = AttackPlan("pointwise")
 

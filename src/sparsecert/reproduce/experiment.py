@@ -7,10 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sparsecert import records
-from sparsecert.counting import SamplingPlan
 from sparsecert.data import check_limit
 from sparsecert.errors import InputError
+from sparsecert.procedures.procedure import (
+    Procedure,
+    base_accuracy,
+    certify_run,
+    load_evaluation_data,
+)
+from sparsecert.procedures.sampled import SamplingPlan
+from sparsecert.records import record as records
 from sparsecert.reproduce.attacked import attack_baseline, attack_smoothed
 from sparsecert.reproduce.paper import (
     AttackedRow,
@@ -19,14 +25,8 @@ from sparsecert.reproduce.paper import (
     PaperRow,
     PaperTable,
 )
-from sparsecert.run_training import train_run
-from sparsecert.runs import RunFolder
-from sparsecert.workflow import (
-    Procedure,
-    base_accuracy,
-    certify_run,
-    load_evaluation_data,
-)
+from sparsecert.runs.folder import RunFolder
+from sparsecert.runs.train import train_run
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from sparsecert.counting import smoothed_classifier
+from sparsecert.procedures.procedure import load_evaluation_data
+from sparsecert.procedures.sampled import smoothed_classifier
 from sparsecert.report.figures import draw_image
 from sparsecert.reproduce.experiment import Options, chosen_rows, trained_run
 from sparsecert.reproduce.table1 import TABLE
 from sparsecert.streams import Stage, stream
-from sparsecert.workflow import load_evaluation_data
 
 RETAINED = (5, 25, 45, 100)
 IMAGE = 0  # of the test set

@@ -6,12 +6,12 @@ import torch
 from matplotlib.figure import Figure
 
 from sparsecert import data
-from sparsecert.ablation import UniformAblation
-from sparsecert.encoding import MeanEncoding
+from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError
 from sparsecert.report.figures import draw_image
 from sparsecert.reproduce.experiment import Options
-from sparsecert.run_training import standardisation
+from sparsecert.runs.train import standardisation
+from sparsecert.smoothing.encoding import MeanEncoding
 from sparsecert.streams import Stage, stream
 
 DATASET = "mnist"

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from sparsecert import files
 from sparsecert.errors import RunFolderError
-from sparsecert.records import ATTACK, BASE_ACCURACY
+from sparsecert.records.record import ATTACK, BASE_ACCURACY
 from sparsecert.reproduce import table1, table2, table3, table4, table5, table6, table7, table8
 from sparsecert.reproduce.paper import (
     AttackedRow,

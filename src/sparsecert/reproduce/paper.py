@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sparsecert.records import ATTACK, BASE_ACCURACY, SMOOTHED
+from sparsecert.records.record import ATTACK, BASE_ACCURACY, SMOOTHED
 from sparsecert.report import tables
 
 _SHORT = {"num_retained": "k", "keep_probability": "kappa", "num_values": "values"}

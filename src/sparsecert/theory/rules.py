@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError, as_integer, check_alpha
-from sparsecert.tally import Tally
 from sparsecert.theory.confidence import clopper_pearson_lower
 from sparsecert.theory.pairwise import pairwise_radius
 from sparsecert.theory.radius import (
@@ -19,6 +18,7 @@ from sparsecert.theory.radius import (
     margin_radius,
 )
 from sparsecert.theory.shift import majority_thresholds, margin_thresholds
+from sparsecert.votes.tally import Tally
 
 Rule = Callable[[Tally, NDArray[np.int64], int, int, float], CertifiedRadius]
 

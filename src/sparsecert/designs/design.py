@@ -13,12 +13,12 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.ablation import UniformAblation
+from sparsecert.designs.noise import DiscreteNoise
+from sparsecert.designs.partitions import Partitions
+from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError
-from sparsecert.noise import DiscreteNoise
-from sparsecert.partitions import Partitions
-from sparsecert.tally import Tally
 from sparsecert.theory import CertifiedRadius
+from sparsecert.votes.tally import Tally
 
 
 @runtime_checkable

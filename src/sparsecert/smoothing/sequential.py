@@ -16,8 +16,6 @@ from torch import Tensor
 
 from sparsecert.certification import Certification, Prediction
 from sparsecert.errors import InputError
-from sparsecert.followed import take_counts
-from sparsecert.look_tally import MOST_FOLLOWED_AT_LOOKS, LookTally
 from sparsecert.sequential_certification import (
     Stop,
     certified_by_look,
@@ -26,13 +24,15 @@ from sparsecert.sequential_certification import (
     predict_looks,
     stop,
 )
-from sparsecert.shortlist import shortlist
+from sparsecert.smoothing.shortlist import shortlist
 from sparsecert.streams import Stage
 from sparsecert.theory.sequential import look_schedule
+from sparsecert.votes.look_tally import MOST_FOLLOWED_AT_LOOKS, LookTally
+from sparsecert.votes.tracked_classes import take_counts
 
 if TYPE_CHECKING:
-    from sparsecert.designs import Design
-    from sparsecert.smoothing import SmoothedClassifier
+    from sparsecert.designs.design import Design
+    from sparsecert.smoothing.sampled import SmoothedClassifier
 
 # Where counting stops: asked with what has been counted of some inputs, and which rows they are.
 StopRule = Callable[[LookTally, NDArray[np.int64]], Stop]

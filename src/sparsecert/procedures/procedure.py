@@ -21,18 +21,23 @@ from sparsecert.certification import (
     select_label,
     warn_if_too_few,
 )
-from sparsecert.counting import SamplingPlan, count_votes, smoothed_classifier, stored_votes
 from sparsecert.data import Dataset
-from sparsecert.designs import AnyDesign, check_rule_of
+from sparsecert.designs.design import AnyDesign, check_rule_of
+from sparsecert.designs.partitions import Partitions
 from sparsecert.errors import InputError, check_alpha
 from sparsecert.evaluation import Estimate, Evaluation, evaluate, share
 from sparsecert.fixed_certification import certify_ballots
-from sparsecert.fixed_counting import cast_ballots, fixed_classifier, stored_ballots
-from sparsecert.fixed_smoothing import FixedSmoothedClassifier
-from sparsecert.partitions import Partitions
-from sparsecert.runs import RunFolder
-from sparsecert.sequential_counting import count_certificates, count_predictions, replay
-from sparsecert.smoothing import SmoothedClassifier
+from sparsecert.procedures.family import cast_ballots, fixed_classifier, stored_ballots
+from sparsecert.procedures.sampled import (
+    SamplingPlan,
+    count_votes,
+    smoothed_classifier,
+    stored_votes,
+)
+from sparsecert.procedures.sequential import count_certificates, count_predictions, replay
+from sparsecert.runs.folder import RunFolder
+from sparsecert.smoothing.family import FixedSmoothedClassifier
+from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage, stream
 
 

@@ -14,9 +14,9 @@ from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
 from sparsecert.errors import check_num_samples
-from sparsecert.tally import Tally
 from sparsecert.theory import RULES, CertifiedRadius, check_rule, smallest_num_samples
 from sparsecert.theory.shift import check_subset_size, majority_thresholds, margin_thresholds
+from sparsecert.votes.tally import Tally
 
 
 @dataclass(frozen=True)

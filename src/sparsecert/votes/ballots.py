@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
-from sparsecert.vote_store import VoteSettings, VoteStore
+from sparsecert.votes.store import VoteSettings, VoteStore
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
-from sparsecert.ranking_columns import ranking_columns, read_rankings
-from sparsecert.tally import Tally
-from sparsecert.vote_store import VoteSettings, VoteStore
+from sparsecert.votes.ranking_columns import ranking_columns, read_rankings
+from sparsecert.votes.store import VoteSettings, VoteStore
+from sparsecert.votes.tally import Tally
 
 
 @dataclass(frozen=True)

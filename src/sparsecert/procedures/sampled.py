@@ -17,16 +17,16 @@ from rich.progress import Progress, TaskID
 
 from sparsecert import progress
 from sparsecert.data import Dataset
-from sparsecert.designs import sampled
+from sparsecert.designs.design import sampled
 from sparsecert.devices import alike_devices, best_device
 from sparsecert.errors import InputError, check_num_samples, check_sampling
-from sparsecert.followed import nobody
-from sparsecert.runs import RunFolder
-from sparsecert.smoothing import SmoothedClassifier
+from sparsecert.runs.folder import RunFolder
+from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage
-from sparsecert.tally import Tally
-from sparsecert.tally_store import TallySettings, TallyStore
-from sparsecert.vote_store import Stored
+from sparsecert.votes.store import Stored
+from sparsecert.votes.tally import Tally
+from sparsecert.votes.tally_store import TallySettings, TallyStore
+from sparsecert.votes.tracked_classes import nobody
 
 # Images are counted in groups, so that a pass through the network is full even where there are
 # few ablations per image, and a kill loses at most this many seconds of work or one group.

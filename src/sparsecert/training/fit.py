@@ -23,15 +23,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsecert import files, progress
-from sparsecert.augmentation import AUGMENTATIONS
-from sparsecert.checkpoint import Progress, load_checkpoint, save_checkpoint
 from sparsecert.data import Dataset
-from sparsecert.designs import sampled
+from sparsecert.designs.design import sampled
 from sparsecert.devices import autocast
 from sparsecert.errors import InputError, RunFolderError
-from sparsecert.objective import certificate_loss
-from sparsecert.runs import RunConfig, RunFolder
+from sparsecert.runs.folder import RunConfig, RunFolder
 from sparsecert.streams import Stage, stream
+from sparsecert.training.augmentation import AUGMENTATIONS
+from sparsecert.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from sparsecert.training.objective import certificate_loss
 
 CHECKPOINT_SECONDS = 60.0
 

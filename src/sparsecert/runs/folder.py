@@ -28,14 +28,14 @@ from torch import nn
 
 from sparsecert import files, models
 from sparsecert._version import __version__
-from sparsecert.ablation import UniformAblation
+from sparsecert.designs.uniform import UniformAblation
 from sparsecert.data import FeatureRange
-from sparsecert.designs import AnyDesign, build_design, design_settings
-from sparsecert.encoding import Encoding, MeanEncoding, NoiseEncoding, TwoChannelEncoding
+from sparsecert.designs.design import AnyDesign, build_design, design_settings
+from sparsecert.smoothing.encoding import Encoding, MeanEncoding, NoiseEncoding, TwoChannelEncoding
 from sparsecert.errors import InputError, RunFolderError
-from sparsecert.noise import DiscreteNoise
-from sparsecert.partitions import Partitions
-from sparsecert.recipes import Recipe
+from sparsecert.designs.noise import DiscreteNoise
+from sparsecert.designs.partitions import Partitions
+from sparsecert.training.recipes import Recipe
 from sparsecert.streams import Stage, stream
 
 FORMAT = "sparsecert-run-2"

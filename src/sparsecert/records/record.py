@@ -13,16 +13,16 @@ import torch
 
 from sparsecert import files
 from sparsecert._version import __version__
-from sparsecert.ablation import UniformAblation
-from sparsecert.counting import SamplingPlan
 from sparsecert.data import Dataset
-from sparsecert.designs import design_settings
+from sparsecert.designs.design import design_settings
+from sparsecert.designs.noise import DiscreteNoise
+from sparsecert.designs.partitions import Partitions
+from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import RunFolderError
 from sparsecert.evaluation import Estimate
-from sparsecert.noise import DiscreteNoise
-from sparsecert.partitions import Partitions
-from sparsecert.runs import RunConfig, RunFolder, Start
-from sparsecert.workflow import Measurement, Procedure
+from sparsecert.procedures.procedure import Measurement, Procedure
+from sparsecert.procedures.sampled import SamplingPlan
+from sparsecert.runs.folder import RunConfig, RunFolder, Start
 
 # Kinds of records; that of a certification has none.
 BASE_ACCURACY = "base_accuracy"

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsecert.followed import most_often_first
 from sparsecert.streams import Stage
-from sparsecert.tally import follows_few
+from sparsecert.votes.tally import follows_few
+from sparsecert.votes.tracked_classes import most_often_first
 
 if TYPE_CHECKING:
-    from sparsecert.smoothing import SmoothedClassifier
+    from sparsecert.smoothing.sampled import SmoothedClassifier
 
 MOST_FOLLOWED = 8
 NUM_BALLOTS = 100

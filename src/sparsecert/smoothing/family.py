@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sparsecert.certification import Certification, Prediction
-from sparsecert.encoding import Encoding, NoiseEncoding
+from sparsecert.designs.family import FixedAblation
+from sparsecert.designs.partitions import Partitions
 from sparsecert.errors import InputError
-from sparsecert.fixed_ablation import FixedAblation
 from sparsecert.fixed_certification import certify_ballots, check_family
 from sparsecert.models import SubsetEnsemble
-from sparsecert.partitions import Partitions
-from sparsecert.voter import Voter
+from sparsecert.smoothing.encoding import Encoding, NoiseEncoding
+from sparsecert.smoothing.voter import Voter
 
 
 class FixedSmoothedClassifier(Voter):

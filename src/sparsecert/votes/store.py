@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.parts import read_parts, write_part
+from sparsecert.votes.parquet import read_parts, write_part
 
 
 @dataclass(frozen=True)

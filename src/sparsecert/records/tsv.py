@@ -14,7 +14,7 @@ import numpy as np
 
 from sparsecert import files
 from sparsecert.certification import ABSTAIN
-from sparsecert.workflow import Measurement
+from sparsecert.procedures.procedure import Measurement
 
 _COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 _OWN_COLUMNS = ("selected", "prediction", "lower_bound", "votes")

@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert import progress
-from sparsecert.ballot_store import Ballots, BallotStore, ranks_of
-from sparsecert.counting import in_groups, places
 from sparsecert.data import Dataset
+from sparsecert.designs.family import FixedAblation
+from sparsecert.designs.partitions import Partitions
 from sparsecert.devices import best_device
 from sparsecert.errors import InputError
-from sparsecert.fixed_ablation import FixedAblation
-from sparsecert.fixed_smoothing import FixedSmoothedClassifier
-from sparsecert.partitions import Partitions
-from sparsecert.runs import RunFolder
-from sparsecert.vote_store import Stored, VoteSettings
+from sparsecert.procedures.sampled import in_groups, places
+from sparsecert.runs.folder import RunFolder
+from sparsecert.smoothing.family import FixedSmoothedClassifier
+from sparsecert.votes.ballots import Ballots, BallotStore, ranks_of
+from sparsecert.votes.store import Stored, VoteSettings
 
 # As many images at once as keep the ensemble's matrix products large.
 _BALLOTS_PER_GROUP = 100_000

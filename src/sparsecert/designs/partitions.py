@@ -9,14 +9,14 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool
 
-from sparsecert.ablation import UniformAblation
-from sparsecert.errors import InputError, as_integer
-from sparsecert.fixed_ablation import (
+from sparsecert.designs.family import (
     FixedAblation,
     random_partitions,
     stratified_partitions,
     strided_partition,
 )
+from sparsecert.designs.uniform import UniformAblation
+from sparsecert.errors import InputError, as_integer
 
 LAYOUTS = ("strided", "random", "stratified")
 

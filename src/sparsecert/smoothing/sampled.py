@@ -18,19 +18,19 @@ from sparsecert.certification import (
     predict_tally,
     select_label,
 )
-from sparsecert.designs import Design, check_sampled
-from sparsecert.encoding import Encoding, NoiseEncoding
+from sparsecert.designs.design import Design, check_sampled
+from sparsecert.designs.noise import DiscreteNoise
 from sparsecert.errors import InputError, as_integer, check_num_samples, check_sampling
-from sparsecert.followed import check_followed, nobody
-from sparsecert.lanes import run_side_by_side
-from sparsecert.noise import DiscreteNoise
-from sparsecert.rankings import count_followed, count_pairs, first_choices
-from sparsecert.sequential_smoothing import certify_sequentially, predict_sequentially
-from sparsecert.shortlist import shortlist
+from sparsecert.smoothing.encoding import Encoding, NoiseEncoding
+from sparsecert.smoothing.parallel import run_side_by_side
+from sparsecert.smoothing.sequential import certify_sequentially, predict_sequentially
+from sparsecert.smoothing.shortlist import shortlist
+from sparsecert.smoothing.voter import Lane, Voter
 from sparsecert.streams import Stage, stream
-from sparsecert.tally import Tally, follows_few
 from sparsecert.theory import check_rule
-from sparsecert.voter import Lane, Voter
+from sparsecert.votes.rankings import count_followed, count_pairs, first_choices
+from sparsecert.votes.tally import Tally, follows_few
+from sparsecert.votes.tracked_classes import check_followed, nobody
 
 
 class SmoothedClassifier(Voter):

@@ -9,15 +9,15 @@ from typing import Any
 
 from sparsecert import data, models
 from sparsecert.data import Dataset
-from sparsecert.designs import build_design, check_design
+from sparsecert.designs.design import build_design, check_design
 from sparsecert.devices import best_device, multiplies_bfloat16
-from sparsecert.encoding import channel_mean
+from sparsecert.smoothing.encoding import channel_mean
 from sparsecert.errors import InputError
-from sparsecert.partitions import Partitions
-from sparsecert.recipes import Recipe, recipe_for
-from sparsecert.records import start_from
-from sparsecert.runs import RunConfig, RunFolder
-from sparsecert.training import train
+from sparsecert.designs.partitions import Partitions
+from sparsecert.training.recipes import Recipe, recipe_for
+from sparsecert.records.record import start_from
+from sparsecert.runs.folder import RunConfig, RunFolder
+from sparsecert.training.fit import train
 
 # Of the channels of ImageNet's training images, as its pretrained networks use them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparsecert.devices import autocast, check_devices, check_precision
-from sparsecert.encoding import Encoding, resolve_encoding
 from sparsecert.errors import InputError, check_num_samples
-from sparsecert.lanes import Compiled, replicas
+from sparsecert.smoothing.encoding import Encoding, resolve_encoding
+from sparsecert.smoothing.parallel import Compiled, replicas
 
 # Encoded inputs of one pass through the network take at most this much memory. Activations come
 # on top: a few times as much in a typical convolutional network. On a CPU larger ones fall out of

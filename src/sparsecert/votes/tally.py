@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
-from sparsecert.followed import NOBODY, Counts, check_followed, join_rankings, take_counts
+from sparsecert.votes.tracked_classes import (
+    NOBODY,
+    Counts,
+    check_followed,
+    join_rankings,
+    take_counts,
+)
 
 # The square of the number of classes is stored per image; beyond this many, each image follows a
 # few classes only.

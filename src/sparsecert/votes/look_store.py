@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.look_tally import LookTally
-from sparsecert.ranking_columns import ranking_columns, read_rankings
-from sparsecert.tally_store import TallySettings
-from sparsecert.vote_store import Stored, VoteStore
+from sparsecert.votes.look_tally import LookTally
+from sparsecert.votes.ranking_columns import ranking_columns, read_rankings
+from sparsecert.votes.store import Stored, VoteStore
+from sparsecert.votes.tally_store import TallySettings
 
 
 @dataclass(frozen=True)

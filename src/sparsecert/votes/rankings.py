@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsecert.followed import NOBODY
+from sparsecert.votes.tracked_classes import NOBODY
 
 
 def first_choices(logits: Tensor) -> Tensor:

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from sparsecert import progress
 from sparsecert.certification import Certification, Prediction, select_label
-from sparsecert.counting import (
+from sparsecert.data import Dataset
+from sparsecert.designs.design import sampled
+from sparsecert.procedures.sampled import (
     SamplingPlan,
     count_votes,
     in_groups,
@@ -24,11 +26,7 @@ from sparsecert.counting import (
     smoothed_classifier,
     stored_votes,
 )
-from sparsecert.data import Dataset
-from sparsecert.designs import sampled
-from sparsecert.look_store import LookSettings, LookStore
-from sparsecert.look_tally import LookTally
-from sparsecert.runs import RunFolder
+from sparsecert.runs.folder import RunFolder
 from sparsecert.sequential_certification import (
     Stop,
     certification_at,
@@ -37,10 +35,12 @@ from sparsecert.sequential_certification import (
     prediction_at,
     stop,
 )
-from sparsecert.sequential_smoothing import tally_looks
+from sparsecert.smoothing.sequential import tally_looks
 from sparsecert.streams import Stage
 from sparsecert.theory.sequential import look_schedule
-from sparsecert.vote_store import Stored
+from sparsecert.votes.look_store import LookSettings, LookStore
+from sparsecert.votes.look_tally import LookTally
+from sparsecert.votes.store import Stored
 
 # An image's first look is a hundred ballots or so: this many passes' worth are counted together.
 _PASSES_PER_GROUP = 4

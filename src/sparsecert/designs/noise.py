@@ -12,11 +12,11 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError, as_integer, check_num_samples
-from sparsecert.tally import Tally
 from sparsecert.theory import CertifiedRadius, clopper_pearson_lower
 from sparsecert.theory.lee2019 import check_noise, exact_thresholds, noise_radius, noise_thresholds
 from sparsecert.theory.radius import fewest_samples
 from sparsecert.theory.shift import round_up
+from sparsecert.votes.tally import Tally
 
 _DRAWS = 2**64
 _MOST_VALUES = 2**16

@@ -13,9 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
-from sparsecert.followed import NOBODY, Counts, check_followed, join_rankings, take_counts
-from sparsecert.tally import Tally, checked_counts, follows_few
 from sparsecert.theory.sequential import look_schedule
+from sparsecert.votes.tally import Tally, checked_counts, follows_few
+from sparsecert.votes.tracked_classes import (
+    NOBODY,
+    Counts,
+    check_followed,
+    join_rankings,
+    take_counts,
+)
 
 # Of the classes that an input follows, so many are counted at looks: with them, counts take three
 # times the room of first choices alone.

@@ -1,0 +1,1 @@
+"""How votes are obtained and read."""

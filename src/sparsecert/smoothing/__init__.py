@@ -1,0 +1,1 @@
+"""Running the network: from inputs to counted ballots."""

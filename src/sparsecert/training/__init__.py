@@ -1,0 +1,1 @@
+"""Fitting a base classifier to ablated inputs; needs no folder."""

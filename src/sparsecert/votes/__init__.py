@@ -1,0 +1,1 @@
+"""What was counted, in memory and on disk."""
