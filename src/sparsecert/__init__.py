@@ -5,9 +5,8 @@
     smoothed = sc.SmoothedClassifier(base, sc.UniformAblation(784, 45), num_classes=10)
     certificate = smoothed.certify(images)     # .label, .radius, .lower_bound, .tally
 
-Certificates from stored counts (`certify_tally`, `predict_tally`; sequentially `certify_looks`,
-`predict_looks`) need no torch, and importing
-this package does not import it.
+Certificates from stored counts (`certify_tally`, `predict_tally`, `certify_ballots`) need no torch,
+and importing this package does not import it.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from sparsecert._version import __version__
 from sparsecert.certification import (
-    ABSTAIN,
     Certification,
     Prediction,
+    certify_ballots,
     certify_tally,
     predict_tally,
 )
@@ -37,17 +36,16 @@ from sparsecert.evaluation import (
     evaluate,
     median_certified_robustness,
 )
-from sparsecert.fixed_certification import certify_ballots
-from sparsecert.sequential_certification import certify_looks, predict_looks
+from sparsecert.rules import smallest_num_samples
 from sparsecert.streams import Stage
-from sparsecert.theory import ablation_shift, smallest_num_samples
-from sparsecert.votes.look_tally import LookTally
+from sparsecert.theory import ablation_shift
+from sparsecert.theory.prediction import ABSTAIN
 from sparsecert.votes.tally import Tally
 
 if TYPE_CHECKING:
     from sparsecert.estimator import SparseCertifiedClassifier
     from sparsecert.models import SubsetEnsemble
-    from sparsecert.procedures.procedure import load
+    from sparsecert.procedures.run import load
     from sparsecert.smoothing.encoding import MeanEncoding, TwoChannelEncoding
     from sparsecert.smoothing.family import FixedSmoothedClassifier
     from sparsecert.smoothing.sampled import SmoothedClassifier
@@ -58,7 +56,6 @@ __all__ = [
     "FixedAblation",
     "FixedSmoothedClassifier",
     "InputError",
-    "LookTally",
     "MeanEncoding",
     "Prediction",
     "RunFolderError",
@@ -75,12 +72,10 @@ __all__ = [
     "certified_accuracy",
     "certified_robustness",
     "certify_ballots",
-    "certify_looks",
     "certify_tally",
     "evaluate",
     "load",
     "median_certified_robustness",
-    "predict_looks",
     "predict_tally",
     "random_partitions",
     "smallest_num_samples",
@@ -95,7 +90,7 @@ _NEED_TORCH = {
     "SparseCertifiedClassifier": "sparsecert.estimator",
     "SubsetEnsemble": "sparsecert.models",
     "TwoChannelEncoding": "sparsecert.smoothing.encoding",
-    "load": "sparsecert.procedures.procedure",
+    "load": "sparsecert.procedures.run",
 }
 
 

@@ -1,4 +1,10 @@
-"""From tallies to predictions and certificates. Needs no network and no torch."""
+"""From votes to predictions and certificates. Needs no network and no torch.
+
+Counts of several looks are replayed: look by look, as they were or would have been read while
+counting, up to the look at which the procedure stops. So what comes out depends on the ballots,
+alpha and the rule, and not on how far the counting went on, for another rule or a smaller alpha. A
+fixed number of samples is one look, and the paper's corollaries are read from it.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sparsecert.designs.design import Design, check_sampled
+from sparsecert.designs.design import SampledDesign, check_rule_of, sampled
+from sparsecert.designs.family import FixedAblation, check_family
 from sparsecert.errors import InputError, TooFewSamplesWarning
-from sparsecert.theory import check_rule, pairwise_p_value, top_two_p_value
+from sparsecert.rules import FAMILY_RULES, check_family_rule, check_rule, fewest_unanimous
+from sparsecert.theory.majority import Certified
+from sparsecert.theory.prediction import Named
+from sparsecert.theory.schedule import ALPHA
 from sparsecert.votes.tally import Tally
 
-ABSTAIN = -1
+_NUMBERS_PER_CHUNK = 2**22
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Certification:
 
     Attributes:
         label: `(batch,)` classes selected from ablations of their own.
-        radius: `(batch,)` features that may change without changing the smoothed classifier's
+        radius: `(batch,)` units that may change without changing the smoothed classifier's
             class; -1 where even the unchanged input is not certified, and `label` is a guess.
         lower_bound: `(batch,)` lower bounds, at confidence 1 - alpha, on the label's share of the
             votes; under the pairwise rule, on its share against its strongest rival. (Margin
@@ -63,37 +73,119 @@ class Certification:
         return self.tally.num_samples
 
 
-def predict_tally(tally: Tally, alpha: float = 0.05, rule: str = "majority") -> Prediction:
+@dataclass(frozen=True)
+class Stop:
+    """Where counting stops.
+
+    Attributes:
+        look: `(batch,)` the look, from 0: the first at which all is decided, or the last there is.
+        finished: `(batch,)` whether all is decided there, or the budget is spent; if not, more
+            ballots may tell more.
+    """
+
+    look: NDArray[np.int64]
+    finished: NDArray[np.bool_]
+
+
+def certify_tally(
+    tally: Tally,
+    label: ArrayLike,
+    ablation: SampledDesign,
+    alpha: float = ALPHA,
+    rule: str = "majority",
+) -> Certification:
+    """Certify labels from stored votes.
+
+    Each certificate is wrong with probability at most alpha, wherever counting stopped, provided
+    that `label` was chosen without looking at `tally`.
+
+    Args:
+        tally: votes on samples drawn from `ablation`.
+        label: `(batch,)` classes to certify.
+        ablation: the design the samples were drawn from.
+        alpha: error probability of each certificate.
+        rule: "majority" (Corollary 1), "margin" (Corollary 2) or "pairwise".
+
+    Returns:
+        Certificates; their tally holds the votes up to each input's stop.
+
+    Raises:
+        InputError: for an unknown rule, alpha outside (0, 1), labels that do not match, or votes
+            without the head-to-head counts that the pairwise rule needs.
+
+    Warns:
+        TooFewSamplesWarning: if not even a unanimous vote could certify radius 0.
+    """
+    sampled(ablation)
+    labels = check_labels(tally, label)
+    certified = certify_by_look(tally, labels, ablation, alpha, rule)
+    if len(tally):
+        most = tally.num_samples.min() if tally.looks is None else tally.looks[-1]
+        warn_if_too_few(int(most), alpha, rule)
+    return certification_at(stop(tally, certified), tally, labels, certified, alpha)
+
+
+def certify_ballots(
+    scores: ArrayLike, ablation: FixedAblation, rule: str = "plurality"
+) -> Certification:
+    """The smoothed classifier's classes and certificates, from the ballots of every retained set.
+
+    The family is fixed, so nothing is sampled: the label *is* the smoothed classifier's class, and
+    each certificate holds with probability one (`alpha` is 0). It holds for any base classifier
+    whose ballot on set t depends on the input's units in t only, one network for all sets or one
+    for each.
+
+    Args:
+        scores: `(batch, num_sets, classes)` logits, or any scores, of the base classifier on each
+            retained set. Of equal scores the smaller class index ranks first.
+        ablation: the family.
+        rule: "plurality", "run-off" or "pairwise"; `theory` has statements and proofs.
+
+    Returns:
+        Labels; radii in units, -1 where there is no pairwise winner; in `lower_bound` the label's
+        share of the ballots: of the first choices, under run-off head to head against the other
+        finalist, under pairwise against the strongest rival; first choices as `tally`.
+
+    Raises:
+        InputError: for NaN, a shape that does not match, or an unknown rule.
+    """
+    ballots = _checked_scores(scores, ablation)
+    check_family_rule(rule)
+    batch, _, classes = ballots.shape
+    label = np.empty(batch, dtype=np.int64)
+    radius, share = label.copy(), np.empty(batch)
+    size = max(1, _NUMBERS_PER_CHUNK // max(ballots[0].size if batch else 1, classes**2))
+    for start in range(0, batch, size):
+        part = slice(start, start + size)
+        outcome = FAMILY_RULES[rule](ballots[part], ablation.columns)
+        label[part], share[part], radius[part] = outcome.label, outcome.share, outcome.radius
+    # Only families in which nothing can change the class have a radius beyond d.
+    radius = np.minimum(radius, ablation.num_features)
+    first = ballots.argmax(axis=2)
+    counts = np.stack([(first == c).sum(axis=1) for c in range(classes)], axis=1)
+    return Certification(label, radius, share, Tally(counts), 0.0)
+
+
+def predict_tally(tally: Tally, alpha: float = ALPHA, rule: str = "majority") -> Prediction:
     """PREDICT, from counts: the class of the rule's smoothed classifier g, or an abstention.
 
-    With probability at least 1 - alpha the answer is g(x), or an abstention.
-
-    - "majority" and "margin", whose g answers with the class of most votes: the procedure of Cohen,
-      Rosenfeld and Kolter (2019). It names the top class unless the two-sided binomial test cannot
-      tell it from the runner-up at level alpha.
-    - "pairwise", whose g answers with the pairwise winner: names the class that beats every other
-      head to head, unless one of these tests fails at level alpha / (classes - 1)
-      (`theory.pairwise_p_value` has the proof).
+    With probability at least 1 - alpha the answer is g(x), or an abstention, wherever counting
+    stopped. "majority" and "margin", whose g answers with the class of most votes, name the top
+    class unless the two-sided binomial test cannot tell it from the runner-up (Cohen, Rosenfeld
+    and Kolter 2019); "pairwise" names the class that beats every other head to head, unless a test
+    fails (`theory.prediction` has the proofs).
 
     Args:
         tally: votes.
         alpha: probability of a wrong answer.
-        rule: a key of `theory.RULES`.
+        rule: a key of `rules.RULES`.
 
     Raises:
         InputError: for an unknown rule, alpha outside (0, 1), or votes without the head-to-head
             counts that the pairwise rule needs.
     """
-    check_rule(alpha, rule)
-    counts = tally.first_choice
-    if rule == "pairwise":
-        label = tally.pairwise_winner
-        p_value = pairwise_p_value(tally.fewest_wins.max(axis=1), tally.num_samples)
-        undecided = p_value > alpha / (counts.shape[1] - 1)
-        return Prediction(np.where(undecided | (label < 0), ABSTAIN, label), counts)
-    second, first = np.sort(counts, axis=1)[:, -2:].T
-    undecided = top_two_p_value(first, second) > alpha
-    return Prediction(np.where(undecided, ABSTAIN, tally.top), counts)
+    named = name_by_look(tally, alpha, rule)
+    return prediction_at(stop(tally, named), tally, named)
 
 
 def select_label(selection: Tally, rule: str = "majority") -> NDArray[np.int64]:
@@ -103,64 +195,92 @@ def select_label(selection: Tally, rule: str = "majority") -> NDArray[np.int64]:
 
     Args:
         selection: votes on other ablations than the certificate will be computed from.
-        rule: a key of `theory.RULES`.
+        rule: a key of `rules.RULES`.
     """
-    if rule != "pairwise":
-        return selection.top
-    winner = selection.pairwise_winner
-    return np.where(winner < 0, selection.top, winner)
+    return check_rule(0.5, rule).select(selection)
 
 
-def certify_tally(
-    tally: Tally,
-    label: ArrayLike,
-    ablation: Design,
-    alpha: float = 0.05,
-    rule: str = "majority",
+def certify_by_look(
+    tally: Tally, label: NDArray[np.int64], ablation: SampledDesign, alpha: float, rule: str
+) -> Certified:
+    """What is certified by each look; arguments are those of `certify_tally`."""
+    chosen = check_rule(alpha, rule)
+    check_rule_of(ablation, rule)
+    read = chosen.certify if tally.looks is None else chosen.certify_by_look
+    return read(tally, label, ablation, alpha)
+
+
+def name_by_look(tally: Tally, alpha: float, rule: str) -> Named:
+    """What is named by each look; arguments are those of `predict_tally`."""
+    chosen = check_rule(alpha, rule)
+    return (chosen.predict if tally.looks is None else chosen.predict_by_look)(tally, alpha)
+
+
+def stop(tally: Tally, *answers: Certified | Named) -> Stop:
+    """Where counting stops: once each of these has been decided, at this look or before."""
+    reached = tally.reached
+    decided = np.ones(reached.shape, dtype=np.bool_)
+    for answer in answers:
+        decided &= np.logical_or.accumulate(answer.decided, axis=1)
+    num_reached = reached.sum(axis=1)
+    finished = decided.any(axis=1) | (num_reached == reached.shape[1])
+    last = np.maximum(num_reached - 1, 0)
+    return Stop(np.where(decided.any(axis=1), decided.argmax(axis=1), last), finished)
+
+
+def certification_at(
+    end: Stop, tally: Tally, label: NDArray[np.int64], certified: Certified, alpha: float
 ) -> Certification:
-    """Certify labels from stored votes.
-
-    Each certificate is wrong with probability at most alpha, provided that `label` was chosen
-    without looking at `tally`.
-
-    Args:
-        tally: votes on samples drawn from `ablation`.
-        label: `(batch,)` classes to certify.
-        ablation: the design the samples were drawn from.
-        alpha: error probability of each certificate.
-        rule: "majority" (Corollary 1), "margin" (Corollary 2) or "pairwise".
-
-    Raises:
-        InputError: for an unknown rule, alpha outside (0, 1), labels that do not match, or votes
-            without the head-to-head counts that the pairwise rule needs.
-
-    Warns:
-        TooFewSamplesWarning: if not even a unanimous vote could certify radius 0.
-    """
-    check_rule(alpha, rule)
-    check_sampled(ablation)
-    labels = check_label_type(label)
-    if len(tally):
-        warn_if_too_few(int(tally.num_samples.min()), ablation, alpha, rule)
-    certified = ablation.certify(tally, labels, alpha, rule)
-    return Certification(labels, certified.radius, certified.lower_bound, tally, alpha)
+    """The certificates at a stop."""
+    rows = np.arange(len(tally))
+    radius, bound = certified.radius[rows, end.look], certified.lower_bound[rows, end.look]
+    return Certification(label, radius, bound, tally.until(end.look), alpha)
 
 
-def check_label_type(label: ArrayLike) -> NDArray[np.int64]:
-    """The labels as an array; raises `InputError` for anything but integers."""
+def prediction_at(end: Stop, tally: Tally, named: Named) -> Prediction:
+    """The predictions at a stop."""
+    return Prediction(named.label[np.arange(len(tally)), end.look], tally.until(end.look).votes)
+
+
+def check_labels(tally: Tally, label: ArrayLike) -> NDArray[np.int64]:
+    """One class for each input of the tally; raises `InputError` for anything else."""
     labels = np.asarray(label)
     if labels.size and not np.issubdtype(labels.dtype, np.integer):
         raise InputError(f"expected labels to be integers, got dtype {labels.dtype}")
+    if labels.shape != (len(tally),):
+        raise InputError(f"expected one label for each of {len(tally)} rows, got {labels.shape}")
+    if labels.size and not (labels.min() >= 0 and labels.max() < tally.num_classes):
+        raise InputError(
+            f"expected labels between 0 and {tally.num_classes - 1}, "
+            f"got values from {labels.min()} to {labels.max()}"
+        )
     return labels.astype(np.int64)
 
 
-def warn_if_too_few(num_samples: int, ablation: Design, alpha: float, rule: str) -> None:
+def warn_if_too_few(num_samples: int, alpha: float, rule: str) -> None:
     """Warn if not even a unanimous vote of `num_samples` could certify radius 0."""
-    needed = ablation.smallest_num_samples(0, alpha, rule)
-    if needed is not None and num_samples < needed:
-        warnings.warn(
-            f"{num_samples} samples cannot certify anything at alpha = {alpha}, however the votes "
-            f"fall; radius 0 takes {needed} or more",
-            TooFewSamplesWarning,
-            stacklevel=3,
+    chosen = check_rule(alpha, rule)
+    if chosen.unanimous(num_samples, alpha) > chosen.certain:
+        return
+    needed = fewest_unanimous(chosen, alpha, chosen.certain)
+    warnings.warn(
+        f"{num_samples} samples cannot certify anything at alpha = {alpha}, however the votes "
+        f"fall; radius 0 takes {needed} or more",
+        TooFewSamplesWarning,
+        stacklevel=3,
+    )
+
+
+def _checked_scores(scores: ArrayLike, ablation: FixedAblation) -> NDArray[np.floating]:
+    check_family(ablation)
+    ballots = np.asarray(scores)
+    if not np.issubdtype(ballots.dtype, np.floating):
+        ballots = ballots.astype(np.float64)
+    if ballots.ndim != 3 or ballots.shape[1] != ablation.num_sets or ballots.shape[2] < 2:
+        raise InputError(
+            f"expected scores of shape (batch, {ablation.num_sets}, classes), one ballot for each "
+            f"set of the family, and 2 classes or more, got {ballots.shape}"
         )
+    if np.isnan(ballots).any():
+        raise InputError("expected scores without NaN; were the networks trained to convergence?")
+    return ballots

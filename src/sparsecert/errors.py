@@ -34,16 +34,6 @@ def check_num_samples(num_samples: int, name: str = "num_samples") -> None:
         raise InputError(f"expected {name} to be at least 1, got {num_samples}")
 
 
-SAMPLINGS = ("fixed", "sequential")
-
-
-def check_sampling(sampling: str) -> str:
-    """The name of a way of sampling; raises `InputError` for an unknown one."""
-    if sampling not in SAMPLINGS:
-        raise InputError(f"expected sampling to be one of {', '.join(SAMPLINGS)}, got {sampling!r}")
-    return sampling
-
-
 def as_integer(value: SupportsIndex, name: str) -> int:
     """The value as a Python integer; raises `InputError` for anything else, 1000.0 included."""
     try:

@@ -18,9 +18,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sparsecert import models
 from sparsecert.certification import Certification
 from sparsecert.data.dataset import checked_dataset, scale_features
-from sparsecert.designs.partitions import Partitions
+from sparsecert.designs.family import Partitions
 from sparsecert.errors import InputError
-from sparsecert.fixed_certification import check_fixed_rule
+from sparsecert.rules import check_family_rule
 from sparsecert.runs.folder import RunConfig, RunFolder
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.training.fit import train
@@ -47,7 +47,6 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
             sets certify larger radii and see less each.
         copies: partitions.
         rule: "pairwise", "run-off" or "plurality"; see `certify_ballots`.
-        bound: "sum", or "exact", which is never below and slow.
         width: of the two hidden layers of each network.
         epochs: passes over the training set.
         random_state: seed of the sets and of training.
@@ -65,7 +64,6 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         *,
         copies: int = 4,
         rule: str = "pairwise",
-        bound: str = "sum",
         width: int = 32,
         epochs: int = 60,
         random_state: int | np.random.RandomState | None = 0,
@@ -73,7 +71,6 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         self.num_sets = num_sets
         self.copies = copies
         self.rule = rule
-        self.bound = bound
         self.width = width
         self.epochs = epochs
         self.random_state = random_state
@@ -96,7 +93,7 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
                 "expected at least 2 classes: the classifier can't train when only one class is "
                 "present"
             )
-        check_fixed_rule(self.rule, self.bound)
+        check_family_rule(self.rule)
         d = self.n_features_in_
         seed = int(check_random_state(self.random_state).randint(2**31))
         num_sets = max(1, d // _FEATURES_PER_SET) if self.num_sets is None else self.num_sets
@@ -129,7 +126,7 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
         """`(samples,)` class labels, by the vote."""
-        certification = self._certify(X, bound="sum")
+        certification = self._certify(X)
         labels: NDArray[Any] = self.classes_[certification.label]
         return labels
 
@@ -140,13 +137,13 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         there is no guarantee even for the sample as it is: under "pairwise", where no class beats
         every other.
         """
-        return self._certify(X, bound=self.bound).radius
+        return self._certify(X).radius
 
-    def _certify(self, X: ArrayLike, bound: str) -> Certification:  # noqa: N803
+    def _certify(self, X: ArrayLike) -> Certification:  # noqa: N803
         check_is_fitted(self)
         features = validate_data(self, X, ensure_all_finite="allow-nan", reset=False)
         inputs, _ = scale_features("X", features, features, self.feature_range_)
-        return self.smoothed_.certify(torch.from_numpy(inputs), self.rule, bound)
+        return self.smoothed_.certify(torch.from_numpy(inputs), self.rule)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

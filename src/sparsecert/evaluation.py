@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from sparsecert.certification import ABSTAIN, Certification, Prediction
+from sparsecert.certification import Certification, Prediction
 from sparsecert.errors import InputError
-from sparsecert.theory import proportion_interval
+from sparsecert.theory.confidence import proportion_interval
+from sparsecert.theory.prediction import ABSTAIN
 
 CONFIDENCE = 0.95
 _NOT_CERTIFIED = -1
@@ -73,7 +74,7 @@ def evaluate(
     correct = certification.label == targets
     radius = certification.radius
     accuracy, abstained = accuracy_and_abstentions(prediction, targets)
-    right = certification.tally.first_choice[np.arange(len(targets)), targets]
+    right = certification.tally.votes[np.arange(len(targets)), targets]
     return Evaluation(
         num_images=len(targets),
         accuracy=accuracy,

@@ -16,9 +16,9 @@ from sparsecert.attacks.early import EarlyAnswer, looks
 from sparsecert.attacks.query import Cost, Version
 from sparsecert.attacks.reading import READINGS, Reading
 from sparsecert.errors import InputError
-from sparsecert.smoothing.parallel import run_side_by_side
+from sparsecert.smoothing.parallel import run_parallel
 from sparsecert.smoothing.sampled import SmoothedClassifier
-from sparsecert.smoothing.voter import Lane
+from sparsecert.smoothing.voter import Worker
 from sparsecert.streams import Stage, stream
 
 _UNKNOWN = -1
@@ -79,7 +79,7 @@ class BallotQueries:
         self.reading: Reading = READINGS[rule](num_samples, smoothed.num_classes, label, alpha)
         self._limit = smoothed.pass_size(image)
         with smoothed.evaluating():
-            self._lanes = smoothed.lanes(image, num_samples)
+            self._workers = smoothed.workers(image, num_samples)
 
     def version(self, image: Tensor) -> Version:
         """A version of which nothing is known."""
@@ -143,7 +143,7 @@ class BallotQueries:
             Stage.ATTACK_CONFIRMATION,
             self.seed,
             [name],
-            followed=self.reading.followed,
+            tracked=self.reading.tracked,
         )
         return self.reading.predict(tally)
 
@@ -164,25 +164,25 @@ class BallotQueries:
         if not len(rows):
             return
         images = self.smoothed.on_device(torch.stack([version.image for version in versions]))
-        lanes = self._lanes if len(rows) > self._limit // 2 else self._lanes[:1]
-        passes = len(lanes) * math.ceil(len(rows) / (len(lanes) * self._limit))
-        workers = [partial(self._answer, images, lane) for lane in lanes]
+        workers = self._workers if len(rows) > self._limit // 2 else self._workers[:1]
+        passes = len(workers) * math.ceil(len(rows) / (len(workers) * self._limit))
+        answer = [partial(self._answer, images, worker) for worker in workers]
         parts = np.array_split(np.arange(len(rows)), passes)
         with self.smoothed.evaluating():
-            answered = run_side_by_side([(rows[part], ballots[part]) for part in parts], workers)
+            answered = run_parallel([(rows[part], ballots[part]) for part in parts], answer)
         for row, ballot, answers in itertools.chain.from_iterable(answered):
             for number in np.unique(row):
                 _learn(versions[number], ballot[row == number], answers[row == number])
 
     def _answer(
-        self, images: Tensor, lane: Lane, passes: Iterator[tuple[NDArray[np.int64], ...]]
+        self, images: Tensor, worker: Worker, passes: Iterator[tuple[NDArray[np.int64], ...]]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-        """Rows of images, ballots, and answers of the passes that this lane takes."""
-        images, found = images.to(lane.device), []
+        """Rows of images, ballots, and answers of the passes that this worker takes."""
+        images, found = images.to(worker.device), []
         with torch.inference_mode():
             for row, ballot in passes:
                 mask = torch.from_numpy(self._masks[ballot])
-                logits = self.smoothed.cast(images[torch.from_numpy(row)], mask, lane.forward)
+                logits = self.smoothed.cast(images[torch.from_numpy(row)], mask, worker.forward)
                 found.append((row, ballot, self.reading.read(logits)))
         return found
 

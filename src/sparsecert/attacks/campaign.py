@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from sparsecert import data, progress
+from sparsecert import data
 from sparsecert.attacks.attack import AttackResult, Victim
-from sparsecert.attacks.fixed import fixed_victim
-from sparsecert.attacks.plan import MOST_VOTES, AttackPlan
+from sparsecert.attacks.fixed import victim_of
+from sparsecert.attacks.plan import AttackPlan, attacked_alike
 from sparsecert.attacks.store import AttackSettings, AttackStore, StoredAttacks
-from sparsecert.certification import certify_tally, select_label
 from sparsecert.data import Dataset
-from sparsecert.designs.design import check_rule_of, sampled
-from sparsecert.designs.partitions import Partitions
-from sparsecert.fixed_certification import certify_ballots
-from sparsecert.procedures.family import cast_ballots, fixed_classifier, stored_ballots
-from sparsecert.procedures.sampled import (
-    SamplingPlan,
-    counted_images,
-    smoothed_classifier,
-    stored_votes,
-)
-from sparsecert.procedures.sequential import replay, sequentially_counted_images
-from sparsecert.records.record import read_record, recorded_procedure
+from sparsecert.procedures.execution import Execution, Finished, Work
+from sparsecert.procedures.run import load, recorded_procedure
+from sparsecert.records.record import read_record
 from sparsecert.runs.folder import RunFolder
-from sparsecert.streams import Stage
-
-_MOST_STARTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -42,12 +28,12 @@ class Target:
     """A classifier to attack, and where results go.
 
     Attributes:
-        victim: the classifier.
+        load: the classifier; not loaded where every image has been attacked before.
         fingerprint: names it in stored results.
         folder: of the results.
     """
 
-    victim: Victim
+    load: Callable[[], Victim]
     fingerprint: str
     folder: Path
 
@@ -73,24 +59,7 @@ def run_target(run: RunFolder, rule: str | None = None) -> Target:
         run: a trained run.
         rule: the attacked one, of a fixed family; that of a sampled design is the plan's.
     """
-    victim: Victim
-    if rule is not None and isinstance(run.read_config().design, Partitions):
-        victim = fixed_victim(fixed_classifier(run), rule)
-    else:
-        victim = smoothed_classifier(run)
-    return Target(victim, run.fingerprint(), run.attacks_path)
-
-
-def attacked_rule(run: RunFolder, rule: str | None) -> str | None:
-    """The rule to attack, by default the design's first; None for majority and margin.
-
-    Raises:
-        InputError: for a rule that the design does not have.
-    """
-    design = run.read_config().design
-    rule = design.rules[0] if rule is None else rule
-    check_rule_of(design, rule)
-    return None if rule in MOST_VOTES else rule
+    return Target(lambda: victim_of(load(run.path), rule), run.fingerprint(), run.attacks_path)
 
 
 def attack_images(
@@ -98,8 +67,7 @@ def attack_images(
     dataset: Dataset,
     indices: NDArray[np.int64],
     plan: AttackPlan,
-    *,
-    show_progress: bool = False,
+    execution: Execution,
 ) -> StoredAttacks:
     """Attack the images that have not been attacked by this plan yet.
 
@@ -108,30 +76,24 @@ def attack_images(
         dataset: the split that `indices` refer to.
         indices: the images.
         plan: the attack.
-        show_progress: draw a progress bar.
+        execution: where.
 
     Returns:
         The attacks on all of these images, in their order.
     """
-    store = AttackStore(target.folder, math.prod(dataset.input_shape))
-    settings = AttackSettings(target.fingerprint, dataset.fingerprint(), plan.to_json())
+    store, settings = _store(target.folder, dataset), _settings(target.fingerprint, dataset, plan)
+
+    def start() -> tuple[int, Callable[[NDArray[np.int64]], AttackResult]]:
+        victim = target.load()
+        return 1, lambda rows: plan.run(victim, dataset.batch(rows), dataset.labels[rows], rows)
+
+    def keep(finished: Sequence[Finished[AttackResult]]) -> None:
+        for part in finished:
+            store.append(settings, _stored(part))
+
     missing = np.setdiff1d(indices, store.read(settings).index)
-    nearest = _OtherClasses(dataset) if plan.start == "nearest" and len(missing) else None
-    with progress.bar(show_progress) as bar:
-        task = bar.add_task(
-            f"{plan.attack}: images attacked",
-            total=len(indices),
-            completed=len(indices) - len(missing),
-        )
-        for index in missing:
-            started = time.perf_counter()
-            rows = np.array([index])
-            labels = dataset.labels[rows]
-            starts = None if nearest is None else nearest.than(int(labels[0]))
-            result = plan.run(target.victim, dataset.batch(rows), labels, rows, starts)
-            seconds = time.perf_counter() - started
-            store.append(settings, _stored(rows, result, seconds))
-            bar.update(task, advance=1)
+    words = f"{plan.attack}: images attacked"
+    execution.run(Work(words, len(indices), missing, start, keep))
     stored = store.read(settings)
     return stored.take(np.searchsorted(stored.index, indices))
 
@@ -147,12 +109,10 @@ def stored_attacks(
         plan: the attack.
         limit: number of images, spread evenly over the split; None for all.
     """
-    store = AttackStore(run.attacks_path, math.prod(dataset.input_shape))
-    settings = AttackSettings(run.fingerprint(), dataset.fingerprint(), plan.to_json())
-    stored = store.read(settings)
-    return stored.take(
-        np.flatnonzero(np.isin(stored.index, data.representatives(dataset.labels, limit)))
-    )
+    store = _store(run.attacks_path, dataset)
+    stored = store.read(_settings(run.fingerprint(), dataset, plan))
+    chosen = data.representatives(dataset.labels, limit)
+    return stored.take(np.flatnonzero(np.isin(stored.index, chosen)))
 
 
 def stored_certificates(
@@ -175,68 +135,30 @@ def stored_certificates(
     if record["dataset"] != dataset.name:
         return None
     design = run.read_config().design
-    if rule is not None and isinstance(design, Partitions):
-        cast_ballots(run, dataset, indices)
-        ballots = stored_ballots(run, dataset, indices)
-        certified = certify_ballots(ballots.votes.scores, design.ablation, rule)
-        correct = certified.label == dataset.labels[indices]
-        return Certificates(
-            np.where(correct, certified.radius, -1), np.ones(len(indices), dtype=np.bool_)
-        )
-    procedure = recorded_procedure(record)
-    sequential = procedure.plan.sampling == "sequential"
-    counted = (sequentially_counted_images if sequential else counted_images)(
-        run, dataset, procedure.plan
-    )
-    stored = np.isin(indices, counted)
+    procedure: Any = recorded_procedure(design, record)
+    stored = np.isin(indices, procedure.counted(run, dataset))
     radius = np.full(len(indices), -1, dtype=np.int64)
     if stored.any():
-        rules = MOST_VOTES if rule is None else (rule,)
-        radius[stored] = _radius(
-            run, dataset, indices[stored], procedure.plan, procedure.alpha, rules
-        )
+        for alike in attacked_alike(design, rule):
+            measurement = replace(procedure, rule=alike).measure(run, dataset, indices[stored])
+            certified = measurement.certification
+            right = certified.label == measurement.targets
+            radius[stored] = np.maximum(radius[stored], np.where(right, certified.radius, -1))
     return Certificates(radius, stored)
 
 
-def _radius(
-    run: RunFolder,
-    dataset: Dataset,
-    indices: NDArray[np.int64],
-    plan: SamplingPlan,
-    alpha: float,
-    rules: Sequence[str],
-) -> NDArray[np.int64]:
-    """The largest radius over rules that certify one class; -1 where that is wrong."""
-    selection = stored_votes(run, dataset, indices, plan, Stage.SELECTION).votes
-    top = select_label(selection, rules[0])
-    design = sampled(run.read_config().design)
-    rules = [rule for rule in rules if rule in design.rules]
-    if plan.sampling == "sequential":
-        radii = [
-            replay(run, dataset, indices, plan, alpha, rule, top).certification.radius
-            for rule in rules
-        ]
-    else:
-        estimation = stored_votes(run, dataset, indices, plan, Stage.ESTIMATION).votes
-        radii = [certify_tally(estimation, top, design, alpha, rule).radius for rule in rules]
-    return np.where(top == dataset.labels[indices], np.max(radii, axis=0), -1)
+def _store(folder: Path, dataset: Dataset) -> AttackStore:
+    return AttackStore(folder, math.prod(dataset.input_shape))
 
 
-class _OtherClasses:
-    """Training images, evenly spread, by what class they are not."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        train = data.load(dataset.name, "train", dataset.feature_range)
-        self._rows = data.representatives(train.labels, _MOST_STARTS)
-        self._images, self._labels = train.batch(self._rows), train.labels[self._rows]
-
-    def than(self, label: int) -> Tensor:
-        return self._images[self._labels != label]
+def _settings(fingerprint: str, dataset: Dataset, plan: AttackPlan) -> AttackSettings:
+    return AttackSettings(fingerprint, dataset.fingerprint(), plan.to_json())
 
 
-def _stored(indices: NDArray[np.int64], result: AttackResult, seconds: float) -> StoredAttacks:
+def _stored(part: Finished[AttackResult]) -> StoredAttacks:
+    result = part.result
     return StoredAttacks(
-        indices,
+        part.images,
         result.size,
         result.label,
         result.queries,
@@ -244,6 +166,6 @@ def _stored(indices: NDArray[np.int64], result: AttackResult, seconds: float) ->
         result.cached,
         result.skipped,
         result.confirmations,
-        np.full(len(indices), seconds),
+        part.seconds,
         result.adversarial.flatten(1).cpu().numpy().astype(np.float32),
     )

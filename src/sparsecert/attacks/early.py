@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.certification import predict_tally
-from sparsecert.theory import pairwise_p_value, top_two_p_value
+from sparsecert.theory.prediction import pairwise_p_value, top_two_p_value
 from sparsecert.votes.tally import Tally
 
 FIRST_LOOK = 64

@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from sparsecert.attacks.plain import PlainClassifier
+from sparsecert.designs.family import Partitions
 from sparsecert.smoothing.family import FixedSmoothedClassifier
+from sparsecert.smoothing.sampled import SmoothedClassifier
 
 
 class _MeanShares(nn.Module):
@@ -17,18 +19,24 @@ class _MeanShares(nn.Module):
         return self._smoothed.shares(x)
 
 
-def fixed_victim(smoothed: FixedSmoothedClassifier, rule: str) -> PlainClassifier:
-    """The classifier that a rule makes of the ballots.
+def victim_of(
+    smoothed: SmoothedClassifier | FixedSmoothedClassifier, rule: str | None
+) -> SmoothedClassifier | PlainClassifier:
+    """A smoothed classifier as attacks take it.
 
-    A search follows the softmax of the ballots, averaged over the sets; whether an image fools is
+    One that draws samples is asked for ballots. The vote of a fixed family is deterministic: a
+    search follows the softmax of its ballots, averaged over the sets, and whether an image fools is
     the rule's answer.
 
     Args:
-        smoothed: the vote.
-        rule: "plurality", "run-off" or "pairwise".
+        smoothed: the classifier.
+        rule: the attacked one, of a fixed family.
     """
+    if isinstance(smoothed, SmoothedClassifier):
+        return smoothed
+    chosen = rule or Partitions.rules[0]
     return PlainClassifier(
         _MeanShares(smoothed),
         smoothed.num_classes,
-        decide=lambda x: smoothed.predict(x, rule).label,
+        decide=lambda x: smoothed.predict(x, chosen).label,
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,11 @@ from sparsecert.attacks.pointwise import pointwise_attack
 from sparsecert.attacks.reading import READINGS
 from sparsecert.attacks.sigma_zero import sigma_zero_attack
 from sparsecert.attacks.sparse_rs import sparse_rs_attack
+from sparsecert.designs.design import Design, check_rule_of
 from sparsecert.errors import InputError, as_integer, check_num_samples
-from sparsecert.theory import RULES
-from sparsecert.theory.fixed_rules import FIXED_RULES
+from sparsecert.procedures.run import procedure_for
+from sparsecert.rules import FAMILY_RULES, RULES
 
-# Rules that certify the class of most votes, which their PREDICT answers with.
-MOST_VOTES = ("majority", "margin")
 _DEFAULT_STEPS = {"sparse-rs": 300, "sigma-zero": 200}
 
 
@@ -33,7 +32,6 @@ class AttackPlan:
         attack: a key of `ATTACKS`.
         budget: the largest number of changed features; any by default.
         repetitions: pointwise: starts per image.
-        start: pointwise: salt-and-pepper noise, or the nearest training image of another class.
         steps: sparse-rs: steps without success that end the search; sigma-zero:
             gradient steps. By default 300 and 200.
         probe: the attacked procedure, of sampled designs.
@@ -47,7 +45,6 @@ class AttackPlan:
     attack: str
     budget: int | None = None
     repetitions: int = 10
-    start: Literal["noise", "nearest"] = "noise"
     steps: int | None = None
     probe: Probe = field(default_factory=Probe)
     seed: int = 0
@@ -58,8 +55,6 @@ class AttackPlan:
             raise InputError(
                 f"expected attack to be one of {', '.join(ATTACKS)}, got {self.attack!r}"
             )
-        if self.start not in ("noise", "nearest"):
-            raise InputError(f"expected start to be noise or nearest, got {self.start!r}")
         if self.budget is not None and as_integer(self.budget, "budget") < 1:
             raise InputError(f"expected a budget of at least 1 feature, got {self.budget}")
         if as_integer(self.seed, "the seed") < 0:
@@ -68,7 +63,7 @@ class AttackPlan:
             raise InputError(
                 f"expected the rule to attack as the plan's, not the probe's, got {self.probe.rule}"
             )
-        rules = {*RULES, *FIXED_RULES}
+        rules = {*RULES, *FAMILY_RULES}
         if self.rule is not None and self.rule not in rules:
             raise InputError(f"expected a rule out of {', '.join(sorted(rules))}, got {self.rule}")
         check_num_samples(self.repetitions, "repetitions")
@@ -80,15 +75,22 @@ class AttackPlan:
             check_num_samples(self.steps, "steps")
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; the rule stands there once, and majority and margin have one name."""
+        """As JSON values; the rule stands there once, and majority and margin have one name.
+
+        Stored attacks are found by these values. They all say that pointwise starts from noise, as
+        the first ones did, when there was another start.
+        """
         values = asdict(self)
         del values["probe"]["rule"]
-        return values | {"rule": None if self.rule in MOST_VOTES else self.rule}
+        rule = None if _predicts_as(self.rule) == "majority" else self.rule
+        return values | {"start": "noise", "rule": rule}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AttackPlan:
         """The inverse of `to_json`."""
-        return cls(**{**values, "probe": Probe(**values["probe"])})
+        options = {**values, "probe": Probe(**values["probe"])}
+        del options["start"]
+        return cls(**options)
 
     @property
     def procedure(self) -> Probe:
@@ -101,9 +103,8 @@ class AttackPlan:
         images: Tensor,
         labels: NDArray[np.int64],
         indices: NDArray[np.int64],
-        starts: Tensor | None = None,
     ) -> AttackResult:
-        """Attack these images; `starts` are those that "nearest" starts from."""
+        """Attack these images."""
         attack, options = ATTACKS[self.attack]
         return attack(
             victim,
@@ -113,18 +114,56 @@ class AttackPlan:
             probe=self.procedure,
             seed=self.seed,
             indices=indices,
-            **options(self, starts),
+            **{name: getattr(self, name) for name in options},
         )
 
 
-# Each attack, and what it takes beside what all of them take.
-_Options = Callable[[AttackPlan, Tensor | None], dict[str, Any]]
-ATTACKS: dict[str, tuple[Callable[..., AttackResult], _Options]] = {
-    "pointwise": (
-        pointwise_attack,
-        lambda plan, starts: {"repetitions": plan.repetitions, "starts": starts},
-    ),
-    "sparse-rs": (sparse_rs_attack, lambda plan, _: {"steps": plan.steps}),
-    "sigma-zero": (sigma_zero_attack, lambda plan, _: {"steps": plan.steps}),
-    "greedy": (greedy_attack, lambda *_: {}),
+# Each attack, and which of a plan's options it takes beside what all of them take.
+ATTACKS: dict[str, tuple[Callable[..., AttackResult], tuple[str, ...]]] = {
+    "pointwise": (pointwise_attack, ("repetitions",)),
+    "sparse-rs": (sparse_rs_attack, ("steps",)),
+    "sigma-zero": (sigma_zero_attack, ("steps",)),
+    "greedy": (greedy_attack, ()),
 }
+
+
+def plan_for(design: Design, attack: str, **given: Any) -> AttackPlan:
+    """The plan of an attack on a run with this design, None standing for a default.
+
+    Args:
+        design: of the run.
+        attack: a key of `ATTACKS`.
+        given: options of the plan and of its probe.
+
+    Raises:
+        InputError: for an option that is out of range, or that this attack or design ignores.
+    """
+    if attack in ATTACKS and given.get("repetitions") and "repetitions" not in ATTACKS[attack][1]:
+        raise InputError(f"expected no number of repetitions for {attack}, which has one start")
+    of_prediction = {name: given.get(name) for name in ("rule", "num_samples", "alpha")}
+    procedure_for(design, **of_prediction)  # says what does not go with the design
+    options = {name: value for name, value in given.items() if value is not None}
+    of_probe = {field.name for field in fields(Probe)} - {"rule"}
+    probe = Probe(**{name: options.pop(name) for name in of_probe & set(options)})
+    return AttackPlan(attack, probe=probe, **options)
+
+
+def attacked_rule(design: Design, rule: str | None) -> str | None:
+    """The rule to attack, by default the design's first; None for majority and margin.
+
+    Raises:
+        InputError: for a rule that the design does not have.
+    """
+    rule = design.rules[0] if rule is None else rule
+    check_rule_of(design, rule)
+    return None if _predicts_as(rule) == "majority" else rule
+
+
+def attacked_alike(design: Design, rule: str | None) -> list[str]:
+    """The design's rules whose PREDICT is that of the attacked one."""
+    attacked = attacked_rule(design, rule)
+    return [other for other in design.rules if attacked_rule(design, other) == attacked]
+
+
+def _predicts_as(rule: str | None) -> str | None:
+    return RULES[rule].predicts_as if rule in RULES else rule

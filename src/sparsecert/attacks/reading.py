@@ -20,8 +20,12 @@ from sparsecert.attacks.early import EarlyAnswer, MajorityEarlyAnswer, PairwiseE
 from sparsecert.certification import predict_tally
 from sparsecert.errors import InputError
 from sparsecert.votes.rankings import first_choices
-from sparsecert.votes.tally import MOST_CLASSES_HEAD_TO_HEAD, Tally, follows_few
-from sparsecert.votes.tracked_classes import nobody
+from sparsecert.votes.tally import Tally
+from sparsecert.votes.tracked_classes import (
+    MOST_CLASSES_HEAD_TO_HEAD,
+    track_nothing,
+    tracks_few,
+)
 
 _NEVER_ABSTAIN = 1 - 1e-9  # as PREDICT's alpha: only a tie is an abstention
 
@@ -31,13 +35,13 @@ class Reading(Protocol):
 
     Attributes:
         rule: the attacked one.
-        followed: classes whose head-to-head counts a confirmation needs; None for all.
+        tracked: classes whose head-to-head counts a confirmation needs; None for all.
         early: answers "misclassified or abstaining?" from counts; under True, "is a rival as good
             as the correct class?", however many ballots PREDICT would want to be sure.
     """
 
     rule: str
-    followed: NDArray[np.int64] | None
+    tracked: NDArray[np.int64] | None
     early: dict[bool, EarlyAnswer]
 
     def read(self, logits: Tensor) -> NDArray[np.int64]:
@@ -70,7 +74,7 @@ class FirstChoices:
     rule = "majority"
 
     def __init__(self, num_samples: int, num_classes: int, label: int, alpha: float) -> None:
-        self.followed: NDArray[np.int64] | None = nobody(1)
+        self.tracked: NDArray[np.int64] | None = track_nothing(1)
         self.early: dict[bool, EarlyAnswer] = {
             strict: MajorityEarlyAnswer(num_samples, num_classes, level)
             for strict, level in ((False, alpha), (True, _NEVER_ABSTAIN))
@@ -108,12 +112,12 @@ class RivalsAbove:
     rule = "pairwise"
 
     def __init__(self, num_samples: int, num_classes: int, label: int, alpha: float) -> None:
-        if follows_few(num_classes):
+        if tracks_few(num_classes):
             raise InputError(
                 f"expected at most {MOST_CLASSES_HEAD_TO_HEAD} classes to attack the pairwise "
                 f"rule, got {num_classes}"
             )
-        self.followed: NDArray[np.int64] | None = None
+        self.tracked: NDArray[np.int64] | None = None
         self.early: dict[bool, EarlyAnswer] = {
             strict: PairwiseEarlyAnswer(num_samples, num_classes, level)
             for strict, level in ((False, alpha), (True, None))

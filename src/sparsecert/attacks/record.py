@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ from sparsecert.attacks.plan import ATTACKS, AttackPlan
 from sparsecert.attacks.store import StoredAttacks
 from sparsecert.attacks.summary import summarise, within_certificate
 from sparsecert.data import Dataset
-from sparsecert.designs.partitions import Partitions
 from sparsecert.errors import RunFolderError
 from sparsecert.evaluation import Estimate
 from sparsecert.records.record import (
     ATTACK,
     SMOOTHED,
     classifier_values,
+    command,
     hardware,
     train_command,
     training_seconds,
@@ -114,24 +114,27 @@ def attack_values(
 def attack_command(
     own_dataset: str, run: RunFolder, dataset: Dataset, plan: AttackPlan, limit: int | None
 ) -> str:
-    """The command that repeats the attack."""
-    words: list[object] = ["sparsecert", "attack", run.path, "--attack", plan.attack]
-    if dataset.name != own_dataset:
-        words += ["--data", dataset.name]
-    words += ["--limit", len(dataset) if limit is None else limit]
-    if plan.budget is not None:
-        words += ["--budget", plan.budget]
-    if plan.attack == "pointwise":
-        words += ["--repetitions", plan.repetitions, "--start", plan.start]
-    elif plan.steps is not None:
-        words += ["--steps", plan.steps]
-    probe = plan.probe
-    words += [] if plan.rule is None else ["--rule", plan.rule]
-    if not isinstance(run.read_config().design, Partitions):
-        words += ["--num-samples", probe.num_samples, "--alpha", probe.alpha]
-        words += ["--num-search", probe.num_search, "--num-gradient", probe.num_gradient]
-    words += ["--seed", plan.seed]
-    return shlex.join(map(str, words))
+    """The command that repeats the attack; what is left out has its default."""
+    default = AttackPlan(plan.attack)
+    options = {
+        "repetitions": (plan.repetitions, default.repetitions),
+        "steps": (plan.steps, default.steps),
+        **{
+            field.name: (getattr(plan.probe, field.name), getattr(default.probe, field.name))
+            for field in fields(plan.probe)
+        },
+        "seed": (plan.seed, default.seed),
+    }
+    return command(
+        "attack",
+        run.path,
+        attack=plan.attack,
+        data=None if dataset.name == own_dataset else dataset.name,
+        limit=len(dataset) if limit is None else limit,
+        budget=plan.budget,
+        rule=plan.rule,
+        **{name: value for name, (value, usual) in options.items() if value != usual},
+    )
 
 
 def attack_record_path(run: RunFolder, plan: AttackPlan) -> Path:

@@ -6,15 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from sparsecert import data
-from sparsecert.attacks.campaign import (
-    attack_images,
-    attacked_rule,
-    run_target,
-    stored_certificates,
-)
-from sparsecert.attacks.plan import AttackPlan
+from sparsecert.attacks.campaign import attack_images, run_target, stored_certificates
+from sparsecert.attacks.plan import AttackPlan, attacked_rule
 from sparsecert.attacks.record import attack_record_path, make_attack_record
-from sparsecert.procedures.procedure import load_evaluation_data
+from sparsecert.procedures.execution import Execution
+from sparsecert.procedures.run import HERE, load_evaluation_data
 from sparsecert.records.record import write_record
 from sparsecert.runs.folder import RunFolder
 
@@ -24,8 +20,7 @@ def attack_run(
     plan: AttackPlan,
     limit: int | None,
     dataset_name: str | None = None,
-    *,
-    show_progress: bool = False,
+    execution: Execution = HERE,
 ) -> dict[str, Any]:
     """Attack the images that are missing, and record the attack in the run folder.
 
@@ -34,18 +29,18 @@ def attack_run(
         plan: the attack.
         limit: number of images, spread evenly over the test split; None for all.
         dataset_name: whose test split; by default the run's own data set.
-        show_progress: draw a progress bar.
+        execution: where images are attacked.
 
     Returns:
         The record.
     """
     dataset = load_evaluation_data(run, dataset_name)
     indices = data.representatives(dataset.labels, limit)
-    plan = replace(plan, rule=attacked_rule(run, plan.rule))
+    plan = replace(plan, rule=attacked_rule(run.read_config().design, plan.rule))
     # First, since an attack is too dear to find afterwards that votes lack what the rule needs.
     certificates = stored_certificates(run, dataset, indices, plan.rule)
     target = run_target(run, plan.rule)
-    attacks = attack_images(target, dataset, indices, plan, show_progress=show_progress)
+    attacks = attack_images(target, dataset, indices, plan, execution)
     record = make_attack_record(run, dataset, plan, limit, attacks, certificates)
     write_record(attack_record_path(run, plan), record)
     return record

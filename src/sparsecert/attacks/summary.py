@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from sparsecert.certification import ABSTAIN
 from sparsecert.errors import InputError
 from sparsecert.evaluation import CONFIDENCE, Estimate, share
+from sparsecert.theory.prediction import ABSTAIN
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import cyclopts
 from sparsecert._version import __version__
 from sparsecert.cli.attacking import attack_command
 from sparsecert.cli.measuring import certify_command, demo_command, predict_command
-from sparsecert.cli.options import complain
+from sparsecert.cli.options import print_error
 from sparsecert.cli.showing import info_command, report_command, reproduce_command
 from sparsecert.cli.training import train_command
 from sparsecert.errors import InputError, RunFolderError
@@ -45,12 +45,12 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         app(sys.argv[1:] if words is None else words, result_action="return_value")
     except (InputError, RunFolderError) as error:
-        complain(f"error: {error}", style="red")
+        print_error(f"error: {error}", style="red")
         sys.exit(2)
     except KeyboardInterrupt:
-        complain("stopped; repeat the command to go on")
+        print_error("stopped; repeat the command to go on")
         sys.exit(130)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    complain(f"warning: {message}", style="yellow")
+    print_error(f"warning: {message}", style="yellow")

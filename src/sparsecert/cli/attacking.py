@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from sparsecert.cli.options import DataOption, LimitOption, RunArgument, complain, console
+from sparsecert.cli.options import (
+    AlphaOption,
+    DataOption,
+    LimitOption,
+    RecordOption,
+    RuleOption,
+    RunArgument,
+    SamplesOption,
+    console,
+    print_error,
+)
 
 
 def attack_command(
@@ -24,11 +33,7 @@ def attack_command(
     budget: Annotated[
         int | None, Parameter(help="Most pixels or features to change; any by default.")
     ] = None,
-    repetitions: Annotated[int, Parameter(help="pointwise: starts per image.")] = 10,
-    start: Annotated[
-        Literal["noise", "nearest"],
-        Parameter(help="pointwise: from noise, or the nearest training image of another class."),
-    ] = "noise",
+    repetitions: Annotated[int | None, Parameter(help="pointwise: starts per image; 10.")] = None,
     steps: Annotated[
         int | None,
         Parameter(
@@ -36,45 +41,55 @@ def attack_command(
             "sigma-zero: gradient steps (200)."
         ),
     ] = None,
-    rule: Annotated[
-        Literal["majority", "margin", "pairwise", "plurality", "run-off"] | None,
-        Parameter(help="Whose prediction to attack; majority, of a partition plurality."),
-    ] = None,
-    num_samples: Annotated[int, Parameter(help="n: ablations per prediction.")] = 10_000,
-    alpha: Annotated[
-        float, Parameter(help="The prediction's probability of a wrong class.")
-    ] = 0.05,
+    rule: RuleOption = None,
+    num_samples: SamplesOption = None,
+    alpha: AlphaOption = None,
     num_search: Annotated[
-        int, Parameter(help="Ablations by which a search tells better from worse.")
-    ] = 1_000,
-    num_gradient: Annotated[int, Parameter(help="Ablations that a gradient averages over.")] = 256,
+        int | None, Parameter(help="Ablations by which a search tells better from worse; 1 000.")
+    ] = None,
+    num_gradient: Annotated[
+        int | None, Parameter(help="Ablations that a gradient averages over; 256.")
+    ] = None,
     seed: int = 0,
-    record: Annotated[Path | None, Parameter(help="Write the result as JSON to this file.")] = None,
+    record: RecordOption = None,
 ) -> None:
     """Find the fewest changes that fool the prediction. Repeat the command to resume."""
-    from sparsecert.attacks import AttackPlan, Probe
+    from sparsecert.attacks.plan import plan_for
     from sparsecert.attacks.run import attack_run
     from sparsecert.files import check_writable
+    from sparsecert.procedures.execution import LocalExecution
     from sparsecert.records.record import write_record
     from sparsecert.report import tables
     from sparsecert.runs.folder import RunFolder
 
-    probe = Probe(num_samples, alpha, num_search, num_gradient)
-    plan = AttackPlan(attack, budget, repetitions, start, steps, probe, seed, rule)
     folder = RunFolder.open(run)
+    config = folder.read_config()
+    plan = plan_for(
+        config.design,
+        attack,
+        budget=budget,
+        repetitions=repetitions,
+        steps=steps,
+        rule=rule,
+        num_samples=num_samples,
+        alpha=alpha,
+        num_search=num_search,
+        num_gradient=num_gradient,
+        seed=seed,
+    )
     if record is not None:
         check_writable(record)
-    result = attack_run(folder, plan, limit, data, show_progress=True)
+    result = attack_run(folder, plan, limit, data, LocalExecution(show_progress=True))
     if record is not None:
         write_record(record, result)
-    unit = folder.read_config().design.unit(folder.read_config().input_shape)
+    unit = config.design.unit(config.input_shape)
     console.print(
         tables.terminal_table(f"{attack} on {result['dataset']}", tables.attack_rows(result, unit))
     )
-    shout(result)
+    report_violations(result)
 
 
-def shout(record: Mapping[str, Any]) -> None:
+def report_violations(record: Mapping[str, Any]) -> None:
     """Say what an attack's record has against the certificates.
 
     Raises:
@@ -83,6 +98,6 @@ def shout(record: Mapping[str, Any]) -> None:
     from sparsecert.attacks.record import contradictions
 
     for sentence in contradictions(record):
-        complain(f"error: {sentence}", style="bold red")
+        print_error(f"error: {sentence}", style="bold red")
     if record["misclassified_within_certificate"]:
         sys.exit(1)

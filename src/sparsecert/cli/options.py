@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, make_dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from cyclopts import Parameter
 from rich.console import Console
+
+from sparsecert.designs.design import options
+from sparsecert.designs.registry import DESIGNS
+from sparsecert.theory.schedule import ALPHA, NUM_SAMPLES, NUM_SELECTION, Sampling
 
 # What is printed holds the names of paths and classes, which are not markup.
 console = Console(markup=False)
@@ -21,6 +26,7 @@ Architecture = Literal[
     "mlp",
     "subset-ensemble",
 ]
+RuleName = Literal["majority", "margin", "pairwise", "plurality", "run-off"]
 RunArgument = Annotated[Path, Parameter(help="Folder that `sparsecert train --out` wrote.")]
 DataOption = Annotated[
     str | None,
@@ -34,19 +40,87 @@ LimitOption = Annotated[
     Parameter(help="Number of images, spread evenly over the test split, of all its classes."),
 ]
 RuleOption = Annotated[
-    Literal["majority", "margin", "pairwise", "plurality", "run-off"] | None,
+    RuleName | None,
     Parameter(
         help="majority (the default), margin or pairwise for random ablations; plurality (the "
         "default), run-off or pairwise for a partition."
     ),
 ]
-
-SamplingOption = Annotated[
-    Literal["fixed", "sequential"],
-    Parameter(help="sequential: stop where no more is to be expected; num-samples is the most."),
+CompileOption = Annotated[
+    bool, Parameter(help="Compile the network first; pays on runs of many minutes.")
+]
+RecordOption = Annotated[Path | None, Parameter(help="Write the result as JSON to this file.")]
+AlphaOption = Annotated[float | None, Parameter(help=f"Error probability of each answer; {ALPHA}.")]
+SamplesOption = Annotated[
+    int | None, Parameter(help=f"n: ablations that predict, or estimate a share; {NUM_SAMPLES}.")
 ]
 
 
-def complain(sentence: str, style: str | None = None) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How a prediction is made; None stands for the default.
+
+    Attributes:
+        num_samples: n.
+        sampling: how.
+        alpha: error probability.
+        rule: by which ballots are read.
+        seed: of the random streams.
+    """
+
+    num_samples: SamplesOption = None
+    sampling: Annotated[
+        Sampling | None,
+        Parameter(help="sequential: stop where no more is to be expected; n is the most."),
+    ] = None
+    alpha: AlphaOption = None
+    rule: RuleOption = None
+    seed: int | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """By name, for `procedure_for`."""
+        return asdict(self)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class CertificationOptions(PredictionOptions):
+    """How a certificate is made.
+
+    Attributes:
+        num_selection: n0.
+    """
+
+    num_selection: Annotated[
+        int | None, Parameter(help=f"n0: ablations that choose the class; {NUM_SELECTION}.")
+    ] = None
+
+
+if TYPE_CHECKING:
+    DesignOptions = Any
+else:
+    # Every setting that a design takes from the command line, each by the name it has there.
+    DesignOptions = Parameter(name="*")(
+        make_dataclass(
+            "DesignOptions",
+            [
+                (
+                    name,
+                    Annotated[
+                        get_type_hints(design)[name] | None,
+                        Parameter(name=f"--{flag}", help=f"{design.name}: {words}"),
+                    ],
+                    None,
+                )
+                for design in DESIGNS.values()
+                for name, (flag, words, _) in options(design).items()
+            ],
+            frozen=True,
+        )
+    )
+
+
+def print_error(sentence: str, style: str | None = None) -> None:
     """Print a sentence to standard error."""
     Console(stderr=True, markup=False, highlight=False).print(sentence, style=style, soft_wrap=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sparsecert.cli.options import Architecture, console
+from sparsecert.cli.options import Architecture, DesignOptions, console
+from sparsecert.designs.design import options
+from sparsecert.designs.registry import DESIGNS
 from sparsecert.errors import InputError
 
 
@@ -25,7 +28,9 @@ def train_command(
         Literal["fast", "paper", "radius"],
         Parameter(help="radius: goes on from --start, for certificates of --radius."),
     ] = "fast",
-    encoding: Literal["two-channel", "mean"] = "two-channel",
+    encoding: Annotated[
+        Literal["two-channel", "mean"] | None, Parameter(help="How NULL is shown; two-channel.")
+    ] = None,
     model: Annotated[
         Architecture | None,
         Parameter(help="Base classifier; by default chosen by recipe and shape of the inputs."),
@@ -49,61 +54,32 @@ def train_command(
             "with."
         ),
     ] = "uniform",
-    sets: Annotated[int | None, Parameter(help="partition: sets of each partition.")] = None,
-    copies: Annotated[int | None, Parameter(help="partition: number of partitions; 1.")] = None,
-    layout: Annotated[
-        Literal["strided", "random", "stratified"] | None,
-        Parameter(help="partition: which features make a set; strided."),
-    ] = None,
+    settings: DesignOptions = DesignOptions(),  # noqa: B008 - frozen
     width: Annotated[
         int | None, Parameter(help="partition: width of the members of a subset ensemble.")
-    ] = None,
-    keep_probability: Annotated[
-        float | None, Parameter(help="lee2019: probability that a feature keeps its value.")
-    ] = None,
-    num_values: Annotated[
-        int | None, Parameter(help="lee2019: values a feature can take; 2 is black and white.")
     ] = None,
 ) -> None:
     """Train a base classifier on ablated inputs. Repeat the command to resume a killed run."""
     from sparsecert.runs.train import train_run
 
-    # For each design what it needs, then what it takes.
-    options: dict[str, tuple[dict[str, object], dict[str, object]]] = {
-        "uniform": ({"retained": retained}, {}),
-        "partition": ({"sets": sets}, {"copies": copies, "layout": layout, "width": width}),
-        "lee2019": ({"keep-probability": keep_probability, "num-values": num_values}, {}),
+    given = {name: value for name, value in asdict(settings).items() if value is not None}
+    known = options(DESIGNS[design])
+    flags = {
+        name: flag for other in DESIGNS.values() for name, (flag, _, _) in options(other).items()
     }
-    needed, taken = options.pop(design)
-    foreign = [
-        f"--{name}"
-        for parts in options.values()
-        for part in parts
-        for name, value in part.items()
-        if value is not None
-    ]
-    if design == "lee2019" and encoding != "two-channel":
-        foreign.append("--encoding")
-    if None in needed.values() or foreign:
-        wanted = " and ".join(f"--{name}" for name in needed)
-        also = f" (and perhaps {', '.join(f'--{name}' for name in taken)})" if taken else ""
+    foreign = [f"--{flags[name]}" for name in given if name not in known]
+    missing = any(needed and name not in given for name, (_, _, needed) in known.items())
+    if missing or foreign:
+        wanted = " and ".join(f"--{flag}" for flag, _, needed in known.values() if needed)
         got = f"; {' and '.join(foreign)} is for another" if foreign else ""
-        raise InputError(f"expected {wanted}{also} for the design {design}{got}")
-    settings = {
-        "num_retained": retained,
-        "num_sets": sets,
-        "copies": copies,
-        "layout": layout,
-        "keep_probability": keep_probability,
-        "num_values": num_values,
-    }
+        raise InputError(f"expected {wanted} for the design {design}{got}")
     run = train_run(
         data,
         out,
         recipe,
         design=design,
-        design_settings=settings,
-        encoding="none" if design == "lee2019" else encoding,
+        design_settings=given,
+        encoding=encoding,
         architecture=model,
         epochs=epochs,
         batch_size=batch_size,

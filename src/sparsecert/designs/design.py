@@ -1,37 +1,24 @@
-"""How inputs are randomised: the one choice behind sampling, certificates and file names.
+"""How inputs are randomised, or which sets are shown: the choice behind ballots and certificates.
 
-A design draws what happens to each feature of each sample, which an encoding then applies to an
-input, and knows what the votes on such samples certify. It needs no torch.
+A design draws what happens to each unit of an input on each ballot, which an encoding then applies.
+It needs no torch. Its settings are the fields of a dataclass, which commands, run folders and
+records take from there: a new design is one file here and its line in `designs/registry.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, field, fields
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.designs.noise import DiscreteNoise
-from sparsecert.designs.partitions import Partitions
-from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError
-from sparsecert.theory import CertifiedRadius
-from sparsecert.votes.tally import Tally
 
 
-@runtime_checkable
-class Design(Protocol):
-    """What the smoothed classifier, training and certification ask of a design.
-
-    Attributes:
-        name: a key of `DESIGNS`.
-        rules: keys of `theory.RULES` that it certifies by.
-    """
-
-    name: ClassVar[str]
-    rules: ClassVar[tuple[str, ...]]
+class Units(Protocol):
+    """What a radius counts."""
 
     @property
     def num_features(self) -> int:
@@ -40,8 +27,39 @@ class Design(Protocol):
 
     @staticmethod
     def features_of(input_shape: tuple[int, ...]) -> int:
-        """Count the features of an input of this shape."""
+        """Count the units of an input of this shape."""
         ...
+
+
+class PixelUnits:
+    """A unit is a pixel, whatever its channels, or an entry of a feature vector."""
+
+    @staticmethod
+    def features_of(input_shape: tuple[int, ...]) -> int:
+        """Count the pixels of an image, or entries of a vector."""
+        return int(np.prod(input_shape[-2:]))
+
+    @staticmethod
+    def unit(input_shape: tuple[int, ...]) -> str:
+        """What a radius counts."""
+        return "pixels" if len(input_shape) == 3 else "features"
+
+
+@runtime_checkable
+class Design(Units, Protocol):
+    """What every design says of itself.
+
+    Attributes:
+        name: what commands and files call it.
+        rules: by which it certifies, its default first.
+        encodings: that apply what it draws, its default first.
+        retains: whether it draws which units are retained, and not what is added to them.
+    """
+
+    name: ClassVar[str]
+    rules: ClassVar[tuple[str, ...]]
+    encodings: ClassVar[tuple[str, ...]]
+    retains: ClassVar[bool]
 
     @staticmethod
     def unit(input_shape: tuple[int, ...]) -> str:
@@ -49,95 +67,88 @@ class Design(Protocol):
         ...
 
     def draw(self, generator: np.random.Generator, num_samples: int) -> NDArray[Any]:
-        """`(samples, features)`: what happens to each feature, as the encoding reads it."""
+        """`(samples, units)`: what happens to each unit, as the encoding reads it.
+
+        Drawing n samples at once or in several calls gives the same samples.
+        """
         ...
 
-    def certify(
-        self, tally: Tally, label: NDArray[np.int64], alpha: float, rule: str
-    ) -> CertifiedRadius:
-        """Radii in features; each is wrong with probability at most alpha."""
-        ...
 
-    def thresholds(self, rule: str, highest: float) -> NDArray[np.float64]:
-        """What a confidence bound must exceed, by radius; rising.
+@runtime_checkable
+class SampledDesign(Design, Protocol):
+    """A design whose samples are drawn at random, so that ballots estimate shares."""
+
+    def share_thresholds(self, highest: float = 1.0) -> NDArray[np.float64]:
+        """What a confidence bound on a share of ballots must exceed, by radius; rising.
 
         Args:
-            rule: a bound on shares of ballots, under margin on leads.
             highest: bounds beyond it do not come up, so neither need thresholds.
         """
         ...
 
-    def smallest_num_samples(self, radius: int, alpha: float, rule: str) -> int | None:
-        """The fewest samples with which a unanimous vote certifies `radius` features."""
-        ...
 
-
-SampledDesign = UniformAblation | DiscreteNoise
-AnyDesign = SampledDesign | Partitions
-DESIGNS: dict[str, type[AnyDesign]] = {
-    design.name: design for design in (UniformAblation, DiscreteNoise, Partitions)
-}
-
-
-def check_design(name: str) -> type[AnyDesign]:
-    """The design of that name; raises `InputError` if there is none."""
-    if name not in DESIGNS:
-        raise InputError(f"expected design to be one of {', '.join(DESIGNS)}, got {name!r}")
-    return DESIGNS[name]
-
-
-def build_design(name: str, settings: Mapping[str, Any]) -> AnyDesign:
-    """A design by name.
+def option(flag: str, words: str, default: Any = MISSING) -> Any:
+    """A setting of a design that a command takes.
 
     Args:
-        name: a key of `DESIGNS`.
+        flag: the name of the command's option, without dashes.
+        words: what it means, for the command's help.
+        default: of the setting; by default it must be given.
+    """
+    return field(default=default, metadata={"flag": flag, "help": words})
+
+
+def options(design: type[Design] | Design) -> dict[str, tuple[str, str, bool]]:
+    """The settings that commands take, by name: flag, help, and whether it must be given."""
+    return {
+        f.name: (f.metadata["flag"], f.metadata["help"], f.default is MISSING)
+        for f in fields(design)  # type: ignore[arg-type]
+        if "flag" in f.metadata
+    }
+
+
+def build_from(design: type[Any], settings: Mapping[str, Any]) -> Any:
+    """A design of this kind.
+
+    Args:
+        design: the class.
         settings: the attributes of the design; others are passed over.
 
     Raises:
-        InputError: for an unknown name, a missing setting or one out of range.
+        InputError: for a missing setting or one out of range.
     """
-    design = check_design(name)
     given: dict[str, Any] = {
-        field.name: tuple(value) if isinstance(value, list) else value  # as JSON has it
-        for field in fields(design)
-        if (value := settings.get(field.name)) is not None
+        f.name: tuple(value) if isinstance(value, list) else value  # as JSON has it
+        for f in fields(design)
+        if (value := settings.get(f.name)) is not None
     }
-    required = (field.name for field in fields(design) if field.default is MISSING)
+    required = (f.name for f in fields(design) if f.default is MISSING)
     missing = [name for name in required if name not in given]
     if missing:
         raise InputError(f"the design {design.name} needs {' and '.join(missing)}")
     return design(**given)
 
 
-def sampled(design: AnyDesign) -> SampledDesign:
-    """The design, if it draws samples; raises `InputError` for a fixed family."""
-    if isinstance(design, Partitions):
-        raise InputError(
-            f"expected a design that draws samples, got the fixed family {design}; it casts all "
-            "its ballots"
-        )
-    return design
+def design_settings(design: Any) -> dict[str, Any]:
+    """The inverse of `build_from`, with the name under "design"."""
+    return {"design": design.name, **asdict(design)}
 
 
-def check_sampled(design: object) -> None:
-    """Raise `InputError`, with the way to go, for anything that does not draw samples."""
-    if not isinstance(design, Design):
+def sampled(design: object) -> SampledDesign:
+    """The design, if it draws samples; raises `InputError`, with the way to go, if not."""
+    if not isinstance(design, SampledDesign):
         raise InputError(
             "expected a design that draws samples, such as UniformAblation, got "
             f"{type(design).__name__}; for fixed families there are certify_ballots and "
             "FixedSmoothedClassifier"
         )
+    return design
 
 
-def check_rule_of(design: AnyDesign, rule: str) -> None:
+def check_rule_of(design: Design, rule: str) -> None:
     """Raise `InputError` for a rule that the design does not certify by."""
     if rule not in design.rules:
         raise InputError(
             f"expected one of the rules {', '.join(design.rules)}, by which the design "
             f"{design.name} certifies, got {rule!r}"
         )
-
-
-def design_settings(design: AnyDesign) -> dict[str, Any]:
-    """The inverse of `build_design`, with the name under "design"."""
-    return {"design": design.name, **asdict(design)}

@@ -11,17 +11,20 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
+from sparsecert.designs.design import PixelUnits, option
+from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError, as_integer
 from sparsecert.streams import Stage, stream
 
 
 @dataclass(frozen=True, eq=False)
-class FixedAblation:
+class FixedAblation(PixelUnits):
     """A family of retained sets. Two with the same sets in the same order are equal.
 
     Attributes:
@@ -84,6 +87,15 @@ class FixedAblation:
         """
         different = np.unique(self.membership, axis=1)
         return different[:, different.any(axis=0)]
+
+
+def check_family(ablation: object) -> None:
+    """Raise `InputError`, with the way to go, for anything but a fixed family."""
+    if not isinstance(ablation, FixedAblation):
+        raise InputError(
+            f"expected a FixedAblation, got {type(ablation).__name__}; for designs that draw "
+            "samples there are certify_tally and SmoothedClassifier"
+        )
 
 
 def strided_partition(num_features: int, num_sets: int) -> FixedAblation:
@@ -168,3 +180,82 @@ def _checked(num_features: int, num_sets: int, copies: int) -> tuple[int, int]:
     if not 1 <= n <= d:
         raise InputError(f"expected num_sets between 1 and num_features = {d}, got {num_sets}")
     return d, n
+
+
+LAYOUTS = ("strided", "random", "stratified")
+
+
+@dataclass(frozen=True)
+class Partitions(PixelUnits):
+    """`copies` partitions of the features into `num_sets` sets each; one ballot per set.
+
+    Attributes:
+        num_features: d; a pixel is one feature, whatever its channels.
+        num_sets: sets of one partition.
+        copies: number of partitions.
+        layout: "strided" (one copy), "random", or "stratified" for images.
+        image_shape: height and width; None for feature vectors.
+        family_seed: of the random layouts.
+
+    Raises:
+        InputError: for an unknown layout, numbers out of range, several strided copies, or
+            stratified vectors.
+    """
+
+    num_features: int
+    num_sets: int = option("sets", "sets of each partition.")
+    copies: int = option("copies", "number of partitions; 1.", 1)
+    layout: str = option(
+        "layout", "which units make a set: strided, random or stratified.", "strided"
+    )
+    image_shape: tuple[int, int] | None = None
+    family_seed: int = 0
+    name: ClassVar[str] = "partition"
+    rules: ClassVar[tuple[str, ...]] = ("plurality", "run-off", "pairwise")
+    encodings: ClassVar[tuple[str, ...]] = UniformAblation.encodings
+    retains: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name in ("num_features", "num_sets", "copies", "family_seed"):
+            object.__setattr__(self, name, as_integer(getattr(self, name), name))
+        if self.layout not in LAYOUTS:
+            raise InputError(
+                f"expected layout to be one of {', '.join(LAYOUTS)}, got {self.layout!r}"
+            )
+        if self.layout == "strided" and self.copies != 1:
+            raise InputError(
+                f"expected one copy of the strided partition, got {self.copies}; its copies would "
+                "be the same: choose the layout random or stratified"
+            )
+        if self.layout == "stratified" and self.image_shape is None:
+            raise InputError("expected images for the layout stratified; choose random for vectors")
+        _ = self.ablation  # says what is wrong with the numbers
+
+    def __str__(self) -> str:
+        times = "" if self.copies == 1 else f"{self.copies} times "
+        return f"{times}{self.num_sets} {self.layout} sets of {self.num_features}"
+
+    @cached_property
+    def ablation(self) -> FixedAblation:
+        """The family."""
+        d, n = self.num_features, self.num_sets
+        if self.layout == "strided":
+            return strided_partition(d, n)
+        if self.image_shape is None or self.layout == "random":
+            return random_partitions(d, n, self.copies, self.family_seed)
+        return stratified_partitions(self.image_shape, n, self.copies, self.family_seed)
+
+    def draw(
+        self, generator: np.random.Generator, num_samples: int
+    ) -> Bool[np.ndarray, "samples features"]:
+        """Draw sets of the family, each equally likely; training of one network for all."""
+        return self.ablation.membership[
+            generator.integers(self.ablation.num_sets, size=num_samples)
+        ]
+
+
+def family_of(design: object) -> FixedAblation:
+    """The sets of a fixed design; raises `InputError` for one that draws samples."""
+    if not isinstance(design, Partitions):
+        raise InputError(f"expected a run with the design {Partitions.name}, got {design}")
+    return design.ablation

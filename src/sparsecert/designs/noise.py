@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
@@ -11,12 +10,9 @@ import numpy as np
 from jaxtyping import Int
 from numpy.typing import NDArray
 
+from sparsecert.designs.design import option
 from sparsecert.errors import InputError, as_integer, check_num_samples
-from sparsecert.theory import CertifiedRadius, clopper_pearson_lower
-from sparsecert.theory.lee2019 import check_noise, exact_thresholds, noise_radius, noise_thresholds
-from sparsecert.theory.radius import fewest_samples
-from sparsecert.theory.shift import round_up
-from sparsecert.votes.tally import Tally
+from sparsecert.theory.lee2019 import check_noise, noise_thresholds
 
 _DRAWS = 2**64
 _MOST_VALUES = 2**16
@@ -36,10 +32,14 @@ class DiscreteNoise:
     """
 
     num_features: int
-    keep_probability: float
-    num_values: int
+    keep_probability: float = option(
+        "keep-probability", "probability that a feature keeps its value."
+    )
+    num_values: int = option("num-values", "values a feature can take; 2 is black and white.")
     name: ClassVar[str] = "lee2019"
     rules: ClassVar[tuple[str, ...]] = ("majority",)
+    encodings: ClassVar[tuple[str, ...]] = ("none",)
+    retains: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name in ("num_features", "num_values"):
@@ -97,37 +97,8 @@ class DiscreteNoise:
         offset = 1 + (drawn - keeping) % np.uint64(self.num_values - 1)
         return np.where(drawn < keeping, 0, offset).astype(np.int32)
 
-    def certify(
-        self, tally: Tally, label: NDArray[np.int64], alpha: float, rule: str
-    ) -> CertifiedRadius:
-        """Radii in features, from votes, with the tight certificate of Lee et al."""
-        _check_rule(rule)
-        return noise_radius(
-            tally.first_choice,
-            label,
-            self.exact_keep_probability,
-            self.num_values,
-            alpha,
-            num_features=self.num_features,
-        )
-
-    def thresholds(self, rule: str, highest: float) -> NDArray[np.float64]:
-        """What a bound on a share of votes must exceed, by radius; rising."""
-        _check_rule(rule)
+    def share_thresholds(self, highest: float = 1.0) -> NDArray[np.float64]:
+        """Those of the tight certificate of Lee et al.; see `SampledDesign`."""
         return noise_thresholds(
             self.exact_keep_probability, self.num_values, highest, self.num_features
         )
-
-    def smallest_num_samples(self, radius: int, alpha: float, rule: str) -> int | None:
-        """The fewest noisy inputs with which a unanimous vote certifies `radius` features."""
-        _check_rule(rule)
-        if not 0 <= as_integer(radius, "radius") <= self.num_features:
-            raise InputError(f"expected a radius between 0 and {self.num_features}, got {radius}")
-        thresholds = exact_thresholds(self.exact_keep_probability, self.num_values)
-        needed = round_up(next(itertools.islice(thresholds, radius, None)))
-        return fewest_samples(lambda n: bool(clopper_pearson_lower(n, n, alpha) > needed))
-
-
-def _check_rule(rule: str) -> None:
-    if rule not in DiscreteNoise.rules:
-        raise InputError(f"expected the majority rule, the only one for noise, got {rule!r}")

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
+from sparsecert.designs.design import PixelUnits, option
 from sparsecert.errors import check_num_samples
-from sparsecert.theory import RULES, CertifiedRadius, check_rule, smallest_num_samples
 from sparsecert.theory.shift import check_subset_size, majority_thresholds, margin_thresholds
-from sparsecert.votes.tally import Tally
 
 
 @dataclass(frozen=True)
-class UniformAblation:
+class UniformAblation(PixelUnits):
     """U(d, k): retain a uniformly random set of exactly k of d features.
 
     Attributes:
@@ -32,9 +31,11 @@ class UniformAblation:
     """
 
     num_features: int
-    num_retained: int
+    num_retained: int = option("retained", "k: units each ablated input retains.")
     name: ClassVar[str] = "uniform"
     rules: ClassVar[tuple[str, ...]] = ("majority", "margin", "pairwise")
+    encodings: ClassVar[tuple[str, ...]] = ("two-channel", "mean")
+    retains: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         d, k = check_subset_size(self.num_features, self.num_retained)
@@ -44,20 +45,10 @@ class UniformAblation:
     def __str__(self) -> str:
         return f"k = {self.num_retained} of {self.num_features}"
 
-    @staticmethod
-    def features_of(input_shape: tuple[int, ...]) -> int:
-        """Count the features of an input: pixels of an image, or entries of a vector."""
-        return int(np.prod(input_shape[-2:]))
-
-    @staticmethod
-    def unit(input_shape: tuple[int, ...]) -> str:
-        """What a radius counts."""
-        return "pixels" if len(input_shape) == 3 else "features"
-
-    def sample(
+    def draw(
         self, generator: np.random.Generator, num_samples: int
-    ) -> Int[np.ndarray, "samples retained"]:
-        """Draw independent retained sets as feature indices, in no particular order.
+    ) -> Bool[np.ndarray, "samples features"]:
+        """Draw independent retained sets as masks: entry (s, i) says whether s retains unit i.
 
         Drawing n sets at once or in several calls gives the same sets.
 
@@ -68,18 +59,6 @@ class UniformAblation:
         the rest is uniform. The draws are integers by rejection, so there are no ties and no
         rounding. Time per sample is O(k), apart from clearing d bits of membership.
         """
-        return self._sample(generator, num_samples)[0]
-
-    def draw(
-        self, generator: np.random.Generator, num_samples: int
-    ) -> Bool[np.ndarray, "samples features"]:
-        """Draw retained sets as masks: entry (s, i) says whether sample s retains feature i."""
-        return self._sample(generator, num_samples)[1]
-
-    def _sample(
-        self, generator: np.random.Generator, num_samples: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The retained sets as indices and as masks; the algorithm needs both."""
         check_num_samples(num_samples)
         d, k = self.num_features, self.num_retained
         last = np.arange(d - k, d, dtype=np.int64)
@@ -91,30 +70,13 @@ class UniformAblation:
             taken = member[offset + candidate]
             candidate[taken] = d - k + step
             member[offset + candidate] = True
-        return retained.T, member.reshape(num_samples, d)
+        return member.reshape(num_samples, d)
 
-    def certify(
-        self, tally: Tally, label: NDArray[np.int64], alpha: float, rule: str
-    ) -> CertifiedRadius:
-        """Radii in features, from votes, by one of `theory.RULES`."""
-        check_rule(alpha, rule)
-        return RULES[rule](tally, label, self.num_features, self.num_retained, alpha)
-
-    def thresholds(self, rule: str, highest: float) -> NDArray[np.float64]:
-        """What a bound on a share (under margin: a lead) must exceed, by radius; rising."""
-        d, k = self.num_features, self.num_retained
-        thresholds = margin_thresholds(d, k) if rule == "margin" else majority_thresholds(d, k)
+    def share_thresholds(self, highest: float = 1.0) -> NDArray[np.float64]:
+        """Those of Corollary 1; see `SampledDesign`."""
+        thresholds = majority_thresholds(self.num_features, self.num_retained)
         return thresholds[thresholds <= highest]
 
-    def smallest_num_samples(self, radius: int, alpha: float, rule: str) -> int | None:
-        """The fewest ablations with which a unanimous vote certifies `radius` features."""
-        return smallest_num_samples(self.num_features, self.num_retained, radius, alpha, rule)
-
-
-def membership(
-    retained: Int[np.ndarray, "samples retained"], num_features: int
-) -> Bool[np.ndarray, "samples features"]:
-    """Retained sets as masks: entry (s, i) says whether sample s retains feature i."""
-    mask = np.zeros((len(retained), num_features), dtype=np.bool_)
-    np.put_along_axis(mask, retained, True, axis=1)
-    return mask
+    def lead_thresholds(self) -> NDArray[np.float64]:
+        """Those of Corollary 2: what a bound on a lead must exceed, by radius; rising."""
+        return margin_thresholds(self.num_features, self.num_retained)

@@ -1,17 +1,20 @@
-"""A run's ballots on a fixed family: every set's, resumable, stored as images finish."""
+"""The procedure of fixed families: every set casts its ballot, and nothing is left to chance."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert import progress
+from sparsecert.certification import Certification, Prediction, certify_ballots
 from sparsecert.data import Dataset
-from sparsecert.designs.family import FixedAblation
-from sparsecert.designs.partitions import Partitions
+from sparsecert.designs.family import Partitions, family_of
 from sparsecert.devices import best_device
-from sparsecert.errors import InputError
-from sparsecert.procedures.sampled import in_groups, places
+from sparsecert.procedures.execution import Execution, Finished, Work
+from sparsecert.procedures.procedure import Measurement, measured, places
 from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.votes.ballots import Ballots, BallotStore, ranks_of
@@ -21,82 +24,120 @@ from sparsecert.votes.store import Stored, VoteSettings
 _BALLOTS_PER_GROUP = 100_000
 
 
-def family_of(run: RunFolder) -> FixedAblation:
-    """The run's family of retained sets.
+@dataclass(frozen=True)
+class FamilyProcedure:
+    """All ballots of a family, read by a rule.
 
-    Raises:
-        InputError: for a run whose ablations are drawn at random.
+    Attributes:
+        rule: "plurality", "run-off" or "pairwise".
     """
-    design = run.read_config().design
-    if not isinstance(design, Partitions):
-        raise InputError(f"expected a run with the design partition, got {design.name}")
-    return design.ablation
 
+    rule: str = Partitions.rules[0]
 
-def fixed_classifier(run: RunFolder, *, compile: bool = False) -> FixedSmoothedClassifier:
-    """The run's model as a smoothed classifier, on the best device there is."""
-    config = run.read_config()
-    return FixedSmoothedClassifier(
-        run.load_model().to(best_device()),
-        family_of(run),
-        config.num_classes,
-        config.build_encoding(),
-        precision=config.recipe.precision,
-        compile=compile,
-    )
+    @property
+    def alpha(self) -> float:
+        """Certificates hold with certainty."""
+        return 0.0
 
+    @property
+    def sampling(self) -> str:
+        """The number of ballots is that of the sets."""
+        return "fixed"
 
-def cast_ballots(
-    run: RunFolder,
-    dataset: Dataset,
-    indices: NDArray[np.int64],
-    *,
-    compile: bool = False,
-    show_progress: bool = False,
-) -> None:
-    """Cast the ballots that are not among the run's tallies yet, and store them as they come.
-
-    Args:
-        run: a trained run with a fixed family.
-        dataset: the split that `indices` refer to.
-        indices: the images.
-        compile: run the base classifier through `torch.compile`.
-        show_progress: draw a progress bar.
-    """
-    smoothed = fixed_classifier(run, compile=compile)
-    store, settings = _store(run), _settings(run, dataset)
-    missing = np.setdiff1d(indices, store.read(settings).indices)
-    num_sets = smoothed.ablation.num_sets
-
-    def cast(rows: NDArray[np.int64]) -> NDArray[np.integer]:
-        return ranks_of(smoothed.ballots(dataset.batch(rows)).numpy())
-
-    group = max(1, _BALLOTS_PER_GROUP // num_sets)
-    with progress.bar(show_progress) as bar:
-        task = bar.add_task(
-            f"ballots: {num_sets} sets per image",
-            total=len(indices),
-            completed=len(indices) - len(missing),
+    def classifier(self, run: RunFolder, *, compile: bool = False) -> FixedSmoothedClassifier:
+        """The run's model as a smoothed classifier, on the best device there is."""
+        config = run.read_config()
+        return FixedSmoothedClassifier(
+            run.load_model().to(best_device()),
+            family_of(config.design),
+            config.num_classes,
+            config.build_encoding(),
+            precision=config.recipe.precision,
+            compile=compile,
         )
-        for finished in in_groups(missing, group, cast, bar, task):
-            store.append(settings, [Stored(i, s, Ballots(ranks)) for i, s, ranks in finished])
-    store.compact(settings)
 
+    def count(
+        self,
+        run: RunFolder,
+        dataset: Dataset,
+        indices: NDArray[np.int64],
+        execution: Execution,
+        *,
+        compile: bool = False,
+    ) -> None:
+        """Cast the ballots that are missing; see `Procedure`."""
+        store, settings = _store(run), _settings(run, dataset)
+        num_sets = store.num_sets
 
-def stored_ballots(run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]) -> Stored[Ballots]:
-    """The ballots about these images, in their order, from the run's tallies.
+        def start() -> tuple[int, Callable[[NDArray[np.int64]], Ballots]]:
+            smoothed = self.classifier(run, compile=compile)
 
-    Raises:
-        InputError: if some of the images have none.
-    """
-    stored = _store(run).read(_settings(run, dataset))
-    what = f"ballots in {run.tallies_path}; run `sparsecert certify` first"
-    return stored.take(places(indices, stored.indices, what))
+            def cast(images: NDArray[np.int64]) -> Ballots:
+                return Ballots(ranks_of(smoothed.ballots(dataset.batch(images)).numpy()))
+
+            return max(1, _BALLOTS_PER_GROUP // num_sets), cast
+
+        def keep(finished: Sequence[Finished[Ballots]]) -> None:
+            store.append(settings, [Stored(f.images, f.seconds, f.result) for f in finished])
+
+        missing = np.setdiff1d(indices, store.read(settings).indices)
+        words = f"ballots: {num_sets} sets per image"
+        execution.run(Work(words, len(indices), missing, start, keep))
+        store.compact(settings)
+
+    def measure(self, run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]) -> Measurement:
+        """Predictions and certificates of stored ballots; see `Procedure`."""
+        stored = _store(run).read(_settings(run, dataset))
+        what = f"ballots in {run.tallies_path}; run `sparsecert certify` first"
+        stored = stored.take(places(indices, stored.indices, what))
+        family = family_of(run.read_config().design)
+        certification = certify_ballots(stored.votes.scores, family, self.rule)
+        prediction = Prediction(certification.label, certification.tally.first_choice)
+        return measured(indices, dataset.labels[indices], prediction, certification, stored.seconds)
+
+    def predict(
+        self,
+        run: RunFolder,
+        dataset: Dataset,
+        indices: NDArray[np.int64],
+        execution: Execution,
+        *,
+        compile: bool = False,
+    ) -> Prediction:
+        """Predictions are made from the same ballots as certificates."""
+        self.count(run, dataset, indices, execution, compile=compile)
+        return self.measure(run, dataset, indices).prediction
+
+    def counted(self, run: RunFolder, dataset: Dataset) -> NDArray[np.int64]:
+        """The images that have ballots, rising."""
+        return _store(run).read(_settings(run, dataset)).indices
+
+    def rules_of_votes(
+        self, run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]
+    ) -> tuple[str, ...]:
+        """All rules: ballots are whole rankings."""
+        return Partitions.rules
+
+    def to_record(self, certification: Certification) -> dict[str, Any]:
+        """What a record says of the procedure, as JSON values."""
+        return {
+            "rule": self.rule,
+            "num_selection": 0,
+            "num_samples": int(certification.num_samples[0]),
+            "sampling": self.sampling,
+            "seed": 0,
+            "alpha": self.alpha,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> FamilyProcedure:
+        """The inverse of `to_record`."""
+        return cls(record["rule"])
 
 
 def _store(run: RunFolder) -> BallotStore:
-    num_sets, num_classes = family_of(run).num_sets, run.read_config().num_classes
-    return BallotStore(run.tallies_path, num_sets, num_classes)
+    config = run.read_config()
+    return BallotStore(run.tallies_path, family_of(config.design).num_sets, config.num_classes)
 
 
 def _settings(run: RunFolder, dataset: Dataset) -> VoteSettings:

@@ -1,220 +1,351 @@
-"""Counting a run's votes: resumable, stored as images finish.
+"""The procedure of designs that draw samples: some choose a class, others estimate its share.
 
-This is where the network is run. What is stored answers every later question without it.
+Under a schedule of several looks each image is counted until its certificate and its prediction are
+decided. What is stored are the counts at every look that was reached, so another rule or alpha
+reads the same counts, and goes on only with the images that it would have counted further.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress, TaskID
 
-from sparsecert import progress
+from sparsecert.certification import (
+    Certification,
+    Prediction,
+    Stop,
+    certification_at,
+    certify_by_look,
+    name_by_look,
+    predict_tally,
+    prediction_at,
+    select_label,
+    stop,
+    warn_if_too_few,
+)
 from sparsecert.data import Dataset
 from sparsecert.designs.design import sampled
 from sparsecert.devices import alike_devices, best_device
-from sparsecert.errors import InputError, check_num_samples, check_sampling
+from sparsecert.errors import check_num_samples
+from sparsecert.procedures.execution import Execution, Finished, Work
+from sparsecert.procedures.procedure import Measurement, measured, places
+from sparsecert.rules import RULES, check_rule
 from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.sampled import SmoothedClassifier
-from sparsecert.streams import Stage
-from sparsecert.votes.store import Stored
+from sparsecert.streams import Stage, stream
+from sparsecert.theory.schedule import (
+    ALPHA,
+    NUM_SAMPLES,
+    NUM_SELECTION,
+    Sampling,
+    look_schedule,
+)
+from sparsecert.votes.store import Stored, TallySettings, TallyStore
 from sparsecert.votes.tally import Tally
-from sparsecert.votes.tally_store import TallySettings, TallyStore
-from sparsecert.votes.tracked_classes import nobody
+from sparsecert.votes.tracked_classes import track_nothing
 
-# Images are counted in groups, so that a pass through the network is full even where there are
-# few ablations per image, and a kill loses at most this many seconds of work or one group.
-_FLUSH_SECONDS = 10.0
+# Images are counted in groups, so that a pass through the network is full even where there are few
+# ablations per image: those of a fixed number together have so many ballots, those that are looked
+# at early so many passes of ballots at the first look.
 _BALLOTS_PER_GROUP = 10_000
+_PASSES_PER_GROUP = 4
 _NUMBERS_PER_GROUP = 2**24  # of the inputs: 64 MiB
-
-Counted = TypeVar("Counted")
 
 
 @dataclass(frozen=True)
-class SamplingPlan:
-    """How many ablations, and from which streams.
+class SampledProcedure:
+    """How many ablations, from which streams, and how their votes are read.
 
     Attributes:
         num_selection: n0, samples that choose the class to certify.
         num_samples: n, samples that estimate its share.
-        seed: of the random streams.
         sampling: "fixed", or "sequential", where n is the most that an image gets.
+        seed: of the random streams.
+        alpha: error probability of each certificate and prediction.
+        rule: a key of `rules.RULES`.
+
+    Raises:
+        InputError: for numbers out of range, or an unknown rule or way of sampling.
     """
 
-    num_selection: int = 1_000
-    num_samples: int = 10_000
+    num_selection: int = NUM_SELECTION
+    num_samples: int = NUM_SAMPLES
+    sampling: Sampling = "fixed"
     seed: int = 0
-    sampling: str = "fixed"
+    alpha: float = ALPHA
+    rule: str = "majority"
 
     def __post_init__(self) -> None:
         check_num_samples(self.num_selection, "num_selection")
-        check_num_samples(self.num_samples)
-        check_sampling(self.sampling)
+        look_schedule(self.sampling, self.num_samples)
+        check_rule(self.alpha, self.rule)
+        stream(self.seed, Stage.SELECTION, 0)  # says what is wrong with a seed
+
+    @property
+    def looks(self) -> tuple[int, ...] | None:
+        """Numbers of ballots at which counts are read; None for one look, at all of them."""
+        looks = look_schedule(self.sampling, self.num_samples)
+        return looks if len(looks) > 1 else None
+
+    def classifier(self, run: RunFolder, *, compile: bool = False) -> SmoothedClassifier:
+        """The run's model as a smoothed classifier, on the best device there is, or several."""
+        config = run.read_config()
+        return SmoothedClassifier(
+            run.load_model().to(best_device()),
+            sampled(config.design),
+            config.num_classes,
+            config.build_encoding(),
+            precision=config.recipe.precision,
+            compile=compile,
+            devices=alike_devices(),
+        )
+
+    def count(
+        self,
+        run: RunFolder,
+        dataset: Dataset,
+        indices: NDArray[np.int64],
+        execution: Execution,
+        *,
+        compile: bool = False,
+    ) -> None:
+        """Count the votes that select and estimate; see `Procedure`.
+
+        Warns:
+            TooFewSamplesWarning: if not even a unanimous vote could certify radius 0.
+        """
+        # What would make hours of counting useless is said now.
+        warn_if_too_few(self.num_samples, self.alpha, self.rule)
+        counting = _Counting(self, run, dataset, execution, compile)
+        counting.count(Stage.SELECTION, indices)
+        label = select_label(counting.stored(Stage.SELECTION, indices).votes, self.rule)
+        design = sampled(run.read_config().design)
+
+        def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
+            certified = certify_by_look(tally, label[rows], design, self.alpha, self.rule)
+            return stop(tally, certified, name_by_look(tally, self.alpha, self.rule))
+
+        counting.count(Stage.ESTIMATION, indices, stops)
+
+    def measure(self, run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]) -> Measurement:
+        """Predictions and certificates of stored tallies; see `Procedure`."""
+        counting = _Counting(self, run, dataset)
+        selection = counting.stored(Stage.SELECTION, indices)
+        estimation = counting.stored(Stage.ESTIMATION, indices)
+        label, tally = select_label(selection.votes, self.rule), estimation.votes
+        certified = certify_by_look(
+            tally, label, sampled(run.read_config().design), self.alpha, self.rule
+        )
+        named = name_by_look(tally, self.alpha, self.rule)
+        end = stop(tally, certified, named)
+        return measured(
+            indices,
+            dataset.labels[indices],
+            prediction_at(end, tally, named),
+            certification_at(end, tally, label, certified, self.alpha),
+            selection.seconds + estimation.seconds,
+            int((~end.finished).sum()),
+        )
+
+    def predict(
+        self,
+        run: RunFolder,
+        dataset: Dataset,
+        indices: NDArray[np.int64],
+        execution: Execution,
+        *,
+        compile: bool = False,
+    ) -> Prediction:
+        """Count the votes for prediction, from a stage of their own, and predict."""
+
+        def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
+            return stop(tally, name_by_look(tally, self.alpha, self.rule))
+
+        counting = _Counting(self, run, dataset, execution, compile)
+        counting.count(Stage.PREDICTION, indices, stops)
+        votes = counting.stored(Stage.PREDICTION, indices).votes
+        return predict_tally(votes, self.alpha, self.rule)
+
+    def base_answers(
+        self, run: RunFolder, dataset: Dataset, indices: NDArray[np.int64], execution: Execution
+    ) -> NDArray[np.int64]:
+        """The base classifier's classes, each image seen through one ablation."""
+        counting = _Counting(SampledProcedure(num_samples=1), run, dataset, execution)
+        counting.count(Stage.EVALUATION, indices)
+        classes: NDArray[np.int64] = counting.stored(Stage.EVALUATION, indices).votes.votes.argmax(
+            axis=1
+        )
+        return classes
+
+    def counted(self, run: RunFolder, dataset: Dataset) -> NDArray[np.int64]:
+        """The images that have both selection and estimation votes, rising."""
+        counting = _Counting(self, run, dataset)
+        selection, estimation = (
+            counting.store.read(counting.settings(stage)).indices
+            for stage in (Stage.SELECTION, Stage.ESTIMATION)
+        )
+        return np.intersect1d(selection, estimation)
+
+    def rules_of_votes(
+        self, run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]
+    ) -> tuple[str, ...]:
+        """The design's rules, but for those that need rankings where none were recorded."""
+        counting = _Counting(self, run, dataset)
+        ranked = all(
+            counting.stored(stage, indices).votes.has_rankings
+            for stage in (Stage.SELECTION, Stage.ESTIMATION)
+        )
+        rules = run.read_config().design.rules
+        return tuple(rule for rule in rules if ranked or not RULES[rule].needs_rankings)
+
+    def to_record(self, certification: Certification) -> dict[str, Any]:
+        """What a record says of the procedure, as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> SampledProcedure:
+        """The inverse of `to_record`; records without a way of sampling had one look."""
+        names = ("num_selection", "num_samples", "seed", "alpha", "rule")
+        sampling = record.get("sampling", "fixed")
+        return cls(sampling=sampling, **{name: record[name] for name in names})
 
 
-def smoothed_classifier(run: RunFolder, *, compile: bool = False) -> SmoothedClassifier:
-    """The run's model as a smoothed classifier, on the best device there is, or several alike."""
-    config = run.read_config()
-    return SmoothedClassifier(
-        run.load_model().to(best_device()),
-        sampled(config.design),
-        config.num_classes,
-        config.build_encoding(),
-        precision=config.recipe.precision,
-        compile=compile,
-        devices=alike_devices(),
-    )
-
-
-def count_votes(
-    run: RunFolder,
-    dataset: Dataset,
-    indices: NDArray[np.int64],
-    plan: SamplingPlan,
-    stages: Sequence[Stage] = (Stage.SELECTION, Stage.ESTIMATION),
-    *,
-    compile: bool = False,
-    show_progress: bool = False,
-) -> None:
-    """Count the votes that are not in the run's tallies yet, and store them as they come.
+class _Counting:
+    """The tallies of one run and data set under a procedure.
 
     Args:
+        procedure: how many ablations, and from which streams.
         run: a trained run.
-        dataset: the split that `indices` refer to.
-        indices: images to count.
-        plan: how many ablations.
-        stages: what for.
+        dataset: the split that indices refer to.
+        execution: where ballots are counted; None for reading alone.
         compile: run the base classifier through `torch.compile`.
-        show_progress: draw a progress bar.
     """
-    smoothed = smoothed_classifier(run, compile=compile)
-    store = _store(run)
-    with progress.bar(show_progress) as bar:
-        for stage in stages:
-            settings = _settings(run, dataset, plan, stage)
-            missing = np.setdiff1d(indices, store.read(settings).indices)
-            group = group_size(dataset, settings.num_samples)
-            task = bar.add_task(
-                f"{settings.stage}: {settings.num_samples} ablations per image",
-                total=len(indices),
-                completed=len(indices) - len(missing),
-            )
 
-            def count(
-                rows: NDArray[np.int64], stage: Stage = stage, settings: TallySettings = settings
-            ) -> Tally:
-                # Ballots for evaluation are read one by one, by first choice.
-                followed = nobody(len(rows)) if stage is Stage.EVALUATION else None
+    def __init__(
+        self,
+        procedure: SampledProcedure,
+        run: RunFolder,
+        dataset: Dataset,
+        execution: Execution | None = None,
+        compile: bool = False,
+    ) -> None:
+        self.procedure, self.run, self.dataset = procedure, run, dataset
+        self.execution, self.compile = execution, compile
+        self.store = TallyStore(run.tallies_path, run.read_config().num_classes)
+
+    @cached_property
+    def smoothed(self) -> SmoothedClassifier:
+        """Loaded if a ballot is missing."""
+        return self.procedure.classifier(self.run, compile=self.compile)
+
+    def settings(self, stage: Stage) -> TallySettings:
+        """What the counts of a stage depend on; a class is selected at one look."""
+        selects, procedure = stage is Stage.SELECTION, self.procedure
+        return TallySettings(
+            self.run.fingerprint(),
+            self.dataset.fingerprint(),
+            procedure.seed,
+            stage.name.lower(),
+            procedure.num_selection if selects else procedure.num_samples,
+            None if selects else procedure.looks,
+        )
+
+    def stored(self, stage: Stage, indices: NDArray[np.int64]) -> Stored[Tally]:
+        """The votes of these images, in their order.
+
+        Raises:
+            InputError: if some of the images have not been counted under this procedure.
+        """
+        stored, settings = self.store.read(self.settings(stage)), self.settings(stage)
+        again = "" if settings.looks is None else " --sampling sequential"
+        what = (
+            f"{settings.name} votes in {self.run.tallies_path} under this plan; run "
+            f"`sparsecert certify{again}` first"
+        )
+        return stored.take(places(indices, stored.indices, what))
+
+    def count(
+        self,
+        stage: Stage,
+        indices: NDArray[np.int64],
+        stops: Callable[[Tally, NDArray[np.int64]], Stop] | None = None,
+    ) -> None:
+        """Count what is missing, until every image has stopped.
+
+        Args:
+            stage: what the ablations are for.
+            indices: images.
+            stops: asked with rows of `indices`; needed under several looks.
+        """
+        assert self.execution is not None
+        settings = self.settings(stage)
+        stored = self.store.read(settings)
+        begun = np.flatnonzero(np.isin(indices, stored.indices))
+        if settings.looks is not None and stops is not None:
+            tally = stored.take(np.searchsorted(stored.indices, indices[begun])).votes
+            begun = begun[stops(tally, begun).finished]
+        missing = np.delete(indices, begun)
+        rows_of = np.argsort(indices)
+
+        def keep(finished: Sequence[Finished[Tally]]) -> None:
+            parts = [
+                Stored(f.images, f.seconds + _seconds_before(stored, f.images), f.result)
+                for f in finished
+            ]
+            self.store.append(settings, parts)
+
+        def start() -> tuple[int, Callable[[NDArray[np.int64]], Tally]]:
+            smoothed = self.smoothed
+
+            def count(images: NDArray[np.int64]) -> Tally:
+                rows = rows_of[np.searchsorted(indices, images, sorter=rows_of)]
                 return smoothed.tally(
-                    dataset.batch(rows),
+                    self.dataset.batch(images),
                     settings.num_samples,
                     stage,
-                    plan.seed,
-                    rows,
-                    followed=followed,
+                    settings.seed,
+                    images,
+                    sampling="fixed" if settings.looks is None else self.procedure.sampling,
+                    stops=stops and (lambda tally, some: stops(tally, rows[some])),
+                    before=_counted_before(stored, images),
+                    # Ballots for evaluation are read one by one, by first choice.
+                    tracked=track_nothing(len(images)) if stage is Stage.EVALUATION else None,
                 )
 
-            for finished in in_groups(missing, group, count, bar, task):
-                store.append(settings, [Stored(*part) for part in finished])
-            store.compact(settings)
+            return self._group_size(settings, smoothed), count
+
+        at_most = "" if settings.looks is None else "up to "
+        words = f"{settings.stage}: {at_most}{settings.num_samples} ablations per image"
+        self.execution.run(Work(words, len(indices), missing, start, keep))
+        self.store.compact(settings)
+
+    def _group_size(self, settings: TallySettings, smoothed: SmoothedClassifier) -> int:
+        """Images that are counted together."""
+        most = max(1, _NUMBERS_PER_GROUP // math.prod(self.dataset.input_shape))
+        if settings.looks is None:
+            return min(most, max(1, _BALLOTS_PER_GROUP // settings.num_samples))
+        pass_size = smoothed.pass_size(self.dataset.batch([0]))
+        return min(most, math.ceil(_PASSES_PER_GROUP * pass_size / settings.looks[0]))
 
 
-def group_size(dataset: Dataset, num_samples: int) -> int:
-    """Images that are counted together, with so many ballots each."""
-    most = max(1, _NUMBERS_PER_GROUP // math.prod(dataset.input_shape))
-    return min(most, max(1, _BALLOTS_PER_GROUP // num_samples))
+def _counted_before(stored: Stored[Tally], images: NDArray[np.int64]) -> Tally | None:
+    """What has been counted of these images at earlier looks; zeros where nothing has."""
+    looks, known = stored.votes.looks, np.isin(images, stored.indices)
+    if looks is None:
+        return None
+    blank = Tally.empty(looks, 1, stored.votes.num_classes)
+    place = np.where(known, np.searchsorted(stored.indices, images), len(stored.indices))
+    return Tally.concatenate([stored.votes, blank]).take(place)
 
 
-def in_groups(
-    missing: NDArray[np.int64],
-    group: int,
-    count: Callable[[NDArray[np.int64]], Counted],
-    bar: Progress,
-    task: TaskID,
-) -> Iterator[list[tuple[NDArray[np.int64], NDArray[np.float64], Counted]]]:
-    """Count images group by group, and give what has been finished every few seconds.
-
-    Args:
-        missing: the images.
-        group: how many at once.
-        count: what to do with a group.
-        bar: to be advanced.
-        task: of the bar.
-
-    Yields:
-        For each finished group its images, the seconds each of them took, and what came of it.
-    """
-    pending, flushed = [], time.monotonic()
-    for start in range(0, len(missing), group):
-        rows = missing[start : start + group]
-        started = time.perf_counter()
-        counted = count(rows)
-        seconds = np.full(len(rows), (time.perf_counter() - started) / len(rows))
-        pending.append((rows, seconds, counted))
-        bar.update(task, advance=len(rows))
-        if time.monotonic() - flushed > _FLUSH_SECONDS:
-            yield pending
-            pending, flushed = [], time.monotonic()
-    yield pending
-
-
-def _store(run: RunFolder) -> TallyStore:
-    return TallyStore(run.tallies_path, run.read_config().num_classes)
-
-
-def _settings(run: RunFolder, dataset: Dataset, plan: SamplingPlan, stage: Stage) -> TallySettings:
-    samples = plan.num_selection if stage is Stage.SELECTION else plan.num_samples
-    return TallySettings(
-        run.fingerprint(), dataset.fingerprint(), plan.seed, stage.name.lower(), samples
-    )
-
-
-def stored_votes(
-    run: RunFolder,
-    dataset: Dataset,
-    indices: NDArray[np.int64],
-    plan: SamplingPlan,
-    stage: Stage,
-) -> Stored[Tally]:
-    """The votes of these images, in their order, from the run's tallies.
-
-    Raises:
-        InputError: if some of the images have not been counted under this plan.
-    """
-    stored = _store(run).read(_settings(run, dataset, plan, stage))
-    what = f"{stage.name.lower()} votes in {run.tallies_path} under this plan"
-    return stored.take(places(indices, stored.indices, f"{what}; run `sparsecert certify` first"))
-
-
-def places(indices: NDArray[np.int64], counted: NDArray[np.int64], what: str) -> NDArray[np.int64]:
-    """Where each of these images is among those that have been counted.
-
-    Args:
-        indices: images.
-        counted: images, rising.
-        what: the rest of the sentence "3 of 20 images have no ...".
-
-    Raises:
-        InputError: if some of the images have not been counted.
-    """
-    missing = np.setdiff1d(indices, counted)
-    if len(missing):
-        raise InputError(f"{len(missing)} of {len(indices)} images have no {what}")
-    return np.searchsorted(counted, indices)
-
-
-def counted_images(run: RunFolder, dataset: Dataset, plan: SamplingPlan) -> NDArray[np.int64]:
-    """The images that have both selection and estimation votes under this plan, rising."""
-    store = _store(run)
-    selection, estimation = (
-        store.read(_settings(run, dataset, plan, stage)).indices
-        for stage in (Stage.SELECTION, Stage.ESTIMATION)
-    )
-    return np.intersect1d(selection, estimation)
+def _seconds_before(stored: Stored[Tally], images: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Seconds that these images have taken already."""
+    known = np.isin(images, stored.indices)
+    place = np.where(known, np.searchsorted(stored.indices, images), len(stored.indices))
+    return np.append(stored.seconds, 0.0)[place]

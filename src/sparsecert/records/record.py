@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,10 @@ import torch
 from sparsecert import files
 from sparsecert._version import __version__
 from sparsecert.data import Dataset
-from sparsecert.designs.design import design_settings
-from sparsecert.designs.noise import DiscreteNoise
-from sparsecert.designs.partitions import Partitions
-from sparsecert.designs.uniform import UniformAblation
+from sparsecert.designs.design import design_settings, options
 from sparsecert.errors import RunFolderError
 from sparsecert.evaluation import Estimate
 from sparsecert.procedures.procedure import Measurement, Procedure
-from sparsecert.procedures.sampled import SamplingPlan
 from sparsecert.runs.folder import RunConfig, RunFolder, Start
 
 # Kinds of records; that of a certification has none.
@@ -35,6 +32,7 @@ def make_record(
     dataset: Dataset,
     procedure: Procedure,
     measurement: Measurement,
+    limit: int | None = None,
 ) -> dict[str, Any]:
     """The record of one measurement, as JSON values.
 
@@ -42,21 +40,14 @@ def make_record(
     median that is N/A.
     """
     config, result = run.read_config(), measurement.evaluation
-    plan, fixed = procedure.plan, isinstance(config.design, Partitions)
-    ballots = measurement.certification.tally.num_samples
+    described = procedure.to_record(measurement.certification)
     return {
         **classifier_values(config),
         "dataset": dataset.name,
-        "rule": procedure.rule_of(config.design),
-        **({"bound": procedure.bound} if fixed else {}),
         "num_images": result.num_images,
-        "limit": procedure.limit,
-        "num_selection": 0 if fixed else plan.num_selection,
-        "num_samples": int(ballots[0]) if fixed else plan.num_samples,
-        "sampling": plan.sampling,
-        "mean_num_samples": round(float(ballots.mean()), 1),
-        "seed": plan.seed,
-        "alpha": measurement.certification.alpha,
+        "limit": limit,
+        **described,
+        "mean_num_samples": round(float(measurement.certification.num_samples.mean()), 1),
         "accuracy": result.accuracy.value,
         "abstained": result.abstained.value,
         "ablated_accuracy": result.ablated_accuracy,
@@ -70,7 +61,7 @@ def make_record(
             "certified_accuracy": [_ends(estimate) for estimate in result.certified_accuracy],
         },
         "command": f"{train_command(config, run)} && "
-        f"{certify_command(config, run, dataset, procedure)}",
+        f"{certify_command(config, run, dataset, procedure, limit)}",
         "hardware": hardware(),
         "seconds": round(float(measurement.seconds.sum()), 1),
         "training_seconds": training_seconds(run),
@@ -91,11 +82,9 @@ def make_base_record(
         test: accuracy on test inputs.
     """
     config = run.read_config()
-    words = ["sparsecert", "reproduce", table, "--data", config.dataset]
-    if isinstance(config.design, UniformAblation):
-        words += ["--retained", str(config.design.num_retained)]
-    words += ["--recipe", config.recipe.name, "--epochs", str(config.recipe.epochs)]
-    words += [] if limit is None else ["--limit", str(limit)]
+    retained = {"retained": getattr(config.design, "num_retained", None)}
+    recipe = {"recipe": config.recipe.name, "epochs": config.recipe.epochs, "limit": limit}
+    words = command("reproduce", table, data=config.dataset, **retained, **recipe)
     return {
         "kind": BASE_ACCURACY,
         **classifier_values(config),
@@ -103,7 +92,7 @@ def make_base_record(
         "train_accuracy": train.value,
         "test_accuracy": test.value,
         "intervals": {"train_accuracy": _ends(train), "test_accuracy": _ends(test)},
-        "command": shlex.join(words),
+        "command": words,
         "hardware": hardware(),
         "training_seconds": training_seconds(run),
         "version": __version__,
@@ -140,58 +129,45 @@ def read_record(run: RunFolder) -> dict[str, Any]:
     return record
 
 
-def recorded_procedure(record: dict[str, Any]) -> Procedure:
-    """The procedure that a record was measured by."""
-    if record["alpha"] == 0:  # a fixed family: nothing is sampled
-        return Procedure(record["limit"], rule=record["rule"], bound=record["bound"])
-    plan = SamplingPlan(
-        record["num_selection"],
-        record["num_samples"],
-        record["seed"],
-        record.get("sampling", "fixed"),  # what records said before there was a choice
-    )
-    return Procedure(record["limit"], plan, record["alpha"], record["rule"])
+def command(name: str, *arguments: object, **options: object) -> str:
+    """A command line of sparsecert; options that are None or an empty list are left out."""
+    words: list[object] = ["sparsecert", name, *arguments]
+    for option, value in options.items():
+        if value is not None:
+            words += [f"--{option.replace('_', '-')}", value]
+    return shlex.join(map(str, words))
 
 
 def train_command(config: RunConfig, run: RunFolder) -> str:
     """The command that repeats the training."""
-    words: list[object] = ["sparsecert", "train", "--data", config.dataset]
-    design = config.design
-    if isinstance(design, UniformAblation):
-        words += ["--retained", design.num_retained, "--encoding", config.encoding]
-    elif isinstance(design, DiscreteNoise):
-        words += ["--design", design.name, "--keep-probability", design.keep_probability]
-        words += ["--num-values", design.num_values]
-    else:
-        words += ["--design", design.name, "--sets", design.num_sets, "--copies", design.copies]
-        words += ["--layout", design.layout, "--encoding", config.encoding]
-        words += [] if config.width is None else ["--width", config.width]
-    words += ["--out", run.path, "--recipe", config.recipe.name, "--model", config.architecture]
-    words += ["--epochs", config.recipe.epochs, "--batch-size", config.recipe.batch_size]
-    words += ["--seed", config.seed]
-    words += [] if config.recipe.radius is None else ["--radius", config.recipe.radius]
-    if config.start is None:
-        return shlex.join(map(str, words))
-    words += ["--start", config.start.path]
-    return f"{config.start.command} && {shlex.join(map(str, words))}"
+    design, recipe, start = config.design, config.recipe, config.start
+    settings = {flag: getattr(design, name) for name, (flag, _, _) in options(design).items()}
+    several = len(design.encodings) > 1
+    words = command(
+        "train",
+        data=config.dataset,
+        design=design.name,
+        **settings,
+        encoding=config.encoding if several else None,
+        width=config.width,
+        out=run.path,
+        recipe=recipe.name,
+        model=config.architecture,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        seed=config.seed,
+        radius=recipe.radius,
+        start=None if start is None else start.path,
+    )
+    return words if start is None else f"{start.command} && {words}"
 
 
 def certify_command(
-    config: RunConfig, run: RunFolder, dataset: Dataset, procedure: Procedure
+    config: RunConfig, run: RunFolder, dataset: Dataset, procedure: Procedure, limit: int | None
 ) -> str:
     """The command that repeats the certification."""
-    words: list[object] = ["sparsecert", "certify", run.path]
-    if dataset.name != config.dataset:
-        words += ["--data", dataset.name]
-    if procedure.limit is not None:
-        words += ["--limit", procedure.limit]
-    rule, plan = procedure.rule_of(config.design), procedure.plan
-    if isinstance(config.design, Partitions):
-        return shlex.join(map(str, [*words, "--rule", rule, "--bound", procedure.bound]))
-    words += ["--num-selection", plan.num_selection, "--num-samples", plan.num_samples]
-    words += [] if plan.sampling == "fixed" else ["--sampling", plan.sampling]
-    words += ["--seed", plan.seed, "--alpha", procedure.alpha, "--rule", rule]
-    return shlex.join(map(str, words))
+    data = None if dataset.name == config.dataset else dataset.name
+    return command("certify", run.path, data=data, limit=limit, **asdict(procedure))
 
 
 def hardware() -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from sparsecert import files
-from sparsecert.certification import ABSTAIN
 from sparsecert.procedures.procedure import Measurement
+from sparsecert.theory.prediction import ABSTAIN
 
 _COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 _OWN_COLUMNS = ("selected", "prediction", "lower_bound", "votes")
@@ -39,7 +39,7 @@ def write_tsv(path: Path, measurement: Measurement) -> None:
         certification.label,
         measurement.prediction.label,
         certification.lower_bound,
-        [" ".join(map(str, votes)) for votes in certification.tally.first_choice],
+        [" ".join(map(str, votes)) for votes in certification.tally.votes],
         strict=True,
     )
     with files.atomic_path(path) as temporary, temporary.open("w", newline="") as file:

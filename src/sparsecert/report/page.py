@@ -22,14 +22,14 @@ from sparsecert.data import Dataset, evenly_spread
 from sparsecert.designs.noise import DiscreteNoise
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.evaluation import certified_robustness
-from sparsecert.procedures.procedure import (
-    Measurement,
+from sparsecert.procedures.procedure import Measurement
+from sparsecert.procedures.run import (
     load,
     load_evaluation_data,
-    measure,
-    rules_of_votes,
+    recorded_procedure,
+    representatives,
 )
-from sparsecert.records.record import read_record, recorded_procedure
+from sparsecert.records.record import read_record
 from sparsecert.report import figures, tables
 from sparsecert.report.attacks import AttackSection, FoolingImage, attack_section
 from sparsecert.reproduce.overview import matching_rows
@@ -38,7 +38,6 @@ from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage, stream
-from sparsecert.theory import majority_thresholds
 
 _GALLERY_SIZE = 8
 _ABLATED_SAMPLES = 4
@@ -76,10 +75,11 @@ def write_report(run: RunFolder) -> Path:
     """
     config, record = run.read_config(), read_record(run)
     dataset = load_evaluation_data(run, record["dataset"])
-    procedure = recorded_procedure(record)
+    procedure: Any = recorded_procedure(config.design, record)
+    indices = representatives(dataset, record["limit"])
     measurements = {
-        rule: measure(run, dataset, replace(procedure, rule=rule))
-        for rule in rules_of_votes(run, dataset, procedure)
+        rule: replace(procedure, rule=rule).measure(run, dataset, indices)
+        for rule in procedure.rules_of_votes(run, dataset, indices)
     }
     chosen = measurements[record["rule"]]
     design = config.design
@@ -89,7 +89,7 @@ def write_report(run: RunFolder) -> Path:
         record=record,
         unit=unit,
         summaries={
-            rule: tables.summary_rows(measurement, unit, procedure.plan.sampling)
+            rule: tables.summary_rows(measurement, unit, procedure.sampling)
             for rule, measurement in measurements.items()
         },
         certified=tables.certified_rows(chosen.evaluation),
@@ -120,7 +120,7 @@ def _limits(ablation: UniformAblation, unit: str) -> tuple[Markup, int]:
     """The figure of Delta against rho, and the largest radius there can be."""
     d, k = ablation.num_features, ablation.num_retained
     others = sorted({max(1, k // 2), min(d, 2 * k)} - {k})
-    ceiling = len(majority_thresholds(d, k)) - 1
+    ceiling = len(ablation.share_thresholds()) - 1
     figure = figures.shift_against_rho(d, [k, *others], 2 * (ceiling + 1), unit)
     return _svg(figure), ceiling
 
@@ -191,7 +191,7 @@ def _exhibit(
         samples = [
             _picture(noisy.numpy()) for noisy in smoothed.encoding(x, torch.from_numpy(masks))
         ]
-    votes = measurement.certification.tally.first_choice[row]
+    votes = measurement.certification.tally.votes[row]
     ranked = np.argsort(-votes, kind="stable")[:3]
     predicted = int(measurement.prediction.label[row])
     radius = int(measurement.certification.radius[row])

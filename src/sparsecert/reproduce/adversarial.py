@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from sparsecert import data
 from sparsecert.attacks.campaign import attack_images, run_target
 from sparsecert.errors import InputError
-from sparsecert.procedures.procedure import load_evaluation_data
+from sparsecert.procedures.execution import LocalExecution
+from sparsecert.procedures.run import load_evaluation_data
 from sparsecert.report.attacks import fooling_images
 from sparsecert.report.figures import draw_image
 from sparsecert.reproduce.attacked import PLAN
@@ -39,7 +40,9 @@ def _draw(options: Options, skipped: int, number: int) -> Figure:
     run = trained_run(row, options)
     dataset = load_evaluation_data(run, None)
     indices = data.representatives(dataset.labels, options.limit or TABLE.limit)
-    attacks = attack_images(run_target(run), dataset, indices, PLAN, show_progress=True)
+    attacks = attack_images(
+        run_target(run), dataset, indices, PLAN, LocalExecution(show_progress=True)
+    )
     shown = fooling_images(dataset, {PLAN.attack: attacks}, skipped + number)[skipped:]
     if not shown:
         raise InputError(

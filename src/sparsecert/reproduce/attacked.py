@@ -12,7 +12,8 @@ from sparsecert.attacks.campaign import attack_images
 from sparsecert.attacks.record import attack_values
 from sparsecert.attacks.run import attack_run
 from sparsecert.evaluation import share
-from sparsecert.procedures.procedure import Procedure, certify_run
+from sparsecert.procedures.execution import LocalExecution
+from sparsecert.procedures.run import certify_run, procedure_for
 from sparsecert.records.record import ATTACK, make_record, write_record
 from sparsecert.reproduce.baselines import BASELINES, baseline_target
 from sparsecert.reproduce.paper import AttackedRow
@@ -23,11 +24,12 @@ PLAN = AttackPlan("pointwise")
 
 def attack_smoothed(run: RunFolder, limit: int | None) -> dict[str, Any]:
     """Certify and attack the same images of a run; returns the attack's record."""
-    procedure = Procedure(limit)
+    procedure = procedure_for(run.read_config().design)
+    here = LocalExecution(show_progress=True)
     if not run.record_path.exists():  # else what was certified before is compared with
-        dataset, measurement = certify_run(run, procedure, show_progress=True)
-        write_record(run.record_path, make_record(run, dataset, procedure, measurement))
-    return attack_run(run, PLAN, limit, show_progress=True)
+        dataset, measurement = certify_run(run, procedure, limit=limit, execution=here)
+        write_record(run.record_path, make_record(run, dataset, procedure, measurement, limit))
+    return attack_run(run, PLAN, limit, execution=here)
 
 
 def attack_baseline(
@@ -37,12 +39,13 @@ def attack_baseline(
     target = baseline_target(row.classifier, row.dataset, folder, epochs, show_progress=True)
     dataset = data.load(row.dataset, "test")
     indices = data.representatives(dataset.labels, limit)
-    attacks = attack_images(target, dataset, indices, PLAN, show_progress=True)
+    attacks = attack_images(target, dataset, indices, PLAN, LocalExecution(show_progress=True))
     words = ["sparsecert", "reproduce", "table2", "--data", row.dataset]
     words += [] if limit is None else ["--limit", str(limit)]
     words += [] if epochs is None else ["--epochs", str(epochs)]
-    assert isinstance(target.victim, PlainClassifier)
-    every = share(target.victim.predict(dataset.batch(range(len(dataset)))) == dataset.labels)
+    victim = target.load()
+    assert isinstance(victim, PlainClassifier)
+    every = share(victim.predict(dataset.batch(range(len(dataset)))) == dataset.labels)
     return {
         "kind": ATTACK,
         "classifier": row.classifier,

@@ -124,7 +124,7 @@ def baseline_target(
         digest.update(key.encode())
         digest.update(value.cpu().numpy().tobytes())
     victim = PlainClassifier(model.to(best_device()), train.num_classes)
-    return Target(victim, digest.hexdigest()[:16], folder / "attacks")
+    return Target(lambda: victim, digest.hexdigest()[:16], folder / "attacks")
 
 
 def _model(name: str, train: Dataset) -> nn.Module:

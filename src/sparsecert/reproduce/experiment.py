@@ -9,13 +9,13 @@ from typing import Any
 
 from sparsecert.data import check_limit
 from sparsecert.errors import InputError
-from sparsecert.procedures.procedure import (
-    Procedure,
+from sparsecert.procedures.execution import LocalExecution
+from sparsecert.procedures.run import (
     base_accuracy,
     certify_run,
     load_evaluation_data,
+    procedure_for,
 )
-from sparsecert.procedures.sampled import SamplingPlan
 from sparsecert.records import record as records
 from sparsecert.reproduce.attacked import attack_baseline, attack_smoothed
 from sparsecert.reproduce.paper import (
@@ -128,10 +128,11 @@ def repeat(table: PaperTable, row: PaperRow, options: Options) -> dict[str, Any]
 
 
 def _certified(run: RunFolder, row: CertifiedRow, options: Options) -> dict[str, Any]:
-    plan = SamplingPlan(row.num_selection, row.num_samples)
-    procedure = Procedure(options.limit, plan, row.alpha)
-    dataset, measurement = certify_run(run, procedure, show_progress=True)
-    record = records.make_record(run, dataset, procedure, measurement)
+    settings = {name: getattr(row, name) for name in ("num_selection", "num_samples", "alpha")}
+    procedure = procedure_for(run.read_config().design, **settings)
+    here = LocalExecution(show_progress=True)
+    dataset, measurement = certify_run(run, procedure, limit=options.limit, execution=here)
+    record = records.make_record(run, dataset, procedure, measurement, options.limit)
     records.write_record(run.record_path, record)
     return record
 
@@ -139,7 +140,7 @@ def _certified(run: RunFolder, row: CertifiedRow, options: Options) -> dict[str,
 def _base(run: RunFolder, table: PaperTable, options: Options) -> dict[str, Any]:
     splits = {split: load_evaluation_data(run, split=split) for split in ("train", "test")}
     accuracies = {
-        split: base_accuracy(run, dataset, options.limit, show_progress=True)
+        split: base_accuracy(run, dataset, options.limit, LocalExecution(show_progress=True))
         for split, dataset in splits.items()
     }
     return records.make_base_record(run, table.name, options.limit, **accuracies)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from sparsecert.procedures.procedure import load_evaluation_data
-from sparsecert.procedures.sampled import smoothed_classifier
+from sparsecert.procedures.run import load_evaluation_data
+from sparsecert.procedures.sampled import SampledProcedure
 from sparsecert.report.figures import draw_image
 from sparsecert.reproduce.experiment import Options, chosen_rows, trained_run
 from sparsecert.reproduce.table1 import TABLE
@@ -29,7 +29,7 @@ def draw(options: Options) -> Figure:
     grid = figure.subplots(len(rows), NUM_SAMPLES + 1, squeeze=False)
     for axes, row in zip(grid, rows, strict=True):
         run = trained_run(row, options)
-        smoothed = smoothed_classifier(run)
+        smoothed = SampledProcedure().classifier(run)
         dataset = load_evaluation_data(run, None)
         x = dataset.batch([IMAGE])
         masks = smoothed.ablation.draw(stream(0, Stage.ILLUSTRATION, IMAGE), NUM_SAMPLES)

@@ -30,11 +30,12 @@ from sparsecert import files, models
 from sparsecert._version import __version__
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.data import FeatureRange
-from sparsecert.designs.design import AnyDesign, build_design, design_settings
+from sparsecert.designs.design import Design, design_settings
 from sparsecert.smoothing.encoding import Encoding, MeanEncoding, NoiseEncoding, TwoChannelEncoding
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.designs.noise import DiscreteNoise
-from sparsecert.designs.partitions import Partitions
+from sparsecert.designs.family import Partitions
+from sparsecert.designs.registry import build_design
 from sparsecert.training.recipes import Recipe
 from sparsecert.streams import Stage, stream
 
@@ -89,7 +90,7 @@ class RunConfig:
     class_names: tuple[str, ...]
     feature_range: FeatureRange | None
     architecture: str
-    design: AnyDesign
+    design: Design
     encoding: str
     encoding_mean: tuple[float, ...] | None
     encoding_std: tuple[float, ...] | None
@@ -130,7 +131,7 @@ class RunConfig:
                 "expected random ablation and a trained run to start from, as the recipe radius "
                 "needs them"
             )
-        reachable = self.design.thresholds("pairwise", 1.0) < 1
+        reachable = self.design.share_thresholds() < 1
         if radius is None or not 0 <= radius < len(reachable) or not reachable[radius]:
             raise InputError(
                 f"expected a radius from 0 to {int(reachable.sum()) - 1}, which is as far as "

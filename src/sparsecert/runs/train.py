@@ -9,11 +9,11 @@ from typing import Any
 
 from sparsecert import data, models
 from sparsecert.data import Dataset
-from sparsecert.designs.design import build_design, check_design
+from sparsecert.designs.registry import build_design, check_design
 from sparsecert.devices import best_device, multiplies_bfloat16
 from sparsecert.smoothing.encoding import channel_mean
 from sparsecert.errors import InputError
-from sparsecert.designs.partitions import Partitions
+from sparsecert.designs.family import Partitions
 from sparsecert.training.recipes import Recipe, recipe_for
 from sparsecert.records.record import start_from
 from sparsecert.runs.folder import RunConfig, RunFolder
@@ -33,7 +33,7 @@ def train_run(
     *,
     design: str = "uniform",
     design_settings: Mapping[str, Any],
-    encoding: str = "two-channel",
+    encoding: str | None = None,
     architecture: str | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -77,6 +77,7 @@ def train_run(
         "family_seed": seed,
     }
     earlier = None if start is None else RunFolder.open(start)
+    encoding = encoding or check_design(design).encodings[0]
     if architecture is None and design == Partitions.name:
         architecture = models.SUBSET_ENSEMBLE
     elif architecture is None and earlier is not None:

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sparsecert.designs.design import Units
 from sparsecert.errors import InputError
 
 
@@ -157,6 +158,20 @@ def resolve_encoding(encoding: str | Encoding) -> Encoding:
             "pass encoding=MeanEncoding(mean=(0.13,)), one number per channel"
         )
     raise InputError(f"expected encoding to be 'two-channel' or 'mean', got {encoding!r}")
+
+
+def check_encoding(encoding: Encoding, design: Units) -> None:
+    """Raise `InputError` for an encoding that does not apply what the design draws.
+
+    Its certificates would be wrong.
+    """
+    values = getattr(design, "num_values", None)  # of noise; what retains sets has none
+    wanted = None if values is None else NoiseEncoding(values)
+    if wanted != (encoding if isinstance(encoding, NoiseEncoding) else None):
+        raise InputError(
+            "expected NoiseEncoding(num_values) with noise of as many values, and with nothing "
+            f"else; got {encoding} with {design!r}"
+        )
 
 
 def _shown(mask: Tensor, x: Tensor) -> Tensor:

@@ -8,13 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sparsecert.certification import Certification, Prediction
-from sparsecert.designs.family import FixedAblation
-from sparsecert.designs.partitions import Partitions
+from sparsecert.certification import Certification, Prediction, certify_ballots
+from sparsecert.designs.family import FixedAblation, check_family
 from sparsecert.errors import InputError
-from sparsecert.fixed_certification import certify_ballots, check_family
 from sparsecert.models import SubsetEnsemble
-from sparsecert.smoothing.encoding import Encoding, NoiseEncoding
+from sparsecert.smoothing.encoding import Encoding
 from sparsecert.smoothing.voter import Voter
 
 
@@ -41,6 +39,8 @@ class FixedSmoothedClassifier(Voter):
             the certificates say.
     """
 
+    ablation: FixedAblation
+
     def __init__(
         self,
         base: nn.Module,
@@ -55,22 +55,18 @@ class FixedSmoothedClassifier(Voter):
         check_family(ablation)
         super().__init__(
             base,
-            ablation.num_features,
-            Partitions.features_of,
+            ablation,
             num_classes,
             encoding,
             ballots_per_pass=ballots_per_pass,
             precision=precision,
             compile=compile,
         )
-        if isinstance(self.encoding, NoiseEncoding):
-            raise InputError("expected an encoding of NULL, got noise")
         if isinstance(base, SubsetEnsemble) and not base.is_for(ablation.membership):
             raise InputError(
                 "expected an ensemble with one member for each set of the family, in its order, "
                 "got one for other sets"
             )
-        self.ablation = ablation
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -88,24 +84,14 @@ class FixedSmoothedClassifier(Voter):
         certification = self.certify(x, rule)
         return Prediction(certification.label, certification.tally.first_choice)
 
-    def certify(
-        self,
-        x: Tensor,
-        rule: str = "plurality",
-        bound: str = "sum",
-        *,
-        time_limit: float = 10.0,
-    ) -> Certification:
+    def certify(self, x: Tensor, rule: str = "plurality") -> Certification:
         """Classes and certified radii; see `certify_ballots`.
 
         Args:
             x: inputs.
             rule: "plurality", "run-off" or "pairwise".
-            bound: "sum" or "exact".
-            time_limit: seconds per input for "exact".
         """
-        ballots = self.ballots(x).numpy()
-        return certify_ballots(ballots, self.ablation, rule, bound, time_limit=time_limit)
+        return certify_ballots(self.ballots(x).numpy(), self.ablation, rule)
 
     def ballots(self, x: Tensor) -> Float[Tensor, "batch sets classes"]:
         """The logits of every set's ballot, on the CPU.
@@ -139,7 +125,7 @@ class FixedSmoothedClassifier(Voter):
         """Inputs and masks of each pass: whole ones for an ensemble, else one for each set."""
         sets, limit = self.ablation.num_sets, self.pass_size(x)
         if isinstance(self.base, SubsetEnsemble):
-            whole = torch.ones(limit, self.num_features, dtype=torch.bool)
+            whole = torch.ones(limit, self.ablation.num_features, dtype=torch.bool)
             for start in range(0, len(x), limit):
                 part = x[start : start + limit]
                 yield part, whole[: len(part)]

@@ -1,9 +1,9 @@
 """Passes through a network side by side: on the cores of a CPU, or on several devices.
 
 A network of ordinary size keeps one core busier with a whole pass than several cores with the
-parts of one, because it need not wait for the others after every layer. So each lane takes the
+parts of one, because it need not wait for the others after every layer. So each worker takes the
 next pass as soon as it is free, and computes it alone. Ballots are counted as integers, whose sum
-does not depend on which lane counted them.
+does not depend on which worker counted them.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ Result = TypeVar("Result")
 _COMPILING = threading.Lock()
 
 
-def replicas(base: nn.Module, home: torch.device, lanes: Sequence[torch.device]) -> list[nn.Module]:
-    """A network for each lane: `base` itself for the first lane at home, copies for the others.
+def replicas(
+    base: nn.Module, home: torch.device, places: Sequence[torch.device]
+) -> list[nn.Module]:
+    """A network for each place: `base` itself for the first at home, copies for the others.
 
-    Networks may keep things between their layers, so no two lanes share a module. Copies at home
+    Networks may keep things between their layers, so no two workers share a module. Copies at home
     share the weights, so they cost no memory and are never out of date.
 
     Args:
         base: the network.
         home: where its weights are.
-        lanes: devices.
+        places: devices, one for each worker.
 
     Returns:
-        As many networks as lanes, or only `base` where it cannot be copied, with a warning.
+        As many networks as places, or only `base` where it cannot be copied, with a warning.
     """
     networks, taken = [], False
-    for device in lanes:
+    for device in places:
         if device == home and not taken:
             networks.append(base)
             taken = True
@@ -57,7 +59,7 @@ def replicas(base: nn.Module, home: torch.device, lanes: Sequence[torch.device])
     return networks
 
 
-def run_side_by_side(
+def run_parallel(
     passes: Iterable[Pass],
     workers: Sequence[Callable[[Iterator[Pass]], Result]],
 ) -> list[Result]:
@@ -80,7 +82,7 @@ def run_side_by_side(
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(
-            len(workers), "lane", torch.set_num_threads, (max(1, threads // len(workers)),)
+            len(workers), "worker", torch.set_num_threads, (max(1, threads // len(workers)),)
         ) as pool:
             futures = [pool.submit(worker, shared) for worker in workers]
             try:
@@ -108,7 +110,7 @@ class Compiled:
     def __call__(self, encoded: Tensor) -> Tensor:
         """What the network gives."""
         shape = tuple(encoded.shape)
-        # Once is enough: the other lanes find the code that the first one made.
+        # Once is enough: the others find the code that the first one made.
         with _COMPILING if shape not in self._known else contextlib.nullcontext():
             result: Tensor = self._compiled(encoded)
             self._known.add(shape)

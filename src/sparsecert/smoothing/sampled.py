@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -14,23 +12,31 @@ from torch import Tensor, nn
 from sparsecert.certification import (
     Certification,
     Prediction,
+    Stop,
+    certify_by_look,
     certify_tally,
+    name_by_look,
     predict_tally,
     select_label,
+    stop,
 )
-from sparsecert.designs.design import Design, check_sampled
-from sparsecert.designs.noise import DiscreteNoise
-from sparsecert.errors import InputError, as_integer, check_num_samples, check_sampling
-from sparsecert.smoothing.encoding import Encoding, NoiseEncoding
-from sparsecert.smoothing.parallel import run_side_by_side
-from sparsecert.smoothing.sequential import certify_sequentially, predict_sequentially
+from sparsecert.designs.design import SampledDesign, sampled
+from sparsecert.errors import InputError, as_integer, check_num_samples
+from sparsecert.rules import check_rule
+from sparsecert.smoothing.counting import count_ballots
+from sparsecert.smoothing.encoding import Encoding
 from sparsecert.smoothing.shortlist import shortlist
-from sparsecert.smoothing.voter import Lane, Voter
+from sparsecert.smoothing.voter import Voter
 from sparsecert.streams import Stage, stream
-from sparsecert.theory import check_rule
-from sparsecert.votes.rankings import count_followed, count_pairs, first_choices
-from sparsecert.votes.tally import Tally, follows_few
-from sparsecert.votes.tracked_classes import check_followed, nobody
+from sparsecert.theory.schedule import ALPHA, NUM_SAMPLES, NUM_SELECTION, look_schedule
+from sparsecert.votes.rankings import first_choices
+from sparsecert.votes.tally import Tally, most_tracked
+from sparsecert.votes.tracked_classes import tracks_few
+
+# Where counting stops: asked with what has been counted of some inputs, and which rows they are.
+StopRule = Callable[[Tally, NDArray[np.int64]], Stop]
+
+_MASKS_AT_ONCE = 2**24  # entries of the masks that are drawn only to be passed over
 
 
 class SmoothedClassifier(Voter):
@@ -60,10 +66,12 @@ class SmoothedClassifier(Voter):
     and machines.
     """
 
+    ablation: SampledDesign
+
     def __init__(
         self,
         base: nn.Module,
-        ablation: Design,
+        ablation: SampledDesign,
         num_classes: int,
         encoding: str | Encoding = "two-channel",
         *,
@@ -72,11 +80,10 @@ class SmoothedClassifier(Voter):
         compile: bool = False,
         devices: Sequence[str | torch.device] | None = None,
     ) -> None:
-        check_sampled(ablation)
+        sampled(ablation)
         super().__init__(
             base,
-            ablation.num_features,
-            ablation.features_of,
+            ablation,
             num_classes,
             encoding,
             ballots_per_pass=ballots_per_pass,
@@ -84,14 +91,12 @@ class SmoothedClassifier(Voter):
             compile=compile,
             devices=devices,
         )
-        self.ablation = ablation
-        _check_fit(ablation, self.encoding)
 
     def predict(
         self,
         x: Tensor,
-        num_samples: int = 10_000,
-        alpha: float = 0.05,
+        num_samples: int = NUM_SAMPLES,
+        alpha: float = ALPHA,
         seed: int = 0,
         rule: str = "majority",
         *,
@@ -111,17 +116,21 @@ class SmoothedClassifier(Voter):
             indices: each input's index in its data set; 0, 1, ... by default.
         """
         check_rule(alpha, rule)
-        if check_sampling(sampling) == "sequential":
-            return predict_sequentially(self, x, num_samples, alpha, seed, rule, indices)
-        votes = self.tally(x, num_samples, Stage.PREDICTION, seed, indices)
+
+        def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
+            return stop(tally, name_by_look(tally, alpha, rule))
+
+        votes = self.tally(
+            x, num_samples, Stage.PREDICTION, seed, indices, sampling=sampling, stops=stops
+        )
         return predict_tally(votes, alpha, rule)
 
     def certify(
         self,
         x: Tensor,
-        num_selection: int = 1_000,
-        num_samples: int = 10_000,
-        alpha: float = 0.05,
+        num_selection: int = NUM_SELECTION,
+        num_samples: int = NUM_SAMPLES,
+        alpha: float = ALPHA,
         seed: int = 0,
         rule: str = "majority",
         *,
@@ -144,16 +153,24 @@ class SmoothedClassifier(Voter):
         """
         check_rule(alpha, rule)
         check_num_samples(num_selection, "num_selection")
-        check_num_samples(num_samples)
-        sequential = check_sampling(sampling) == "sequential"
-        followed = shortlist(self, x, seed, indices)
-        selection = self.tally(x, num_selection, Stage.SELECTION, seed, indices, followed=followed)
+        look_schedule(sampling, num_samples)
+        tracked = self._shortlist(x, seed, indices)
+        selection = self.tally(x, num_selection, Stage.SELECTION, seed, indices, tracked=tracked)
         label = select_label(selection, rule)
-        if sequential:
-            return certify_sequentially(
-                self, x, label, num_samples, alpha, seed, rule, indices, followed
-            )
-        estimation = self.tally(x, num_samples, Stage.ESTIMATION, seed, indices, followed=followed)
+
+        def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
+            return stop(tally, certify_by_look(tally, label[rows], self.ablation, alpha, rule))
+
+        estimation = self.tally(
+            x,
+            num_samples,
+            Stage.ESTIMATION,
+            seed,
+            indices,
+            sampling=sampling,
+            stops=stops,
+            tracked=tracked,
+        )
         return certify_tally(estimation, label, self.ablation, alpha, rule)
 
     def tally(
@@ -164,32 +181,54 @@ class SmoothedClassifier(Voter):
         seed: int = 0,
         indices: Sequence[int] | NDArray[np.int64] | None = None,
         *,
-        followed: NDArray[np.int64] | None = None,
+        sampling: str = "fixed",
+        stops: StopRule | None = None,
+        before: Tally | None = None,
+        tracked: NDArray[np.int64] | None = None,
     ) -> Tally:
         """Count the base classifier's rankings on random ablations of each input.
 
         Head-to-head counts are recorded of all classes up to `MOST_CLASSES_HEAD_TO_HEAD`, and
         beyond of a shortlist of each input's own, for which 100 more ablations are drawn.
 
+        Inputs are counted side by side, so that passes through the network stay full: those that
+        have stopped drop out, and the others go on to the next look.
+
         Args:
             x: inputs.
-            num_samples: ablations per input.
+            num_samples: n, ablations per input; where sampling is sequential, at most.
             stage: what the ablations are for. Those of different stages are independent; within a
                 stage a larger tally contains the smaller ones.
             seed: names the random streams, together with `stage` and `indices`.
             indices: each input's index in its data set; 0, 1, ... by default.
-            followed: `(batch, F)` classes whose head-to-head counts are recorded instead; any do,
-                and with none (F = 0) first choices alone are counted.
+            sampling: "fixed", or "sequential": counts at each look of its schedule.
+            stops: decides after each look which inputs have been counted far enough; none before
+                the last look if it is left out.
+            before: what has been counted already, under the same names, n and sampling; it is gone
+                on with.
+            tracked: `(batch, T)` classes whose head-to-head counts are recorded instead of those of
+                a shortlist; any do, and with none (T = 0) first choices alone are counted. Of
+                inputs that have been counted before they stay what they were.
 
         Raises:
             InputError: for inputs of the wrong type, shape or range, or a base classifier that
                 does not take them, or does not give `num_classes` logits, or gives NaN.
         """
-        check_num_samples(num_samples)
+        looks = look_schedule(sampling, num_samples)
         generators = self.streams(x, stage, seed, indices)
-        if followed is None:
-            followed = shortlist(self, x, seed, indices)
-        return self.count(x, generators, num_samples, followed)
+        if len(looks) == 1:
+            if tracked is None:
+                tracked = self._shortlist(x, seed, indices)
+            return count_ballots(self, self.ablation, x, generators, num_samples, tracked)
+        if before is None:
+            before = Tally.empty(looks, len(x), self.num_classes)
+        if before.looks != looks or len(before) != len(x):
+            raise InputError(
+                f"expected earlier counts of {len(x)} inputs at the looks {looks}, got "
+                f"{len(before)} at {before.looks}"
+            )
+        lists = self._tracked(x, seed, indices, before, tracked)
+        return self._count_on(x, generators, before, lists, stops)
 
     def streams(
         self,
@@ -205,67 +244,6 @@ class SmoothedClassifier(Voter):
         if len(names) != len(x):
             raise InputError(f"expected one index for each of {len(x)} inputs, got {len(names)}")
         return [stream(seed, stage, name) for name in names]
-
-    def count(
-        self,
-        x: Tensor,
-        generators: list[np.random.Generator],
-        num_samples: int,
-        followed: NDArray[np.int64] | None = None,
-    ) -> Tally:
-        """Count the next ballots of each input's stream; see `tally`.
-
-        Where no followed classes are given, rankings are counted of all classes up to
-        `MOST_CLASSES_HEAD_TO_HEAD`, and of none beyond.
-        """
-        if followed is None and follows_few(self.num_classes):
-            followed = nobody(len(x))
-        if followed is not None:
-            check_followed(followed, len(x), self.num_classes)
-        counts, pairs = self._no_counts(len(x), followed)
-        if generators:
-            x = self.on_device(x)
-            with self.evaluating():
-                lanes = self.lanes(x, len(x) * num_samples)
-                passes = self._passes(generators, num_samples, x, len(lanes))
-                workers = [partial(self._count, x, followed, lane) for lane in lanes]
-                for first, rankings in run_side_by_side(passes, workers):
-                    counts += first
-                    pairs += rankings
-        if followed is not None and not followed.shape[1]:
-            return Tally(counts)
-        return Tally(counts, pairs, followed)
-
-    def _no_counts(
-        self, batch: int, followed: NDArray[np.int64] | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Zeros for first choices and for rankings."""
-        classes = self.num_classes
-        size = classes if followed is None else followed.shape[1]
-        pairs = np.zeros((batch, size, classes), dtype=np.int64)
-        return np.zeros((batch, classes), dtype=np.int64), pairs
-
-    def _count(
-        self,
-        x: Tensor,
-        followed: NDArray[np.int64] | None,
-        lane: Lane,
-        passes: Iterator[tuple[NDArray[np.int64], Tensor]],
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First choices and rankings in the passes that this lane takes."""
-        x = x.to(lane.device)
-        counts, pairs = self._no_counts(len(x), followed)
-        with torch.inference_mode():
-            for rows, mask in passes:
-                source = x[rows[:1]] if rows[0] == rows[-1] else x[torch.from_numpy(rows)]
-                logits = self.cast(source, mask, lane.forward)
-                np.add.at(counts, (rows, first_choices(logits).cpu().numpy()), 1)
-                here, owners = slice(int(rows[0]), int(rows[-1]) + 1), rows - rows[0]
-                if followed is None:
-                    pairs[here] += count_pairs(logits, owners, int(owners[-1]) + 1)
-                else:
-                    pairs[here] += count_followed(logits, owners, followed[here])
-        return counts, pairs
 
     def base_answers(self, x: Tensor, mask: Tensor) -> NDArray[np.int64]:
         """The base classifier's classes for given ablations of one input.
@@ -288,31 +266,85 @@ class SmoothedClassifier(Voter):
         choices: NDArray[np.int64] = first_choices(logits).cpu().numpy()
         return choices
 
-    def _passes(
-        self, generators: list[np.random.Generator], num_samples: int, x: Tensor, num_lanes: int
-    ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-        """Rows of x and masks of each pass: all ballots in order, in equal portions.
+    def _count_on(
+        self,
+        x: Tensor,
+        generators: list[np.random.Generator],
+        before: Tally,
+        lists: NDArray[np.int64] | None,
+        stops: StopRule | None,
+    ) -> Tally:
+        """Count from look to look, each input until its own stop."""
+        assert before.looks is not None
+        looks, reached = before.looks, before.num_reached
+        first_choice = before.first_choice.copy()
+        pairs = None if before.head_to_head is None else before.head_to_head.copy()
+        so_far = Tally.trusted(first_choice, pairs, lists, looks)  # its arrays fill up
 
-        There are as many passes for each lane, so that none waits for another's last one.
-        """
-        limit = self.pass_size(x)
-        total = len(generators) * num_samples
-        num_passes = num_lanes * math.ceil(total / (num_lanes * limit))
-        for portion in range(num_passes):
-            start, stop = (total * end // num_passes for end in (portion, portion + 1))
-            rows = np.arange(start, stop) // num_samples
-            drawn = [
-                self.ablation.draw(generators[row], int(count))
-                for row, count in zip(*np.unique(rows, return_counts=True), strict=True)
-            ]
-            yield rows, torch.from_numpy(drawn[0] if len(drawn) == 1 else np.concatenate(drawn))
+        def unfinished(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+            return rows if stops is None else rows[~stops(so_far.take(rows), rows).finished]
+
+        waiting = np.flatnonzero(reached == 0)
+        if reached.any():
+            begun = unfinished(np.flatnonzero(reached))
+            for row in begun:
+                _pass_over(self.ablation, generators[row], looks[reached[row] - 1])
+            waiting = np.union1d(waiting, begun)
+        for number, ballots in enumerate(np.diff(looks, prepend=0)):
+            rows = waiting[reached[waiting] == number]
+            if not len(rows):
+                continue
+            more = count_ballots(
+                self,
+                self.ablation,
+                x[rows],
+                [generators[row] for row in rows],
+                int(ballots),
+                None if lists is None else lists[rows],
+            )
+            for counts, new in ((first_choice, more.first_choice), (pairs, more.head_to_head)):
+                if counts is not None and new is not None:
+                    counts[rows, number] = new + (counts[rows, number - 1] if number else 0)
+            reached[rows] = number + 1
+            ahead = np.setdiff1d(waiting, rows)
+            waiting = np.union1d(ahead, unfinished(rows)) if number + 1 < len(looks) else ahead
+        return so_far
+
+    def _shortlist(
+        self, x: Tensor, seed: int, indices: Sequence[int] | NDArray[np.int64] | None
+    ) -> NDArray[np.int64] | None:
+        """The classes that each input tracks; None where every pair is counted."""
+        if not tracks_few(self.num_classes):
+            return None
+        generators = self.streams(x, Stage.SHORTLIST, seed, indices)
+        return shortlist(self, self.ablation, x, generators, most_tracked((1,)))
+
+    def _tracked(
+        self,
+        x: Tensor,
+        seed: int,
+        indices: Sequence[int] | NDArray[np.int64] | None,
+        before: Tally,
+        known: NDArray[np.int64] | None,
+    ) -> NDArray[np.int64] | None:
+        """The classes that each input tracks at looks: as before, or the first of its shortlist."""
+        lists, new = before.tracked_classes, np.flatnonzero(before.num_reached == 0)
+        if lists is None or not len(new):
+            return lists
+        lists = lists.copy()
+        if known is None:
+            names = np.arange(len(x)) if indices is None else np.asarray(indices)
+            chosen = self._shortlist(x[new], seed, names[new])
+        else:
+            chosen = known[new]
+        if chosen is not None:
+            size = min(lists.shape[1], chosen.shape[1])
+            lists[new, :size] = chosen[:, :size]
+        return lists
 
 
-def _check_fit(design: Design, encoding: Encoding) -> None:
-    """An encoding that does not apply what the design draws would make certificates wrong."""
-    wanted = NoiseEncoding(design.num_values) if isinstance(design, DiscreteNoise) else None
-    if wanted != (encoding if isinstance(encoding, NoiseEncoding) else None):
-        raise InputError(
-            "expected NoiseEncoding(num_values) with a DiscreteNoise of as many values, and with "
-            f"nothing else; got {encoding} with {design!r}"
-        )
+def _pass_over(design: SampledDesign, generator: np.random.Generator, ballots: int) -> None:
+    """Draw the ablations of ballots that have been counted, so that the next ones are new."""
+    at_once = max(1, _MASKS_AT_ONCE // design.num_features)
+    for start in range(0, ballots, at_once):
+        design.draw(generator, min(at_once, ballots - start))

@@ -1,4 +1,4 @@
-"""Which classes an input follows, where there are too many to count every pair of them.
+"""Which classes an input tracks, where there are too many to count every pair of them.
 
 They are chosen from ballots of a stream of their own, so they depend on the input, the seed and
 the index alone: the same for selection, estimation and prediction, and independent of the ballots
@@ -8,47 +8,36 @@ that are counted for these. A bad list costs certificates and cannot make a wron
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsecert.streams import Stage
-from sparsecert.votes.tally import follows_few
+from sparsecert.designs.design import Design
+from sparsecert.smoothing.counting import count_ballots
+from sparsecert.smoothing.voter import Voter
 from sparsecert.votes.tracked_classes import most_often_first
 
-if TYPE_CHECKING:
-    from sparsecert.smoothing.sampled import SmoothedClassifier
-
-MOST_FOLLOWED = 8
 NUM_BALLOTS = 100
 
 
 def shortlist(
-    smoothed: SmoothedClassifier,
+    voter: Voter,
+    design: Design,
     x: Tensor,
-    seed: int = 0,
-    indices: Sequence[int] | NDArray[np.int64] | None = None,
-) -> NDArray[np.int64] | None:
-    """The classes that each input follows, the most often first in front.
+    generators: list[np.random.Generator],
+    size: int,
+) -> NDArray[np.int64]:
+    """`(batch, size)` the classes that each input tracks, the most often first in front.
 
     Args:
-        smoothed: the smoothed classifier.
+        voter: casts the ballots.
+        design: draws what each ballot is shown.
         x: inputs.
-        seed: names the random streams, together with `indices`.
-        indices: each input's index in its data set; 0, 1, ... by default.
+        generators: each input's stream of the stage `SHORTLIST`.
+        size: classes per input, if there are as many.
 
     Returns:
-        `(batch, F)` classes, at most 8: those most often ranked first on 100 ablations, ties to the
-        smaller index; None where there are few enough classes to count every pair.
-
-    Raises:
-        InputError: as `SmoothedClassifier.tally`.
+        The classes most often ranked first on 100 ablations, ties to the smaller index.
     """
-    if not follows_few(smoothed.num_classes):
-        return None
-    generators = smoothed.streams(x, Stage.SHORTLIST, seed, indices)
-    ballots = smoothed.count(x, generators, NUM_BALLOTS)
-    return most_often_first(ballots.first_choice, MOST_FOLLOWED)
+    ballots = count_ballots(voter, design, x, generators, NUM_BALLOTS)
+    return most_often_first(ballots.first_choice, size)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sparsecert.designs.design import Units
 from sparsecert.devices import autocast, check_devices, check_precision
 from sparsecert.errors import InputError, check_num_samples
-from sparsecert.smoothing.encoding import Encoding, resolve_encoding
+from sparsecert.smoothing.encoding import Encoding, check_encoding, resolve_encoding
 from sparsecert.smoothing.parallel import Compiled, replicas
 
 # Encoded inputs of one pass through the network take at most this much memory. Activations come
@@ -22,17 +23,17 @@ from sparsecert.smoothing.parallel import Compiled, replicas
 # accelerator wants to be full.
 _PASS_BYTES_ON_CPU, _MAX_BALLOTS_ON_CPU = 8 * 2**20, 256
 _PASS_BYTES_ELSEWHERE, _MAX_BALLOTS_ELSEWHERE = 64 * 2**20, 4096
-# With fewer ballots than this per lane, lanes are not worth their threads.
-_MIN_BALLOTS_PER_LANE = 16
+# With fewer ballots than this per worker, workers are not worth their threads.
+_MIN_BALLOTS_PER_WORKER = 16
 
 
 @dataclass(frozen=True)
-class Lane:
+class Worker:
     """One of several places where passes run side by side.
 
     Attributes:
         device: of the inputs.
-        forward: the lane's own copy of the base classifier.
+        forward: the worker's own copy of the base classifier.
     """
 
     device: torch.device
@@ -47,8 +48,7 @@ class Voter:
 
     Args:
         base: any module from encoded inputs to `(batch, num_classes)` logits.
-        num_features: d, in the units that masks count in.
-        features_of: counts the features of an input's shape.
+        ablation: what is done to an input before it is encoded.
         num_classes: outputs of `base`.
         encoding: "two-channel", or an `Encoding`.
         ballots_per_pass: ablated inputs per forward pass; by default as many as fit in 64 MiB; on
@@ -67,8 +67,7 @@ class Voter:
     def __init__(
         self,
         base: nn.Module,
-        num_features: int,
-        features_of: Callable[[tuple[int, ...]], int],
+        ablation: Units,
         num_classes: int,
         encoding: str | Encoding,
         *,
@@ -90,9 +89,9 @@ class Voter:
                     "certificate holds; use track_running_stats=True, or group or layer norm"
                 )
         self.base = base
-        self.num_features, self._features_of = num_features, features_of
-        self.num_classes = num_classes
+        self.ablation, self.num_classes = ablation, num_classes
         self.encoding = resolve_encoding(encoding)
+        check_encoding(self.encoding, ablation)
         self.ballots_per_pass = ballots_per_pass
         self.precision = precision
         self.devices = None if devices is None else check_devices(devices)
@@ -117,15 +116,15 @@ class Voter:
         """Shape of what the base classifier gives for one encoded input."""
         return (self.num_classes,)
 
-    def lanes(self, x: Tensor, ballots: int) -> list[Lane]:
+    def workers(self, x: Tensor, ballots: int) -> list[Worker]:
         """Where passes with so many ballots on these inputs run side by side, at least one."""
         home = self.on_device(x[:1]).device
         devices = self.devices
         if devices is None:
             devices = (home,) * (torch.get_num_threads() if home.type == "cpu" else 1)
-        devices = devices[: max(1, ballots // _MIN_BALLOTS_PER_LANE)]
+        devices = devices[: max(1, ballots // _MIN_BALLOTS_PER_WORKER)]
         return [
-            Lane(device, self._forward if network is self.base else self._runnable(network))
+            Worker(device, self._forward if network is self.base else self._runnable(network))
             for device, network in zip(devices, replicas(self.base, home, devices), strict=False)
         ]
 
@@ -153,7 +152,7 @@ class Voter:
         Args:
             source: `(samples, ...)` inputs, or one for all samples.
             mask: `(samples, features)`, as the design draws it.
-            forward: a lane's; by default that of the base classifier itself.
+            forward: a worker's; by default that of the base classifier itself.
         """
         encoded = self.encoding(source, mask.to(source.device))
         try:
@@ -190,7 +189,7 @@ class Voter:
                 "expected images of shape (batch, channels, height, width) or vectors of shape "
                 f"(batch, features), got {tuple(x.shape)}"
             )
-        features, d = self._features_of(tuple(x.shape[1:])), self.num_features
+        features, d = self.ablation.features_of(tuple(x.shape[1:])), self.ablation.num_features
         if features != d:
             kind = "pixels" if x.ndim == 4 else "features"
             raise InputError(

@@ -1,4 +1,4 @@
-"""Confidence bounds on vote shares, and the test behind abstention.
+"""Confidence bounds on vote shares.
 
 The bounds are Clopper and Pearson's (1934). For a count C ~ Binomial(n, p), the lower bound at
 error alpha computed from C = c is the p at which Pr_p[C >= c] = alpha, and 0 for c = 0; it is a
@@ -62,29 +62,6 @@ def proportion_interval(
     """Two-sided Clopper-Pearson interval of a proportion: lower and upper ends."""
     tail = (1 - confidence) / 2
     return clopper_pearson_lower(count, total, tail), clopper_pearson_upper(count, total, tail)
-
-
-def top_two_p_value(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    """Two-sided binomial test that two classes are equally likely.
-
-    The hypothesis test of Hung and Fithian (2019) that Cohen, Rosenfeld and Kolter (2019) use in
-    PREDICT: given first + second votes for either class, is a split this uneven or more so
-    likely at p = 1/2? If the top class is not the most probable one, a p-value of at most alpha
-    comes up with probability at most alpha.
-
-    Args:
-        first: votes for the top class, integers of any shape.
-        second: votes for the runner-up, at most `first`.
-
-    Returns:
-        p-values of the broadcast shape; 1 where neither got a vote.
-    """
-    first_votes, second_votes = np.broadcast_arrays(np.asarray(first), np.asarray(second))
-    if (second_votes > first_votes).any() or (second_votes < 0).any():
-        raise InputError("expected 0 <= votes of the runner-up <= votes of the top class")
-    # At p = 1/2 the distribution is symmetric: the two-sided p-value is twice the upper tail.
-    tail = stats.binom.sf(first_votes - 1, first_votes + second_votes, 0.5)
-    return np.asarray(np.minimum(2 * tail * (1 + OUTWARD), 1.0))
 
 
 def _checked_counts(

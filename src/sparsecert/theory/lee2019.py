@@ -34,11 +34,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from sparsecert.errors import InputError, as_integer
-from sparsecert.theory.confidence import clopper_pearson_lower
-from sparsecert.theory.radius import CertifiedRadius, largest_certified, votes_and_total
 from sparsecert.theory.shift import HALF, round_up
 
 
@@ -90,37 +88,6 @@ def exact_thresholds(keep_probability: float | Fraction, num_values: int) -> Ite
             spent_here, spent_there = spent_here + here, spent_there + there
 
 
-def certified_radius(
-    p: ArrayLike,
-    keep_probability: float | Fraction,
-    num_values: int,
-    *,
-    num_features: int | None = None,
-) -> NDArray[np.int64]:
-    """The largest number of changed features that a probability p at x certifies.
-
-    Args:
-        p: (lower bounds on) the probability of the class under noise, of any shape.
-        keep_probability: kappa.
-        num_values: |S|, the values a feature can take.
-        num_features: d, which no radius exceeds; needed only for p = 1, which certifies all.
-
-    Returns:
-        Radii in features (a pixel of 3 channels is 3 features), -1 where p <= 1/2.
-
-    Raises:
-        InputError: for p outside [0, 1], noise that is none, or p = 1 without `num_features`.
-    """
-    shares = np.asarray(p, dtype=np.float64)
-    if not ((shares >= 0) & (shares <= 1)).all():
-        raise InputError("expected every p between 0 and 1")
-    highest = float(shares.max(initial=0.0))
-    if highest == 1 and num_features is None:
-        raise InputError("p = 1 certifies every number of features; pass num_features")
-    thresholds = noise_thresholds(keep_probability, num_values, highest, num_features)
-    return largest_certified(thresholds, shares)
-
-
 def noise_thresholds(
     keep_probability: float | Fraction, num_values: int, highest: float, num_features: int | None
 ) -> NDArray[np.float64]:
@@ -138,31 +105,6 @@ def noise_thresholds(
         if thresholds[-1] >= highest or len(thresholds) - 1 == num_features:
             break
     return np.array(thresholds)
-
-
-def noise_radius(
-    counts: NDArray[np.int64],
-    label: NDArray[np.int64],
-    keep_probability: float | Fraction,
-    num_values: int,
-    alpha: float,
-    *,
-    num_features: int | None = None,
-) -> CertifiedRadius:
-    """Radii from votes on independent noisy inputs; wrong with probability at most alpha each.
-
-    Args:
-        counts: `(batch, classes)` votes; each row sums to the number of noisy inputs.
-        label: `(batch,)` class to certify, chosen from *other* noisy inputs.
-        keep_probability: kappa.
-        num_values: |S|.
-        alpha: error probability of each certificate.
-        num_features: d, which no radius exceeds.
-    """
-    votes, total = votes_and_total(counts, label)
-    lower_bound = clopper_pearson_lower(votes, total, alpha)
-    radius = certified_radius(lower_bound, keep_probability, num_values, num_features=num_features)
-    return CertifiedRadius(radius, lower_bound)
 
 
 def ablation_information(num_retained: int, num_values: int) -> float:

@@ -145,7 +145,7 @@ def _loss(config: RunConfig, logits: Tensor, labels: Tensor) -> Tensor:
     if recipe.radius is None:
         return functional.cross_entropy(logits.float(), labels)
     masks = recipe.masks_per_example
-    threshold = float(sampled(config.design).thresholds("pairwise", 1.0)[recipe.radius])
+    threshold = float(sampled(config.design).share_thresholds()[recipe.radius])
     by_image = logits.view(-1, masks, logits.shape[1])
     return certificate_loss(by_image, labels[::masks], threshold)
 

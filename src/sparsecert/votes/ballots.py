@@ -47,9 +47,6 @@ class BallotStore(VoteStore[VoteSettings, Ballots]):
         super().__init__(folder)
         self.num_sets, self.num_classes = num_sets, num_classes
 
-    def _name(self, settings: VoteSettings) -> str:
-        return "ballots"
-
     def _columns(self, votes: Ballots) -> dict[str, NDArray[Any]]:
         return {"ranks": votes.ranks.reshape(len(votes.ranks), -1)}
 
@@ -75,6 +72,6 @@ def ranks_of(scores: NDArray[np.floating]) -> NDArray[np.integer]:
     """
     order = np.argsort(-scores, axis=2, kind="stable")
     classes = scores.shape[2]
-    ranks = np.empty(scores.shape, dtype=np.uint8 if classes <= 256 else np.uint16)
+    ranks = np.empty(scores.shape, dtype=np.min_scalar_type(classes - 1))
     np.put_along_axis(ranks, order, np.arange(classes, dtype=ranks.dtype), axis=2)
     return ranks

@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 
 
 def ranking_columns(
-    pairs: NDArray[np.int64] | None, followed: NDArray[np.int64] | None
+    pairs: NDArray[np.int64] | None, tracked: NDArray[np.int64] | None
 ) -> dict[str, NDArray[Any]]:
     """The columns; none where rankings were not recorded.
 
     Args:
-        pairs: `(batch, ..., F, classes)` counts, as `Tally` or `LookTally` holds them.
-        followed: `(batch, F)` the classes they are of; None for all in order.
+        pairs: `(batch, ..., T, classes)` counts, as `Tally` holds them.
+        tracked: `(batch, T)` the classes they are of; None for all in order.
     """
     if pairs is None:
         return {}
     rows = len(pairs)
-    if followed is not None:
+    if tracked is not None:
         counts = pairs.reshape(rows, -1).astype(np.int32)
-        return {"followed": followed.astype(np.int32), "head_to_head": counts}
+        return {"followed": tracked.astype(np.int32), "head_to_head": counts}
     # One half tells the other: [c, j] + [j, c] is the number of ballots.
     smaller, larger = np.triu_indices(pairs.shape[-1], k=1)
     return {"head_to_head": pairs[..., smaller, larger].reshape(rows, -1)}
@@ -42,9 +42,9 @@ def read_rankings(
     if "head_to_head" not in columns:
         return None, None
     if "followed" in columns:
-        followed = columns["followed"].astype(np.int64)
-        shape = (*totals.shape, followed.shape[1], num_classes)
-        return columns["head_to_head"].astype(np.int64).reshape(shape), followed
+        tracked = columns["followed"].astype(np.int64)
+        shape = (*totals.shape, tracked.shape[1], num_classes)
+        return columns["head_to_head"].astype(np.int64).reshape(shape), tracked
     smaller, larger = np.triu_indices(num_classes, k=1)
     wins = columns["head_to_head"].reshape(*totals.shape, len(smaller))
     pairs = np.zeros((*totals.shape, num_classes, num_classes), dtype=np.int64)

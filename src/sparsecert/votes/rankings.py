@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsecert.votes.tracked_classes import NOBODY
+from sparsecert.votes.tracked_classes import NO_CLASS
 
 
 def first_choices(logits: Tensor) -> Tensor:
@@ -45,34 +45,34 @@ def count_pairs(logits: Tensor, rows: NDArray[np.int64], num_rows: int) -> NDArr
     return pairs
 
 
-def count_followed(
-    logits: Tensor, rows: NDArray[np.int64], followed: NDArray[np.int64]
+def count_tracked(
+    logits: Tensor, rows: NDArray[np.int64], tracked: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """How many ballots of each input rank a class that it follows above another.
+    """How many ballots of each input rank a class that it tracks above another.
 
-    One followed class is compared with all others at a time: next to the logits this takes a few
-    times their memory, however many are followed.
+    One tracked class is compared with all others at a time: next to the logits this takes a few
+    times their memory, however many are tracked.
 
     Args:
         logits: `(ballots, classes)`.
         rows: `(ballots,)` the input each ballot belongs to.
-        followed: `(inputs, F)` classes, or `NOBODY`.
+        tracked: `(inputs, T)` classes, or `NO_CLASS`.
 
     Returns:
-        `(inputs, F, classes)` ballots that rank followed class f above class j, at [f, j]; 0 where
-        j is f.
+        `(inputs, T, classes)` ballots that rank tracked class t above class j, at [t, j]; 0 where
+        j is t.
     """
     owners = torch.from_numpy(rows).to(logits.device)
     names = torch.arange(logits.shape[1], device=logits.device)
-    lists = torch.from_numpy(followed).to(logits.device)
-    shape = (*followed.shape, logits.shape[1])
+    lists = torch.from_numpy(tracked).to(logits.device)
+    shape = (*tracked.shape, logits.shape[1])
     counts = torch.zeros(shape, dtype=torch.int32, device=logits.device)
-    for place in range(followed.shape[1]):
+    for place in range(tracked.shape[1]):
         mine = lists[owners, place, None]
         own = logits.gather(1, mine.clamp(min=0))
         # In a tie the smaller index is above.
         above = (logits < own) | ((logits == own) & (names > mine))
-        above &= mine != NOBODY
+        above &= mine != NO_CLASS
         counts[:, place].index_add_(0, owners, above.to(torch.int32))
     wins: NDArray[np.int64] = counts.cpu().numpy().astype(np.int64)
     return wins

@@ -1,4 +1,4 @@
-"""Votes on disk: what is common to the stores of tallies, looks and ballots."""
+"""Votes on disk: a row per image, among a run's tallies, written as images finish."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsecert.errors import InputError
 from sparsecert.votes.parquet import read_parts, write_part
+from sparsecert.votes.ranking_columns import ranking_columns, read_rankings
+from sparsecert.votes.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,47 @@ class VoteSettings:
 
     fingerprint: str
     dataset_fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """How the names of files begin."""
+        return "ballots"
+
+    def to_json(self) -> dict[str, Any]:
+        """As a part holds them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TallySettings(VoteSettings):
+    """What the counts of a stage depend on, beside the image.
+
+    Neither the rule nor alpha is among them: they decide how far an image is counted under a
+    schedule of several looks, not what the counts are.
+
+    Attributes:
+        seed: of the random streams.
+        stage: what the ablations were for, in lower case.
+        num_samples: ablations per image; under a schedule of several looks the budget.
+        looks: numbers of ballots at which counts are stored; None for one look, at all of them.
+    """
+
+    seed: int
+    stage: str
+    num_samples: int
+    looks: tuple[int, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """How the names of files begin."""
+        return self.stage if self.looks is None else f"{self.stage}-sequential"
+
+    def to_json(self) -> dict[str, Any]:
+        """As a part holds them: tallies of one look name none."""
+        values = asdict(self)
+        if self.looks is None:
+            del values["looks"]
+        return values
 
 
 @runtime_checkable
@@ -81,7 +125,7 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
         columns = {"index": joined.indices, "seconds": joined.seconds}
         columns |= self._columns(joined.votes)
         first = int(joined.indices[0])
-        write_part(self.folder, self._name(settings), first, columns, asdict(settings))
+        write_part(self.folder, settings.name, first, columns, settings.to_json())
 
     def read(self, settings: SettingsT) -> Stored[VotesT]:
         """All images with votes under these settings.
@@ -111,7 +155,7 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
             votes = self._decoded(columns, settings)
             return Stored(columns["index"], columns["seconds"], votes)
 
-        return read_parts(self.folder, asdict(settings), decode)
+        return read_parts(self.folder, settings.to_json(), decode)
 
     def _merged(self, settings: SettingsT, parts: Sequence[Stored[VotesT]]) -> Stored[VotesT]:
         """Each image of these parts once, in their order."""
@@ -128,10 +172,6 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
             np.concatenate([part.seconds for part in parts]),
             self._concatenated([part.votes for part in parts]),
         )
-
-    @abstractmethod
-    def _name(self, settings: SettingsT) -> str:
-        """How the names of files begin."""
 
     @abstractmethod
     def _columns(self, votes: VotesT) -> dict[str, NDArray[Any]]:
@@ -156,3 +196,45 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
     def _is_less(self, merged: VotesT, parts: Sequence[VotesT]) -> bool:
         """Whether the merged votes lack something that one of the parts has."""
         return False
+
+
+class TallyStore(VoteStore[TallySettings, Tally]):
+    """The tallies of a run; of images counted twice, the furthest count.
+
+    Head-to-head counts are there if every part that is read has them; where classes are tracked,
+    images of parts without them track none.
+
+    Args:
+        folder: where the parts are.
+        num_classes: number of classes.
+    """
+
+    def __init__(self, folder: Path, num_classes: int) -> None:
+        super().__init__(folder)
+        self.num_classes = num_classes
+
+    def _columns(self, votes: Tally) -> dict[str, NDArray[Any]]:
+        rankings = ranking_columns(votes.head_to_head, votes.tracked_classes)
+        return {"first_choice": votes.first_choice.reshape(len(votes), -1), **rankings}
+
+    def _decoded(self, columns: dict[str, NDArray[Any]], settings: TallySettings) -> Tally:
+        rows, classes = len(columns["index"]), self.num_classes
+        looks = () if settings.looks is None else (len(settings.looks),)
+        first_choice = columns["first_choice"].reshape(rows, *looks, classes)
+        totals = first_choice.sum(axis=-1)
+        if settings.looks is None and (totals != settings.num_samples).any():
+            raise InputError(f"expected counts that add up to {settings.num_samples} votes")
+        return Tally(first_choice, *read_rankings(columns, totals, classes), settings.looks)
+
+    def _empty(self, settings: TallySettings) -> Tally:
+        return Tally.empty(settings.looks, 0, self.num_classes)
+
+    def _concatenated(self, votes: Sequence[Tally]) -> Tally:
+        return Tally.concatenate(votes)
+
+    def _by_preference(self, joined: Stored[Tally]) -> NDArray[np.int64]:
+        return np.argsort(-joined.votes.num_reached, kind="stable")
+
+    def _is_less(self, merged: Tally, parts: Sequence[Tally]) -> bool:
+        recorded = any(part.head_to_head is not None for part in parts)
+        return recorded and merged.head_to_head is None

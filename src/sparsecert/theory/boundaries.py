@@ -38,10 +38,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sparsecert.errors import InputError, check_alpha, check_num_samples
-
-FIRST_LOOK = 100
-_GROWTH = 1.2
+from sparsecert.errors import InputError, check_alpha
+from sparsecert.theory.confidence import clopper_pearson_upper
 
 # Probabilities are sums of products of positive numbers, each within about 1e-12 of its value.
 # Every one that is compared with alpha is first made larger by this much, so that rounding cannot
@@ -49,26 +47,10 @@ _GROWTH = 1.2
 _OUTWARD = 1 + 2.0**-30
 # Of alpha, what is given away at each look for counts too unlikely to be followed.
 _UNFOLLOWED = 2.0**-30
+# How implausible a share must be for stopping to rule it out. Smaller: fewer radii lost, more
+# ballots. On MNIST, k = 45, one pixel of radius is lost on one image in twenty-five or fewer.
+_IMPLAUSIBLE = 0.05
 _UNDERFLOW = 1e-290  # below it floating-point numbers lose digits, so nothing is spent as finely
-
-
-def look_schedule(num_samples: int) -> NDArray[np.int64]:
-    """The numbers of ballots at which counts are looked at, rising, the budget last.
-
-    Each is about a fifth more than the one before, and the first is at least `FIRST_LOOK`; a
-    budget below 120 has one look, the budget. Numbers do not depend on alpha or the rule, so that
-    counts that were taken for one serve any other.
-
-    Args:
-        num_samples: n, the budget, at least 1.
-
-    Raises:
-        InputError: for a budget that is not an integer of at least 1.
-    """
-    check_num_samples(num_samples)
-    steps = max(0, int(np.log(max(num_samples / FIRST_LOOK, 1)) / np.log(_GROWTH) + 1e-9))
-    looks = np.ceil(num_samples * _GROWTH ** -np.arange(steps, -1, -1.0) - 1e-9)
-    return looks.astype(np.int64)
 
 
 def spent_levels(looks: NDArray[np.int64], alpha: float) -> NDArray[np.float64]:
@@ -165,3 +147,16 @@ def crossing_table(
     if not table:
         return np.empty((0, len(looks)), dtype=np.int64)
     return np.maximum.accumulate(np.array(table, dtype=np.int64), axis=0)
+
+
+def highest_plausible(counts: NDArray[np.int64], looks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What the counts may be expected to grow to by the last look, at best.
+
+    The ballots that remain are counted at the largest share that those before leave plausible.
+
+    Args:
+        counts: `(batch, looks)` ballots for an answer.
+        looks: numbers of ballots, the budget last.
+    """
+    share = clopper_pearson_upper(counts, looks, _IMPLAUSIBLE)
+    return np.asarray(np.ceil(counts + (looks[-1] - looks) * share), dtype=np.int64)

@@ -1,0 +1,168 @@
+"""What the commands do with a trained run: choose a procedure, count its votes, evaluate them.
+
+Counting needs the network and is resumable; evaluating reads stored votes only, so alpha and the
+rule can change at no cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsecert import data
+from sparsecert.certification import Prediction
+from sparsecert.data import Dataset
+from sparsecert.designs.design import Design, SampledDesign, check_rule_of
+from sparsecert.errors import InputError
+from sparsecert.evaluation import Estimate, share
+from sparsecert.procedures.execution import Execution, LocalExecution
+from sparsecert.procedures.family import FamilyProcedure
+from sparsecert.procedures.procedure import Measurement, Procedure, settings_of
+from sparsecert.procedures.sampled import SampledProcedure
+from sparsecert.runs.folder import RunFolder
+from sparsecert.smoothing.family import FixedSmoothedClassifier
+from sparsecert.smoothing.sampled import SmoothedClassifier
+from sparsecert.streams import Stage, stream
+
+HERE = LocalExecution()
+
+
+def procedure_for(design: Design, **given: Any) -> Procedure:
+    """The procedure that goes with a design.
+
+    Args:
+        design: of a run.
+        given: settings of the procedure; None stands for the default, of `rule` the design's first.
+
+    Raises:
+        InputError: for a rule that the design does not certify by, or a setting out of range, or
+            one that the procedure does not have.
+    """
+    rule = given.get("rule") or design.rules[0]
+    check_rule_of(design, rule)
+    kind = _kind(design)
+    return kind(**settings_of(kind, given | {"rule": rule}, design))
+
+
+def recorded_procedure(design: Design, record: Mapping[str, Any]) -> Procedure:
+    """The procedure that a record of a run with this design was measured by."""
+    return _kind(design).from_record(record)
+
+
+def _kind(design: Design) -> type[SampledProcedure] | type[FamilyProcedure]:
+    """The one place that tells the kinds of procedure apart."""
+    return SampledProcedure if isinstance(design, SampledDesign) else FamilyProcedure
+
+
+def representatives(dataset: Dataset, limit: int | None) -> NDArray[np.int64]:
+    """The images that a limit leaves, as indices in the data set."""
+    return data.representatives(dataset.labels, limit)
+
+
+def load_evaluation_data(
+    run: RunFolder, dataset_name: str | None = None, split: str = "test"
+) -> Dataset:
+    """A split of the named data set, or of the run's own.
+
+    Raises:
+        InputError: if its inputs or classes are not those the model was trained on.
+    """
+    config = run.read_config()
+    dataset = data.load(dataset_name or config.dataset, split, config.feature_range)
+    if dataset.input_shape != config.input_shape:
+        raise InputError(
+            f"expected inputs of shape {config.input_shape}, as the model in {run.path} was "
+            f"trained on, got {dataset.input_shape} from {dataset.name!r}"
+        )
+    if dataset.class_names != config.class_names:
+        raise InputError(
+            f"expected the classes {', '.join(config.class_names)}, as the model in {run.path} "
+            f"has, got {', '.join(dataset.class_names)} from {dataset.name!r}"
+        )
+    return dataset
+
+
+def load(path: str | Path) -> SmoothedClassifier | FixedSmoothedClassifier:
+    """The smoothed classifier of a run folder, on the best device there is.
+
+    Feature vectors must be scaled to [0, 1] as the training data was: by the `feature_range` of
+    the folder's `config.json`.
+
+    Raises:
+        RunFolderError: if there is no finished run.
+    """
+    run = RunFolder.open(Path(path))
+    return procedure_for(run.read_config().design).classifier(run)
+
+
+def certify_run(
+    run: RunFolder,
+    procedure: Procedure,
+    dataset_name: str | None = None,
+    limit: int | None = None,
+    execution: Execution = HERE,
+    *,
+    compile: bool = False,
+) -> tuple[Dataset, Measurement]:
+    """Count the votes that are missing, then measure.
+
+    Args:
+        run: a trained run.
+        procedure: how.
+        dataset_name: whose test split; by default the run's own data set.
+        limit: number of images, spread evenly over the test split; None for all.
+        execution: where ballots are counted.
+        compile: run the base classifier through `torch.compile`.
+
+    Returns:
+        The test split, and what was measured on it.
+    """
+    data.check_limit(limit)
+    dataset = load_evaluation_data(run, dataset_name)
+    indices = representatives(dataset, limit)
+    procedure.count(run, dataset, indices, execution, compile=compile)
+    return dataset, procedure.measure(run, dataset, indices)
+
+
+def predict_run(
+    run: RunFolder,
+    procedure: Procedure,
+    dataset_name: str | None = None,
+    limit: int | None = None,
+    execution: Execution = HERE,
+    *,
+    compile: bool = False,
+) -> tuple[Dataset, NDArray[np.int64], Prediction]:
+    """Count the votes that are missing, those for prediction, and predict; see `certify_run`.
+
+    Returns:
+        The test split, the images, and their predictions.
+    """
+    data.check_limit(limit)
+    dataset = load_evaluation_data(run, dataset_name)
+    indices = representatives(dataset, limit)
+    prediction = procedure.predict(run, dataset, indices, execution, compile=compile)
+    return dataset, indices, prediction
+
+
+def base_accuracy(
+    run: RunFolder, dataset: Dataset, limit: int | None = None, execution: Execution = HERE
+) -> Estimate:
+    """Share of inputs that the base classifier gets right, each seen through one ablation.
+
+    Args:
+        run: a trained run with a design that draws samples.
+        dataset: a split.
+        limit: number of inputs, drawn at random; all by default. Every n-th input of a data set
+            need not be like the others: MNIST's training images at even indices are harder.
+        execution: where ballots are counted.
+    """
+    data.check_limit(limit)
+    order = stream(0, Stage.CHOICE_OF_INPUTS, 0).permutation(len(dataset))
+    indices = np.sort(order[:limit])
+    answers = SampledProcedure().base_answers(run, dataset, indices, execution)
+    return share(answers == dataset.labels[indices])

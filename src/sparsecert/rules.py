@@ -1,0 +1,285 @@
+"""The rules that certify randomised designs: what each reads from a tally, and asks of theory.
+
+A rule turns ballots into a prediction. Statements and proofs are in `theory`, which knows arrays
+alone; here is what they are given. A new rule is a file there and a class here.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsecert.designs.design import SampledDesign
+from sparsecert.designs.uniform import UniformAblation
+from sparsecert.errors import InputError, as_integer, check_alpha
+from sparsecert.theory.confidence import clopper_pearson_lower
+from sparsecert.theory.majority import (
+    Certified,
+    majority_certificate,
+    share_certificate,
+)
+from sparsecert.theory.margin import margin_by_look, margin_certificate, margin_lead
+from sparsecert.theory.pairwise import pairwise_certificate, pairwise_family
+from sparsecert.theory.plurality import plurality
+from sparsecert.theory.prediction import (
+    Named,
+    name_top,
+    name_top_by_look,
+    name_winner,
+    name_winner_by_look,
+)
+from sparsecert.theory.run_off import run_off
+from sparsecert.votes.tally import Tally, of_label
+
+RuleName = Literal["majority", "margin", "pairwise", "plurality", "run-off"]
+
+_MOST_SAMPLES = 2**40  # nobody draws more
+
+
+class Rule(Protocol):
+    """What a rule answers from the counts of one look, and from those of several.
+
+    Attributes:
+        name: what commands and files call it.
+        predicts_as: the rule whose PREDICT it shares; its own name if it shares none.
+        needs_rankings: whether first choices do not suffice.
+        certain: the threshold of radius 0, where nothing is changed.
+    """
+
+    name: ClassVar[str]
+    predicts_as: ClassVar[str]
+    needs_rankings: ClassVar[bool]
+    certain: ClassVar[float]
+
+    def select(self, selection: Tally) -> NDArray[np.int64]:
+        """`(batch,)` classes to certify: what the smoothed classifier most likely answers."""
+        ...
+
+    def certify(
+        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
+    ) -> Certified:
+        """Certificates from a fixed number of samples."""
+        ...
+
+    def certify_by_look(
+        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
+    ) -> Certified:
+        """Certificates where counts are looked at as they grow."""
+        ...
+
+    def predict(self, tally: Tally, alpha: float) -> Named:
+        """PREDICT from a fixed number of samples."""
+        ...
+
+    def predict_by_look(self, tally: Tally, alpha: float) -> Named:
+        """PREDICT where counts are looked at as they grow."""
+        ...
+
+    def unanimous(self, num_samples: int, alpha: float) -> float:
+        """What all of so many ballots show, to be compared with thresholds."""
+        ...
+
+    def thresholds(self, design: UniformAblation) -> NDArray[np.float64]:
+        """By radius, of random ablation."""
+        ...
+
+
+class Majority:
+    """Corollary 1: the class of more than half of the first choices."""
+
+    name: ClassVar[str] = "majority"
+    predicts_as: ClassVar[str] = "majority"
+    needs_rankings: ClassVar[bool] = False
+    certain: ClassVar[float] = 0.5
+
+    def select(self, selection: Tally) -> NDArray[np.int64]:
+        """The class of most votes; the smaller index wins a tie."""
+        classes: NDArray[np.int64] = selection.votes.argmax(axis=1)
+        return classes
+
+    def certify(
+        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
+    ) -> Certified:
+        """From the label's votes."""
+        votes, total = of_label(tally.first_choice, label), tally.num_samples
+        return majority_certificate(votes, total, _up_to(total, design, alpha), alpha)
+
+    def certify_by_look(
+        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
+    ) -> Certified:
+        """From the label's votes, one question for all rivals."""
+        wins = of_label(tally.first_choice, label)[..., None]
+        looks = np.array(tally.looks)
+        return share_certificate(wins, tally.reached, looks, _up_to(looks, design, alpha), alpha)
+
+    def predict(self, tally: Tally, alpha: float) -> Named:
+        """The class of most votes."""
+        return name_top(tally.first_choice, alpha)
+
+    def predict_by_look(self, tally: Tally, alpha: float) -> Named:
+        """The class of most votes."""
+        return name_top_by_look(tally.first_choice, tally.reached, np.array(tally.looks), alpha)
+
+    def unanimous(self, num_samples: int, alpha: float) -> float:
+        """A lower bound on the share of all."""
+        return float(clopper_pearson_lower(num_samples, num_samples, alpha))
+
+    def thresholds(self, design: UniformAblation) -> NDArray[np.float64]:
+        """Of shares."""
+        return design.share_thresholds()
+
+
+class Margin(Majority):
+    """Corollary 2: the class of most first choices.
+
+    Of two classes the lead over the only rival is decided by the class's share, so the rule is
+    Corollary 1.
+    """
+
+    name: ClassVar[str] = "margin"
+    certain: ClassVar[float] = 0.0
+
+    def certify(
+        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
+    ) -> Certified:
+        """From the votes of the label and its strongest rival."""
+        if tally.num_classes == 2:
+            return super().certify(tally, label, design, alpha)
+        votes, rival = _label_and_rival(tally.first_choice, label)
+        return margin_certificate(votes, rival, tally.num_samples, _leads(design), alpha)
+
+    def certify_by_look(
+        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
+    ) -> Certified:
+        """From the votes of the label and its strongest rival."""
+        if tally.num_classes == 2:
+            return super().certify_by_look(tally, label, design, alpha)
+        votes, rival = _label_and_rival(tally.first_choice, label)
+        looks = np.array(tally.looks)
+        return margin_by_look(votes, rival, tally.reached, looks, _leads(design), alpha)
+
+    def unanimous(self, num_samples: int, alpha: float) -> float:
+        """A lower bound on the lead of all over none, with three classes or more."""
+        lower_bound = clopper_pearson_lower(num_samples, num_samples, alpha / 2)
+        return float(margin_lead(lower_bound, np.asarray(0), np.asarray(num_samples), alpha))
+
+    def thresholds(self, design: UniformAblation) -> NDArray[np.float64]:
+        """Of leads."""
+        return design.lead_thresholds()
+
+
+class Pairwise(Majority):
+    """The class that more than half of the ballots rank above each other class."""
+
+    name: ClassVar[str] = "pairwise"
+    predicts_as: ClassVar[str] = "pairwise"
+    needs_rankings: ClassVar[bool] = True
+
+    def select(self, selection: Tally) -> NDArray[np.int64]:
+        """The pairwise winner of the ballots, or where there is none the class of most votes."""
+        winner = selection.pairwise_winner
+        return np.where(winner < 0, super().select(selection), winner)
+
+    def certify(
+        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
+    ) -> Certified:
+        """From the label's wins over its strongest rival."""
+        wins, total = of_label(tally.min_pairwise_wins, label), tally.num_samples
+        return pairwise_certificate(wins, total, _up_to(total, design, alpha), alpha)
+
+    def certify_by_look(
+        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
+    ) -> Certified:
+        """From the label's wins over each rival."""
+        looks, wins = np.array(tally.looks), tally.wins_of(label)
+        return share_certificate(wins, tally.reached, looks, _up_to(looks, design, alpha), alpha)
+
+    def predict(self, tally: Tally, alpha: float) -> Named:
+        """The pairwise winner."""
+        return name_winner(tally.min_pairwise_wins, tally.num_samples, alpha)
+
+    def predict_by_look(self, tally: Tally, alpha: float) -> Named:
+        """The pairwise winner."""
+        looks = np.array(tally.looks)
+        return name_winner_by_look(tally.min_pairwise_wins, tally.reached, looks, alpha)
+
+
+RULES: dict[str, Rule] = {rule.name: rule for rule in (Majority(), Margin(), Pairwise())}
+
+
+# Of fixed families: from every set's scores to an outcome that holds with certainty.
+FAMILY_RULES = {"plurality": plurality, "run-off": run_off, "pairwise": pairwise_family}
+
+
+def check_rule(alpha: float, rule: str) -> Rule:
+    """The rule of that name; raises `InputError` for an unknown one, or alpha outside (0, 1)."""
+    check_alpha(alpha)
+    if rule not in RULES:
+        raise InputError(f"expected rule to be one of {', '.join(RULES)}, got {rule!r}")
+    return RULES[rule]
+
+
+def check_family_rule(rule: str) -> None:
+    """Raise `InputError` for an unknown rule of fixed families."""
+    if rule not in FAMILY_RULES:
+        raise InputError(f"expected rule to be one of {', '.join(FAMILY_RULES)}, got {rule!r}")
+
+
+def smallest_num_samples(
+    d: int, k: int, radius: int, alpha: float, rule: str = "majority"
+) -> int | None:
+    """The fewest ablations with which a unanimous vote certifies `radius` features.
+
+    Args:
+        d: number of features.
+        k: number of retained features.
+        radius: in features, at least 0.
+        alpha: error probability.
+        rule: "majority", "pairwise", or "margin" with three classes or more.
+
+    Returns:
+        The number, or None where none is enough, because Delta(d, k, radius) >= 1/2.
+    """
+    chosen = check_rule(alpha, rule)
+    if as_integer(radius, "radius") < 0:
+        raise InputError(f"expected a radius of at least 0, got {radius}")
+    thresholds = chosen.thresholds(UniformAblation(d, k))
+    if radius >= len(thresholds):
+        return None
+    return fewest_unanimous(chosen, alpha, float(thresholds[radius]))
+
+
+def fewest_unanimous(rule: Rule, alpha: float, threshold: float) -> int | None:
+    """The fewest ballots that, all for one class, exceed a threshold; None if 2^40 do not."""
+    if not rule.unanimous(_MOST_SAMPLES, alpha) > threshold:
+        return None
+    too_few, many = 0, _MOST_SAMPLES
+    while many - too_few > 1:
+        middle = (too_few + many) // 2
+        enough = rule.unanimous(middle, alpha) > threshold
+        too_few, many = (too_few, middle) if enough else (middle, many)
+    return many
+
+
+def _up_to(totals: NDArray[np.int64], design: SampledDesign, alpha: float) -> NDArray[np.float64]:
+    """The design's thresholds of shares, as far as so many ballots can show."""
+    most = int(totals.max(initial=1))
+    return design.share_thresholds(float(clopper_pearson_lower(most, most, alpha)))
+
+
+def _leads(design: SampledDesign) -> NDArray[np.float64]:
+    if not isinstance(design, UniformAblation):
+        raise InputError(f"expected the majority rule, the only one for {design.name}, got margin")
+    return design.lead_thresholds()
+
+
+def _label_and_rival(
+    first_choice: NDArray[np.int64], label: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Votes of each label, and of its strongest rival."""
+    rivals = first_choice.copy()
+    places = label.reshape(-1, *[1] * (first_choice.ndim - 1))
+    np.put_along_axis(rivals, places, 0, axis=-1)
+    return of_label(first_choice, label), rivals.max(axis=-1)
