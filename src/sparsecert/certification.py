@@ -197,7 +197,7 @@ def select_label(selection: Tally, rule: str = "majority") -> NDArray[np.int64]:
         selection: votes on other ablations than the certificate will be computed from.
         rule: a key of `rules.RULES`.
     """
-    return check_rule(0.5, rule).select(selection)
+    return check_rule(0.5, rule).winner(selection)
 
 
 def certify_by_look(

@@ -6,7 +6,9 @@ alone; here is what they are given. A new rule is a file there and a class here.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,182 +35,142 @@ from sparsecert.theory.prediction import (
 from sparsecert.theory.run_off import run_off
 from sparsecert.votes.tally import Tally, of_label
 
-RuleName = Literal["majority", "margin", "pairwise", "plurality", "run-off"]
-
 _MOST_SAMPLES = 2**40  # nobody draws more
 
 
-class Rule(Protocol):
-    """What a rule answers from the counts of one look, and from those of several.
+@dataclass(frozen=True)
+class Rule:
+    """A rule whose certificate asks for a share of ballots.
 
     Attributes:
         name: what commands and files call it.
-        predicts_as: the rule whose PREDICT it shares; its own name if it shares none.
+        counts: what a tally says of each class: ballots for it, of the shape of first choices.
+        wins: what it says of a label at several looks: `(batch, looks, rivals)` ballots for it.
+        winner: `(batch,)` what the smoothed classifier most likely answers.
+        certify_share: the statement, for a fixed number of samples.
         needs_rankings: whether first choices do not suffice.
-        certain: the threshold of radius 0, where nothing is changed.
     """
 
-    name: ClassVar[str]
-    predicts_as: ClassVar[str]
-    needs_rankings: ClassVar[bool]
-    certain: ClassVar[float]
+    name: str
+    counts: Callable[[Tally], NDArray[np.int64]]
+    wins: Callable[[Tally, NDArray[np.int64]], NDArray[np.int64]]
+    winner: Callable[[Tally], NDArray[np.int64]]
+    certify_share: Callable[..., Certified] = majority_certificate
+    needs_rankings: bool = False
+    certain: ClassVar[float] = 0.5  # the threshold of radius 0, where nothing is changed
 
-    def select(self, selection: Tally) -> NDArray[np.int64]:
-        """`(batch,)` classes to certify: what the smoothed classifier most likely answers."""
-        ...
+    @property
+    def predicts_as(self) -> str:
+        """The rule whose PREDICT it shares."""
+        return "pairwise" if self.needs_rankings else "majority"
 
     def certify(
         self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
     ) -> Certified:
         """Certificates from a fixed number of samples."""
-        ...
+        votes, total = of_label(self.counts(tally), label), tally.num_samples
+        return self.certify_share(votes, total, _up_to(total, design, alpha), alpha)
 
     def certify_by_look(
         self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
     ) -> Certified:
         """Certificates where counts are looked at as they grow."""
-        ...
-
-    def predict(self, tally: Tally, alpha: float) -> Named:
-        """PREDICT from a fixed number of samples."""
-        ...
-
-    def predict_by_look(self, tally: Tally, alpha: float) -> Named:
-        """PREDICT where counts are looked at as they grow."""
-        ...
-
-    def unanimous(self, num_samples: int, alpha: float) -> float:
-        """What all of so many ballots show, to be compared with thresholds."""
-        ...
-
-    def thresholds(self, design: UniformAblation) -> NDArray[np.float64]:
-        """By radius, of random ablation."""
-        ...
-
-
-class Majority:
-    """Corollary 1: the class of more than half of the first choices."""
-
-    name: ClassVar[str] = "majority"
-    predicts_as: ClassVar[str] = "majority"
-    needs_rankings: ClassVar[bool] = False
-    certain: ClassVar[float] = 0.5
-
-    def select(self, selection: Tally) -> NDArray[np.int64]:
-        """The class of most votes; the smaller index wins a tie."""
-        classes: NDArray[np.int64] = selection.votes.argmax(axis=1)
-        return classes
-
-    def certify(
-        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
-    ) -> Certified:
-        """From the label's votes."""
-        votes, total = of_label(tally.first_choice, label), tally.num_samples
-        return majority_certificate(votes, total, _up_to(total, design, alpha), alpha)
-
-    def certify_by_look(
-        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
-    ) -> Certified:
-        """From the label's votes, one question for all rivals."""
-        wins = of_label(tally.first_choice, label)[..., None]
-        looks = np.array(tally.looks)
+        wins, looks = self.wins(tally, label), np.array(tally.looks)
         return share_certificate(wins, tally.reached, looks, _up_to(looks, design, alpha), alpha)
 
     def predict(self, tally: Tally, alpha: float) -> Named:
-        """The class of most votes."""
-        return name_top(tally.first_choice, alpha)
+        """PREDICT from a fixed number of samples."""
+        if self.needs_rankings:
+            return name_winner(self.counts(tally), tally.num_samples, alpha)
+        return name_top(self.counts(tally), alpha)
 
     def predict_by_look(self, tally: Tally, alpha: float) -> Named:
-        """The class of most votes."""
-        return name_top_by_look(tally.first_choice, tally.reached, np.array(tally.looks), alpha)
+        """PREDICT where counts are looked at as they grow."""
+        named = name_winner_by_look if self.needs_rankings else name_top_by_look
+        return named(self.counts(tally), tally.reached, np.array(tally.looks), alpha)
 
     def unanimous(self, num_samples: int, alpha: float) -> float:
-        """A lower bound on the share of all."""
+        """What all of so many ballots show, to be compared with thresholds."""
         return float(clopper_pearson_lower(num_samples, num_samples, alpha))
 
     def thresholds(self, design: UniformAblation) -> NDArray[np.float64]:
-        """Of shares."""
+        """By radius, of random ablation."""
         return design.share_thresholds()
 
 
-class Margin(Majority):
-    """Corollary 2: the class of most first choices.
+class LeadRule(Rule):
+    """A rule whose certificate asks for a lead over the strongest rival.
 
-    Of two classes the lead over the only rival is decided by the class's share, so the rule is
-    Corollary 1.
+    Of two classes the lead over the only rival is decided by the class's share.
     """
 
-    name: ClassVar[str] = "margin"
     certain: ClassVar[float] = 0.0
 
     def certify(
         self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
     ) -> Certified:
-        """From the votes of the label and its strongest rival."""
+        """Certificates from a fixed number of samples."""
         if tally.num_classes == 2:
             return super().certify(tally, label, design, alpha)
-        votes, rival = _label_and_rival(tally.first_choice, label)
+        votes, rival = _label_and_rival(self.counts(tally), label)
         return margin_certificate(votes, rival, tally.num_samples, _leads(design), alpha)
 
     def certify_by_look(
         self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
     ) -> Certified:
-        """From the votes of the label and its strongest rival."""
+        """Certificates where counts are looked at as they grow."""
         if tally.num_classes == 2:
             return super().certify_by_look(tally, label, design, alpha)
-        votes, rival = _label_and_rival(tally.first_choice, label)
+        votes, rival = _label_and_rival(self.counts(tally), label)
         looks = np.array(tally.looks)
         return margin_by_look(votes, rival, tally.reached, looks, _leads(design), alpha)
 
     def unanimous(self, num_samples: int, alpha: float) -> float:
-        """A lower bound on the lead of all over none, with three classes or more."""
+        """What all of so many ballots show, with three classes or more."""
         lower_bound = clopper_pearson_lower(num_samples, num_samples, alpha / 2)
         return float(margin_lead(lower_bound, np.asarray(0), np.asarray(num_samples), alpha))
 
     def thresholds(self, design: UniformAblation) -> NDArray[np.float64]:
-        """Of leads."""
+        """By radius, of random ablation."""
         return design.lead_thresholds()
 
 
-class Pairwise(Majority):
-    """The class that more than half of the ballots rank above each other class."""
-
-    name: ClassVar[str] = "pairwise"
-    predicts_as: ClassVar[str] = "pairwise"
-    needs_rankings: ClassVar[bool] = True
-
-    def select(self, selection: Tally) -> NDArray[np.int64]:
-        """The pairwise winner of the ballots, or where there is none the class of most votes."""
-        winner = selection.pairwise_winner
-        return np.where(winner < 0, super().select(selection), winner)
-
-    def certify(
-        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
-    ) -> Certified:
-        """From the label's wins over its strongest rival."""
-        wins, total = of_label(tally.min_pairwise_wins, label), tally.num_samples
-        return pairwise_certificate(wins, total, _up_to(total, design, alpha), alpha)
-
-    def certify_by_look(
-        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
-    ) -> Certified:
-        """From the label's wins over each rival."""
-        looks, wins = np.array(tally.looks), tally.wins_of(label)
-        return share_certificate(wins, tally.reached, looks, _up_to(looks, design, alpha), alpha)
-
-    def predict(self, tally: Tally, alpha: float) -> Named:
-        """The pairwise winner."""
-        return name_winner(tally.min_pairwise_wins, tally.num_samples, alpha)
-
-    def predict_by_look(self, tally: Tally, alpha: float) -> Named:
-        """The pairwise winner."""
-        looks = np.array(tally.looks)
-        return name_winner_by_look(tally.min_pairwise_wins, tally.reached, looks, alpha)
+def _first_choices(tally: Tally) -> NDArray[np.int64]:
+    return tally.first_choice
 
 
-RULES: dict[str, Rule] = {rule.name: rule for rule in (Majority(), Margin(), Pairwise())}
+def _own_first_choices(tally: Tally, label: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One question for all rivals."""
+    return of_label(tally.first_choice, label)[..., None]
 
 
+def _top(tally: Tally) -> NDArray[np.int64]:
+    """The class of most votes; the smaller index wins a tie."""
+    classes: NDArray[np.int64] = tally.votes.argmax(axis=1)
+    return classes
+
+
+def _pairwise_winner(tally: Tally) -> NDArray[np.int64]:
+    """The class that beats every other head to head, or where there is none that of most votes."""
+    winner = tally.pairwise_winner
+    return np.where(winner < 0, _top(tally), winner)
+
+
+RULES: dict[str, Rule] = {
+    rule.name: rule
+    for rule in (
+        Rule("majority", _first_choices, _own_first_choices, _top),
+        LeadRule("margin", _first_choices, _own_first_choices, _top),
+        Rule(
+            "pairwise",
+            lambda tally: tally.min_pairwise_wins,
+            Tally.wins_of,
+            _pairwise_winner,
+            pairwise_certificate,
+            needs_rankings=True,
+        ),
+    )
+}
 # Of fixed families: from every set's scores to an outcome that holds with certainty.
 FAMILY_RULES = {"plurality": plurality, "run-off": run_off, "pairwise": pairwise_family}
 

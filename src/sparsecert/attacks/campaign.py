@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from sparsecert.attacks.plan import AttackPlan, attacked_alike
 from sparsecert.attacks.store import AttackSettings, AttackStore, StoredAttacks
 from sparsecert.data import Dataset
 from sparsecert.procedures.execution import Execution, Finished, Work
+from sparsecert.procedures.procedure import RunImages
 from sparsecert.procedures.run import load, recorded_procedure
 from sparsecert.records.record import read_record
 from sparsecert.runs.folder import RunFolder
@@ -115,32 +115,28 @@ def stored_attacks(
     return stored.take(np.flatnonzero(np.isin(stored.index, chosen)))
 
 
-def stored_certificates(
-    run: RunFolder, dataset: Dataset, indices: NDArray[np.int64], rule: str | None = None
-) -> Certificates | None:
+def stored_certificates(images: RunImages, rule: str | None = None) -> Certificates | None:
     """What the run's stored votes certify about these images, by the run's latest record.
 
     Args:
-        run: the attacked run.
-        dataset: the attacked split.
-        indices: the images.
+        images: the attacked images.
         rule: the attacked one; None for majority and margin.
 
     Returns:
         The radii; None if the run has not been certified on this data set.
     """
-    if not run.record_path.exists():
+    if not images.run.record_path.exists():
         return None
-    record = read_record(run)
-    if record["dataset"] != dataset.name:
+    record = read_record(images.run)
+    if record["dataset"] != images.dataset.name:
         return None
-    design = run.read_config().design
-    procedure: Any = recorded_procedure(design, record)
-    stored = np.isin(indices, procedure.counted(run, dataset))
-    radius = np.full(len(indices), -1, dtype=np.int64)
+    design = images.run.read_config().design
+    procedure = recorded_procedure(design, record)
+    stored = procedure.counted(images)
+    radius = np.full(len(stored), -1, dtype=np.int64)
     if stored.any():
         for alike in attacked_alike(design, rule):
-            measurement = replace(procedure, rule=alike).measure(run, dataset, indices[stored])
+            measurement = replace(procedure, rule=alike).measure(images.take(stored))
             certified = measurement.certification
             right = certified.label == measurement.targets
             radius[stored] = np.maximum(radius[stored], np.where(right, certified.radius, -1))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sparsecert import data
 from sparsecert.attacks.campaign import attack_images, run_target, stored_certificates
 from sparsecert.attacks.plan import AttackPlan, attacked_rule
 from sparsecert.attacks.record import attack_record_path, make_attack_record
 from sparsecert.procedures.execution import Execution
-from sparsecert.procedures.run import HERE, load_evaluation_data
+from sparsecert.procedures.run import HERE, run_images
 from sparsecert.records.record import write_record
 from sparsecert.runs.folder import RunFolder
 
@@ -34,13 +33,12 @@ def attack_run(
     Returns:
         The record.
     """
-    dataset = load_evaluation_data(run, dataset_name)
-    indices = data.representatives(dataset.labels, limit)
+    images = run_images(run, dataset_name, limit)
     plan = replace(plan, rule=attacked_rule(run.read_config().design, plan.rule))
     # First, since an attack is too dear to find afterwards that votes lack what the rule needs.
-    certificates = stored_certificates(run, dataset, indices, plan.rule)
+    certificates = stored_certificates(images, plan.rule)
     target = run_target(run, plan.rule)
-    attacks = attack_images(target, dataset, indices, plan, execution)
-    record = make_attack_record(run, dataset, plan, limit, attacks, certificates)
+    attacks = attack_images(target, images.dataset, images.indices, plan, execution)
+    record = make_attack_record(run, images.dataset, plan, limit, attacks, certificates)
     write_record(attack_record_path(run, plan), record)
     return record

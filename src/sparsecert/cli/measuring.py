@@ -57,26 +57,26 @@ def predict_command(
 
     from sparsecert.evaluation import accuracy_and_abstentions
     from sparsecert.procedures.execution import LocalExecution
-    from sparsecert.procedures.run import predict_run, procedure_for
+    from sparsecert.procedures.run import procedure_for, run_images
     from sparsecert.report import tables
     from sparsecert.runs.folder import RunFolder
 
     folder = RunFolder.open(run)
     config = folder.read_config()
     procedure = procedure_for(config.design, **how.settings())
-    dataset, indices, prediction = predict_run(
-        folder, procedure, data, limit, LocalExecution(show_progress=True), compile=compile
-    )
+    images = run_images(folder, data, limit)
+    prediction = procedure.predict(images, LocalExecution(show_progress=True, compile=compile))
+    dataset, indices = images.dataset, images.indices
     table = Table("image", "class", "prediction", "share of votes")
     for row in range(min(show, len(indices))):
         label = int(prediction.label[row])
         table.add_row(
             str(indices[row]),
-            dataset.class_names[dataset.labels[indices[row]]],
+            dataset.class_names[images.targets[row]],
             "abstains" if label < 0 else config.class_names[label],
             f"{prediction.counts[row].max() / prediction.counts[row].sum():.1%}",
         )
-    accuracy, abstained = accuracy_and_abstentions(prediction, dataset.labels[indices])
+    accuracy, abstained = accuracy_and_abstentions(prediction, images.targets)
     rows = [
         ("images", str(len(indices))),
         ("classification accuracy", tables.percent(accuracy)),
@@ -121,7 +121,7 @@ def _certify(
     """Count what is missing, evaluate, write the record, print the tables."""
     from sparsecert.files import check_writable
     from sparsecert.procedures.execution import LocalExecution
-    from sparsecert.procedures.run import certify_run, procedure_for
+    from sparsecert.procedures.run import certify_images, procedure_for, run_images
     from sparsecert.records.record import make_record, write_record
     from sparsecert.records.tsv import write_tsv
     from sparsecert.report import tables
@@ -130,15 +130,16 @@ def _certify(
         check_writable(path)  # what would fail after hours of counting fails now
     design = run.read_config().design
     procedure = procedure_for(design, **how.settings())
-    here = LocalExecution(show_progress=True)
-    dataset, measurement = certify_run(run, procedure, data, limit, here, compile=compile)
-    result = make_record(run, dataset, procedure, measurement, limit)
+    images = run_images(run, data, limit)
+    here = LocalExecution(show_progress=True, compile=compile)
+    measurement = certify_images(images, procedure, here)
+    result = make_record(procedure, measurement, limit)
     for path in filter(None, (run.record_path, record)):
         write_record(path, result)
     if tsv is not None:
         write_tsv(tsv, measurement)
-    title = f"{dataset.name}, {design}, {procedure.rule} rule, alpha = {procedure.alpha}"
-    unit = design.unit(dataset.input_shape)
+    title = f"{images.dataset.name}, {design}, {procedure.rule} rule, alpha = {procedure.alpha}"
+    unit = design.unit(images.dataset.input_shape)
     summary = tables.summary_rows(measurement, unit, procedure.sampling)
     certified = tables.certified_rows(measurement.evaluation)
     console.print(tables.terminal_table(title, summary))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 from cyclopts import Parameter
 from rich.console import Console
 
-from sparsecert.designs.design import options
+from sparsecert.designs.design import RuleName, options
 from sparsecert.designs.registry import DESIGNS
 from sparsecert.theory.schedule import ALPHA, NUM_SAMPLES, NUM_SELECTION, Sampling
 
@@ -26,7 +26,6 @@ Architecture = Literal[
     "mlp",
     "subset-ensemble",
 ]
-RuleName = Literal["majority", "margin", "pairwise", "plurality", "run-off"]
 RunArgument = Annotated[Path, Parameter(help="Folder that `sparsecert train --out` wrote.")]
 DataOption = Annotated[
     str | None,

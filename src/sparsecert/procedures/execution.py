@@ -59,7 +59,14 @@ class Work(Generic[Result]):
 
 
 class Execution(Protocol):
-    """Where work is done."""
+    """Where work is done.
+
+    Attributes:
+        compile: whether base classifiers run through `torch.compile`.
+    """
+
+    @property
+    def compile(self) -> bool: ...  # noqa: D102
 
     def run(self, work: Work[Any]) -> None:
         """Do what is missing, and store it as it is finished."""
@@ -72,9 +79,11 @@ class LocalExecution:
 
     Attributes:
         show_progress: draw a progress bar.
+        compile: run base classifiers through `torch.compile`.
     """
 
     show_progress: bool = False
+    compile: bool = False
 
     def run(self, work: Work[Any]) -> None:
         """Do what is missing; see `Execution`."""

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.certification import Certification, Prediction, certify_ballots
-from sparsecert.data import Dataset
 from sparsecert.designs.family import Partitions, family_of
-from sparsecert.devices import best_device
 from sparsecert.procedures.execution import Execution, Finished, Work
-from sparsecert.procedures.procedure import Measurement, measured, places
+from sparsecert.procedures.procedure import (
+    Measurement,
+    Procedure,
+    RunImages,
+    base_classifier,
+)
 from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.votes.ballots import Ballots, BallotStore, ranks_of
@@ -25,8 +28,8 @@ _BALLOTS_PER_GROUP = 100_000
 
 
 @dataclass(frozen=True)
-class FamilyProcedure:
-    """All ballots of a family, read by a rule.
+class FamilyProcedure(Procedure):
+    """All ballots of a family, read by a rule; certificates hold with certainty.
 
     Attributes:
         rule: "plurality", "run-off" or "pairwise".
@@ -36,7 +39,7 @@ class FamilyProcedure:
 
     @property
     def alpha(self) -> float:
-        """Certificates hold with certainty."""
+        """Nothing is left to chance."""
         return 0.0
 
     @property
@@ -45,76 +48,50 @@ class FamilyProcedure:
         return "fixed"
 
     def classifier(self, run: RunFolder, *, compile: bool = False) -> FixedSmoothedClassifier:
-        """The run's model as a smoothed classifier, on the best device there is."""
-        config = run.read_config()
-        return FixedSmoothedClassifier(
-            run.load_model().to(best_device()),
-            family_of(config.design),
-            config.num_classes,
-            config.build_encoding(),
-            precision=config.recipe.precision,
-            compile=compile,
-        )
+        """The run's vote, on the best device there is."""
+        family = family_of(run.read_config().design)
+        return FixedSmoothedClassifier(ablation=family, compile=compile, **base_classifier(run))
 
-    def count(
-        self,
-        run: RunFolder,
-        dataset: Dataset,
-        indices: NDArray[np.int64],
-        execution: Execution,
-        *,
-        compile: bool = False,
-    ) -> None:
+    def count(self, images: RunImages, execution: Execution) -> None:
         """Cast the ballots that are missing; see `Procedure`."""
-        store, settings = _store(run), _settings(run, dataset)
+        store, settings = _store(images), _settings(images)
         num_sets = store.num_sets
 
         def start() -> tuple[int, Callable[[NDArray[np.int64]], Ballots]]:
-            smoothed = self.classifier(run, compile=compile)
+            smoothed = self.classifier(images.run, compile=execution.compile)
 
-            def cast(images: NDArray[np.int64]) -> Ballots:
-                return Ballots(ranks_of(smoothed.ballots(dataset.batch(images)).numpy()))
+            def cast(indices: NDArray[np.int64]) -> Ballots:
+                return Ballots(ranks_of(smoothed.ballots(images.dataset.batch(indices)).numpy()))
 
             return max(1, _BALLOTS_PER_GROUP // num_sets), cast
 
         def keep(finished: Sequence[Finished[Ballots]]) -> None:
             store.append(settings, [Stored(f.images, f.seconds, f.result) for f in finished])
 
-        missing = np.setdiff1d(indices, store.read(settings).indices)
+        missing = np.setdiff1d(images.indices, store.read(settings).indices)
         words = f"ballots: {num_sets} sets per image"
-        execution.run(Work(words, len(indices), missing, start, keep))
+        execution.run(Work(words, len(images.indices), missing, start, keep))
         store.compact(settings)
 
-    def measure(self, run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]) -> Measurement:
+    def measure(self, images: RunImages) -> Measurement:
         """Predictions and certificates of stored ballots; see `Procedure`."""
-        stored = _store(run).read(_settings(run, dataset))
-        what = f"ballots in {run.tallies_path}; run `sparsecert certify` first"
-        stored = stored.take(places(indices, stored.indices, what))
-        family = family_of(run.read_config().design)
+        what = f"ballots in {images.run.tallies_path}; run `sparsecert certify` first"
+        stored = images.of(_store(images).read(_settings(images)), what)
+        family = family_of(images.run.read_config().design)
         certification = certify_ballots(stored.votes.scores, family, self.rule)
         prediction = Prediction(certification.label, certification.tally.first_choice)
-        return measured(indices, dataset.labels[indices], prediction, certification, stored.seconds)
+        return Measurement(images, prediction, certification, stored.seconds)
 
-    def predict(
-        self,
-        run: RunFolder,
-        dataset: Dataset,
-        indices: NDArray[np.int64],
-        execution: Execution,
-        *,
-        compile: bool = False,
-    ) -> Prediction:
+    def predict(self, images: RunImages, execution: Execution) -> Prediction:
         """Predictions are made from the same ballots as certificates."""
-        self.count(run, dataset, indices, execution, compile=compile)
-        return self.measure(run, dataset, indices).prediction
+        self.count(images, execution)
+        return self.measure(images).prediction
 
-    def counted(self, run: RunFolder, dataset: Dataset) -> NDArray[np.int64]:
-        """The images that have ballots, rising."""
-        return _store(run).read(_settings(run, dataset)).indices
+    def counted(self, images: RunImages) -> NDArray[np.bool_]:
+        """`(images,)` which have ballots."""
+        return np.isin(images.indices, _store(images).read(_settings(images)).indices)
 
-    def rules_of_votes(
-        self, run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]
-    ) -> tuple[str, ...]:
+    def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:
         """All rules: ballots are whole rankings."""
         return Partitions.rules
 
@@ -135,10 +112,11 @@ class FamilyProcedure:
         return cls(record["rule"])
 
 
-def _store(run: RunFolder) -> BallotStore:
-    config = run.read_config()
-    return BallotStore(run.tallies_path, family_of(config.design).num_sets, config.num_classes)
+def _store(images: RunImages) -> BallotStore:
+    config = images.run.read_config()
+    num_sets = family_of(config.design).num_sets
+    return BallotStore(images.run.tallies_path, num_sets, config.num_classes)
 
 
-def _settings(run: RunFolder, dataset: Dataset) -> VoteSettings:
-    return VoteSettings(run.fingerprint(), dataset.fingerprint())
+def _settings(images: RunImages) -> VoteSettings:
+    return VoteSettings(images.run.fingerprint(), images.dataset.fingerprint())

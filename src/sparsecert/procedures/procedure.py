@@ -3,21 +3,64 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.certification import Certification, Prediction
 from sparsecert.data import Dataset
+from sparsecert.devices import best_device
 from sparsecert.errors import InputError
 from sparsecert.evaluation import Evaluation, evaluate
 from sparsecert.procedures.execution import Execution
 from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.smoothing.sampled import SmoothedClassifier
+from sparsecert.votes.store import Stored, VotesT
+
+
+@dataclass(frozen=True)
+class RunImages:
+    """Some images of a data set, and the run whose votes on them are meant.
+
+    Attributes:
+        run: a trained run.
+        dataset: the split that `indices` refer to.
+        indices: `(images,)` indices in the data set.
+    """
+
+    run: RunFolder
+    dataset: Dataset
+    indices: NDArray[np.int64]
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """`(images,)` correct labels."""
+        return self.dataset.labels[self.indices]
+
+    def take(self, rows: NDArray[np.bool_]) -> RunImages:
+        """The images at these rows."""
+        return RunImages(self.run, self.dataset, self.indices[rows])
+
+    def of(self, stored: Stored[VotesT], what: str) -> Stored[VotesT]:
+        """What is stored of these images, in their order.
+
+        Args:
+            stored: of images of the data set.
+            what: the rest of the sentence "3 of 20 images have no ...".
+
+        Raises:
+            InputError: if nothing is stored of some.
+        """
+        missing = np.setdiff1d(self.indices, stored.indices)
+        if len(missing):
+            raise InputError(f"{len(missing)} of {len(self.indices)} images have no {what}")
+        return stored.take(np.searchsorted(stored.indices, self.indices))
 
 
 @dataclass(frozen=True)
@@ -25,160 +68,125 @@ class Measurement:
     """Predictions and certificates of some images of a data set, from stored votes.
 
     Attributes:
-        indices: `(images,)` indices in the data set.
-        targets: `(images,)` correct labels.
+        images: the images.
         prediction: PREDICT of the same rule, from the estimation votes. They are independent of
             the selection and as many as the paper's prediction draws, so no further pass is
             needed.
         certification: CERTIFY from selection and estimation votes.
         seconds: `(images,)` time each image took.
-        evaluation: the quantities of the paper.
         num_unfinished: images that this rule and alpha would have counted further, where the
             counting was for others. Their certificates hold and may be smaller than need be.
     """
 
-    indices: NDArray[np.int64]
-    targets: NDArray[np.int64]
+    images: RunImages
     prediction: Prediction
     certification: Certification
     seconds: NDArray[np.float64]
-    evaluation: Evaluation
     num_unfinished: int = 0
 
+    @property
+    def indices(self) -> NDArray[np.int64]:
+        """`(images,)` indices in the data set."""
+        return self.images.indices
 
-class Procedure(Protocol):
-    """How votes on a run's images are obtained and read.
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """`(images,)` correct labels."""
+        return self.images.targets
 
-    Attributes:
-        rule: by which they are read.
-        alpha: error probability of each certificate; 0 where it holds with certainty.
-        sampling: how ballots are sampled.
-    """
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The quantities of the paper."""
+        return evaluate(self.prediction, self.certification, self.targets)
+
+
+class Procedure(ABC):
+    """How votes on a run's images are obtained and read; a frozen dataclass of its settings."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
-    def rule(self) -> str: ...  # noqa: D102
-    @property
-    def alpha(self) -> float: ...  # noqa: D102
-    @property
-    def sampling(self) -> str: ...  # noqa: D102
+    @abstractmethod
+    def rule(self) -> str:
+        """By which votes are read."""
 
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Procedure:
-        """The inverse of `to_record`."""
-        ...
+    @property
+    @abstractmethod
+    def alpha(self) -> float:
+        """Error probability of each certificate; 0 where it holds with certainty."""
 
+    @property
+    @abstractmethod
+    def sampling(self) -> str:
+        """How ballots are sampled."""
+
+    @abstractmethod
     def classifier(
         self, run: RunFolder, *, compile: bool = False
     ) -> SmoothedClassifier | FixedSmoothedClassifier:
         """The run's model as a smoothed classifier, on the best device there is."""
-        ...
 
-    def count(
-        self,
-        run: RunFolder,
-        dataset: Dataset,
-        indices: NDArray[np.int64],
-        execution: Execution,
-        *,
-        compile: bool = False,
-    ) -> None:
-        """Count the votes for certificates that are missing, and store them as they come.
+    @abstractmethod
+    def count(self, images: RunImages, execution: Execution) -> None:
+        """Count the votes for certificates that are missing, and store them as they come."""
 
-        Args:
-            run: a trained run.
-            dataset: the split that `indices` refer to.
-            indices: images.
-            execution: where.
-            compile: run the base classifier through `torch.compile`.
-        """
-        ...
-
-    def measure(self, run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]) -> Measurement:
+    @abstractmethod
+    def measure(self, images: RunImages) -> Measurement:
         """Predictions, certificates and their evaluation, from stored votes alone.
 
         Raises:
             InputError: if some of the images have not been counted, or not with what the rule
                 needs.
         """
-        ...
 
-    def predict(
-        self,
-        run: RunFolder,
-        dataset: Dataset,
-        indices: NDArray[np.int64],
-        execution: Execution,
-        *,
-        compile: bool = False,
-    ) -> Prediction:
-        """Count the votes for predictions that are missing, and predict; see `count`."""
-        ...
+    @abstractmethod
+    def predict(self, images: RunImages, execution: Execution) -> Prediction:
+        """Count the votes for predictions that are missing, store them, and predict."""
 
-    def counted(self, run: RunFolder, dataset: Dataset) -> NDArray[np.int64]:
-        """The images that have votes for certificates, rising."""
-        ...
+    @abstractmethod
+    def counted(self, images: RunImages) -> NDArray[np.bool_]:
+        """`(images,)` which have votes for certificates."""
 
-    def rules_of_votes(
-        self, run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]
-    ) -> tuple[str, ...]:
+    @abstractmethod
+    def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:
         """The design's rules that the stored votes of these images suffice for."""
-        ...
 
+    @abstractmethod
     def to_record(self, certification: Certification) -> dict[str, Any]:
         """What a record says of the procedure, as JSON values."""
-        ...
+
+    @classmethod
+    @abstractmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Procedure:
+        """The inverse of `to_record`."""
+
+    @classmethod
+    def of(cls, design: object, given: Mapping[str, Any]) -> Procedure:
+        """From settings by name, None standing for a default.
+
+        Args:
+            design: of the run, to say what does not go with it.
+            given: the settings.
+
+        Raises:
+            InputError: for a setting that the procedure does not have.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        settings = {name: value for name, value in given.items() if value is not None}
+        if foreign := sorted(set(settings) - known):
+            raise InputError(
+                f"expected no {' and no '.join(foreign)} for {design}, a fixed family, which casts "
+                "all its ballots"
+            )
+        return cls(**settings)
 
 
-def measured(
-    indices: NDArray[np.int64],
-    targets: NDArray[np.int64],
-    prediction: Prediction,
-    certification: Certification,
-    seconds: NDArray[np.float64],
-    num_unfinished: int = 0,
-) -> Measurement:
-    """A measurement, with its evaluation."""
-    evaluation = evaluate(prediction, certification, targets)
-    return Measurement(
-        indices, targets, prediction, certification, seconds, evaluation, num_unfinished
-    )
-
-
-def places(indices: NDArray[np.int64], counted: NDArray[np.int64], what: str) -> NDArray[np.int64]:
-    """Where each of these images is among those that have been counted.
-
-    Args:
-        indices: images.
-        counted: images, rising.
-        what: the rest of the sentence "3 of 20 images have no ...".
-
-    Raises:
-        InputError: if some of the images have not been counted.
-    """
-    missing = np.setdiff1d(indices, counted)
-    if len(missing):
-        raise InputError(f"{len(missing)} of {len(indices)} images have no {what}")
-    return np.searchsorted(counted, indices)
-
-
-def settings_of(procedure: type[Any], given: Mapping[str, Any], design: object) -> dict[str, Any]:
-    """The settings that were given and are not None.
-
-    Args:
-        procedure: the dataclass that takes them.
-        given: settings by name.
-        design: of the run, to say what does not go with it.
-
-    Raises:
-        InputError: for a setting that the procedure does not have.
-    """
-    known = {field.name for field in dataclasses.fields(procedure)}
-    settings = {name: value for name, value in given.items() if value is not None}
-    if foreign := sorted(set(settings) - known):
-        raise InputError(
-            f"expected no {' and no '.join(foreign)} for {design}, a fixed family, which casts all "
-            "its ballots"
-        )
-    return settings
+def base_classifier(run: RunFolder) -> dict[str, Any]:
+    """The run's network and how it votes, as smoothed classifiers take it."""
+    config = run.read_config()
+    return {
+        "base": run.load_model().to(best_device()),
+        "num_classes": config.num_classes,
+        "encoding": config.build_encoding(),
+        "precision": config.recipe.precision,
+    }

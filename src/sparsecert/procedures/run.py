@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sparsecert import data
-from sparsecert.certification import Prediction
 from sparsecert.data import Dataset
 from sparsecert.designs.design import Design, SampledDesign, check_rule_of
 from sparsecert.errors import InputError
 from sparsecert.evaluation import Estimate, share
 from sparsecert.procedures.execution import Execution, LocalExecution
 from sparsecert.procedures.family import FamilyProcedure
-from sparsecert.procedures.procedure import Measurement, Procedure, settings_of
-from sparsecert.procedures.sampled import SampledProcedure
+from sparsecert.procedures.procedure import Measurement, Procedure, RunImages
+from sparsecert.procedures.sampled import SampledProcedure, base_answers
 from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.smoothing.sampled import SmoothedClassifier
@@ -44,8 +42,7 @@ def procedure_for(design: Design, **given: Any) -> Procedure:
     """
     rule = given.get("rule") or design.rules[0]
     check_rule_of(design, rule)
-    kind = _kind(design)
-    return kind(**settings_of(kind, given | {"rule": rule}, design))
+    return _kind(design).of(design, given | {"rule": rule})
 
 
 def recorded_procedure(design: Design, record: Mapping[str, Any]) -> Procedure:
@@ -56,11 +53,6 @@ def recorded_procedure(design: Design, record: Mapping[str, Any]) -> Procedure:
 def _kind(design: Design) -> type[SampledProcedure] | type[FamilyProcedure]:
     """The one place that tells the kinds of procedure apart."""
     return SampledProcedure if isinstance(design, SampledDesign) else FamilyProcedure
-
-
-def representatives(dataset: Dataset, limit: int | None) -> NDArray[np.int64]:
-    """The images that a limit leaves, as indices in the data set."""
-    return data.representatives(dataset.labels, limit)
 
 
 def load_evaluation_data(
@@ -99,54 +91,27 @@ def load(path: str | Path) -> SmoothedClassifier | FixedSmoothedClassifier:
     return procedure_for(run.read_config().design).classifier(run)
 
 
-def certify_run(
-    run: RunFolder,
-    procedure: Procedure,
-    dataset_name: str | None = None,
-    limit: int | None = None,
-    execution: Execution = HERE,
-    *,
-    compile: bool = False,
-) -> tuple[Dataset, Measurement]:
-    """Count the votes that are missing, then measure.
+def run_images(
+    run: RunFolder, dataset_name: str | None = None, limit: int | None = None
+) -> RunImages:
+    """Test images to be certified, predicted or attacked.
 
     Args:
         run: a trained run.
-        procedure: how.
         dataset_name: whose test split; by default the run's own data set.
-        limit: number of images, spread evenly over the test split; None for all.
-        execution: where ballots are counted.
-        compile: run the base classifier through `torch.compile`.
-
-    Returns:
-        The test split, and what was measured on it.
+        limit: number of images, spread evenly over the split; None for all.
     """
     data.check_limit(limit)
     dataset = load_evaluation_data(run, dataset_name)
-    indices = representatives(dataset, limit)
-    procedure.count(run, dataset, indices, execution, compile=compile)
-    return dataset, procedure.measure(run, dataset, indices)
+    return RunImages(run, dataset, data.representatives(dataset.labels, limit))
 
 
-def predict_run(
-    run: RunFolder,
-    procedure: Procedure,
-    dataset_name: str | None = None,
-    limit: int | None = None,
-    execution: Execution = HERE,
-    *,
-    compile: bool = False,
-) -> tuple[Dataset, NDArray[np.int64], Prediction]:
-    """Count the votes that are missing, those for prediction, and predict; see `certify_run`.
-
-    Returns:
-        The test split, the images, and their predictions.
-    """
-    data.check_limit(limit)
-    dataset = load_evaluation_data(run, dataset_name)
-    indices = representatives(dataset, limit)
-    prediction = procedure.predict(run, dataset, indices, execution, compile=compile)
-    return dataset, indices, prediction
+def certify_images(
+    images: RunImages, procedure: Procedure, execution: Execution = HERE
+) -> Measurement:
+    """Count the votes that are missing, then measure."""
+    procedure.count(images, execution)
+    return procedure.measure(images)
 
 
 def base_accuracy(
@@ -163,6 +128,5 @@ def base_accuracy(
     """
     data.check_limit(limit)
     order = stream(0, Stage.CHOICE_OF_INPUTS, 0).permutation(len(dataset))
-    indices = np.sort(order[:limit])
-    answers = SampledProcedure().base_answers(run, dataset, indices, execution)
-    return share(answers == dataset.labels[indices])
+    images = RunImages(run, dataset, np.sort(order[:limit]))
+    return share(base_answers(images, execution) == images.targets)

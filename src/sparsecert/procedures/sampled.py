@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,15 +28,19 @@ from sparsecert.certification import (
     stop,
     warn_if_too_few,
 )
-from sparsecert.data import Dataset
 from sparsecert.designs.design import sampled
-from sparsecert.devices import alike_devices, best_device
+from sparsecert.devices import alike_devices
 from sparsecert.errors import check_num_samples
 from sparsecert.procedures.execution import Execution, Finished, Work
-from sparsecert.procedures.procedure import Measurement, measured, places
+from sparsecert.procedures.procedure import (
+    Measurement,
+    Procedure,
+    RunImages,
+    base_classifier,
+)
 from sparsecert.rules import RULES, check_rule
 from sparsecert.runs.folder import RunFolder
-from sparsecert.smoothing.sampled import SmoothedClassifier
+from sparsecert.smoothing.sampled import SmoothedClassifier, StopRule
 from sparsecert.streams import Stage, stream
 from sparsecert.theory.schedule import (
     ALPHA,
@@ -59,7 +62,7 @@ _NUMBERS_PER_GROUP = 2**24  # of the inputs: 64 MiB
 
 
 @dataclass(frozen=True)
-class SampledProcedure:
+class SampledProcedure(Procedure):
     """How many ablations, from which streams, and how their votes are read.
 
     Attributes:
@@ -94,27 +97,13 @@ class SampledProcedure:
         return looks if len(looks) > 1 else None
 
     def classifier(self, run: RunFolder, *, compile: bool = False) -> SmoothedClassifier:
-        """The run's model as a smoothed classifier, on the best device there is, or several."""
-        config = run.read_config()
+        """The run's smoothed classifier, on the best device there is, or several alike."""
+        design, devices = sampled(run.read_config().design), alike_devices()
         return SmoothedClassifier(
-            run.load_model().to(best_device()),
-            sampled(config.design),
-            config.num_classes,
-            config.build_encoding(),
-            precision=config.recipe.precision,
-            compile=compile,
-            devices=alike_devices(),
+            ablation=design, compile=compile, devices=devices, **base_classifier(run)
         )
 
-    def count(
-        self,
-        run: RunFolder,
-        dataset: Dataset,
-        indices: NDArray[np.int64],
-        execution: Execution,
-        *,
-        compile: bool = False,
-    ) -> None:
+    def count(self, images: RunImages, execution: Execution) -> None:
         """Count the votes that select and estimate; see `Procedure`.
 
         Warns:
@@ -122,86 +111,62 @@ class SampledProcedure:
         """
         # What would make hours of counting useless is said now.
         warn_if_too_few(self.num_samples, self.alpha, self.rule)
-        counting = _Counting(self, run, dataset, execution, compile)
-        counting.count(Stage.SELECTION, indices)
-        label = select_label(counting.stored(Stage.SELECTION, indices).votes, self.rule)
-        design = sampled(run.read_config().design)
+        tallies = _Tallies(self, images)
+        tallies.count(Stage.SELECTION, execution)
+        label = select_label(tallies.stored(Stage.SELECTION).votes, self.rule)
+        design = sampled(images.run.read_config().design)
 
         def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
             certified = certify_by_look(tally, label[rows], design, self.alpha, self.rule)
             return stop(tally, certified, name_by_look(tally, self.alpha, self.rule))
 
-        counting.count(Stage.ESTIMATION, indices, stops)
+        tallies.count(Stage.ESTIMATION, execution, stops)
 
-    def measure(self, run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]) -> Measurement:
+    def measure(self, images: RunImages) -> Measurement:
         """Predictions and certificates of stored tallies; see `Procedure`."""
-        counting = _Counting(self, run, dataset)
-        selection = counting.stored(Stage.SELECTION, indices)
-        estimation = counting.stored(Stage.ESTIMATION, indices)
+        tallies = _Tallies(self, images)
+        selection, estimation = map(tallies.stored, (Stage.SELECTION, Stage.ESTIMATION))
         label, tally = select_label(selection.votes, self.rule), estimation.votes
-        certified = certify_by_look(
-            tally, label, sampled(run.read_config().design), self.alpha, self.rule
-        )
+        design = sampled(images.run.read_config().design)
+        certified = certify_by_look(tally, label, design, self.alpha, self.rule)
         named = name_by_look(tally, self.alpha, self.rule)
         end = stop(tally, certified, named)
-        return measured(
-            indices,
-            dataset.labels[indices],
+        return Measurement(
+            images,
             prediction_at(end, tally, named),
             certification_at(end, tally, label, certified, self.alpha),
             selection.seconds + estimation.seconds,
             int((~end.finished).sum()),
         )
 
-    def predict(
-        self,
-        run: RunFolder,
-        dataset: Dataset,
-        indices: NDArray[np.int64],
-        execution: Execution,
-        *,
-        compile: bool = False,
-    ) -> Prediction:
-        """Count the votes for prediction, from a stage of their own, and predict."""
+    def predict(self, images: RunImages, execution: Execution) -> Prediction:
+        """Count the votes for prediction, of a stage of their own, and predict."""
 
         def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
             return stop(tally, name_by_look(tally, self.alpha, self.rule))
 
-        counting = _Counting(self, run, dataset, execution, compile)
-        counting.count(Stage.PREDICTION, indices, stops)
-        votes = counting.stored(Stage.PREDICTION, indices).votes
-        return predict_tally(votes, self.alpha, self.rule)
+        tallies = _Tallies(self, images)
+        tallies.count(Stage.PREDICTION, execution, stops)
+        return predict_tally(tallies.stored(Stage.PREDICTION).votes, self.alpha, self.rule)
 
-    def base_answers(
-        self, run: RunFolder, dataset: Dataset, indices: NDArray[np.int64], execution: Execution
-    ) -> NDArray[np.int64]:
-        """The base classifier's classes, each image seen through one ablation."""
-        counting = _Counting(SampledProcedure(num_samples=1), run, dataset, execution)
-        counting.count(Stage.EVALUATION, indices)
-        classes: NDArray[np.int64] = counting.stored(Stage.EVALUATION, indices).votes.votes.argmax(
-            axis=1
+    def counted(self, images: RunImages) -> NDArray[np.bool_]:
+        """`(images,)` which have both selection and estimation votes."""
+        tallies = _Tallies(self, images)
+        return np.logical_and(
+            *(
+                np.isin(images.indices, tallies.read(stage).indices)
+                for stage in (Stage.SELECTION, Stage.ESTIMATION)
+            )
         )
-        return classes
 
-    def counted(self, run: RunFolder, dataset: Dataset) -> NDArray[np.int64]:
-        """The images that have both selection and estimation votes, rising."""
-        counting = _Counting(self, run, dataset)
-        selection, estimation = (
-            counting.store.read(counting.settings(stage)).indices
-            for stage in (Stage.SELECTION, Stage.ESTIMATION)
-        )
-        return np.intersect1d(selection, estimation)
-
-    def rules_of_votes(
-        self, run: RunFolder, dataset: Dataset, indices: NDArray[np.int64]
-    ) -> tuple[str, ...]:
+    def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:
         """The design's rules, but for those that need rankings where none were recorded."""
-        counting = _Counting(self, run, dataset)
+        tallies = _Tallies(self, images)
         ranked = all(
-            counting.stored(stage, indices).votes.has_rankings
+            tallies.stored(stage).votes.has_rankings
             for stage in (Stage.SELECTION, Stage.ESTIMATION)
         )
-        rules = run.read_config().design.rules
+        rules = images.run.read_config().design.rules
         return tuple(rule for rule in rules if ranked or not RULES[rule].needs_rankings)
 
     def to_record(self, certification: Certification) -> dict[str, Any]:
@@ -216,82 +181,77 @@ class SampledProcedure:
         return cls(sampling=sampling, **{name: record[name] for name in names})
 
 
-class _Counting:
-    """The tallies of one run and data set under a procedure.
+def base_answers(images: RunImages, execution: Execution) -> NDArray[np.int64]:
+    """`(images,)` the base classifier's classes, each image seen through one ablation."""
+    tallies = _Tallies(SampledProcedure(num_samples=1), images)
+    tallies.count(Stage.EVALUATION, execution)
+    answers: NDArray[np.int64] = tallies.stored(Stage.EVALUATION).votes.votes.argmax(axis=1)
+    return answers
+
+
+class _Tallies:
+    """The tallies of a run's images under a procedure.
 
     Args:
         procedure: how many ablations, and from which streams.
-        run: a trained run.
-        dataset: the split that indices refer to.
-        execution: where ballots are counted; None for reading alone.
-        compile: run the base classifier through `torch.compile`.
+        images: the images.
     """
 
-    def __init__(
-        self,
-        procedure: SampledProcedure,
-        run: RunFolder,
-        dataset: Dataset,
-        execution: Execution | None = None,
-        compile: bool = False,
-    ) -> None:
-        self.procedure, self.run, self.dataset = procedure, run, dataset
-        self.execution, self.compile = execution, compile
-        self.store = TallyStore(run.tallies_path, run.read_config().num_classes)
-
-    @cached_property
-    def smoothed(self) -> SmoothedClassifier:
-        """Loaded if a ballot is missing."""
-        return self.procedure.classifier(self.run, compile=self.compile)
+    def __init__(self, procedure: SampledProcedure, images: RunImages) -> None:
+        self.procedure, self.images = procedure, images
+        num_classes = images.run.read_config().num_classes
+        self.store = TallyStore(images.run.tallies_path, num_classes)
+        self._smoothed: SmoothedClassifier | None = None
 
     def settings(self, stage: Stage) -> TallySettings:
         """What the counts of a stage depend on; a class is selected at one look."""
         selects, procedure = stage is Stage.SELECTION, self.procedure
         return TallySettings(
-            self.run.fingerprint(),
-            self.dataset.fingerprint(),
+            self.images.run.fingerprint(),
+            self.images.dataset.fingerprint(),
             procedure.seed,
             stage.name.lower(),
             procedure.num_selection if selects else procedure.num_samples,
             None if selects else procedure.looks,
         )
 
-    def stored(self, stage: Stage, indices: NDArray[np.int64]) -> Stored[Tally]:
+    def read(self, stage: Stage) -> Stored[Tally]:
+        """Whatever has been counted."""
+        return self.store.read(self.settings(stage))
+
+    def stored(self, stage: Stage) -> Stored[Tally]:
         """The votes of these images, in their order.
 
         Raises:
             InputError: if some of the images have not been counted under this procedure.
         """
-        stored, settings = self.store.read(self.settings(stage)), self.settings(stage)
+        settings = self.settings(stage)
         again = "" if settings.looks is None else " --sampling sequential"
         what = (
-            f"{settings.name} votes in {self.run.tallies_path} under this plan; run "
+            f"{settings.name} votes in {self.store.folder} under this plan; run "
             f"`sparsecert certify{again}` first"
         )
-        return stored.take(places(indices, stored.indices, what))
+        return self.images.of(self.read(stage), what)
 
     def count(
         self,
         stage: Stage,
-        indices: NDArray[np.int64],
-        stops: Callable[[Tally, NDArray[np.int64]], Stop] | None = None,
+        execution: Execution,
+        stops: StopRule | None = None,
     ) -> None:
         """Count what is missing, until every image has stopped.
 
         Args:
             stage: what the ablations are for.
-            indices: images.
-            stops: asked with rows of `indices`; needed under several looks.
+            execution: where.
+            stops: asked with rows of the images; needed under several looks.
         """
-        assert self.execution is not None
-        settings = self.settings(stage)
-        stored = self.store.read(settings)
-        begun = np.flatnonzero(np.isin(indices, stored.indices))
+        settings, stored, indices = self.settings(stage), self.read(stage), self.images.indices
+        done = np.flatnonzero(np.isin(indices, stored.indices))
         if settings.looks is not None and stops is not None:
-            tally = stored.take(np.searchsorted(stored.indices, indices[begun])).votes
-            begun = begun[stops(tally, begun).finished]
-        missing = np.delete(indices, begun)
-        rows_of = np.argsort(indices)
+            tally = stored.take(np.searchsorted(stored.indices, indices[done])).votes
+            done = done[stops(tally, done).finished]
+        missing, order = np.delete(indices, done), np.argsort(indices)
 
         def keep(finished: Sequence[Finished[Tally]]) -> None:
             parts = [
@@ -301,36 +261,40 @@ class _Counting:
             self.store.append(settings, parts)
 
         def start() -> tuple[int, Callable[[NDArray[np.int64]], Tally]]:
-            smoothed = self.smoothed
+            if self._smoothed is None:
+                self._smoothed = self.procedure.classifier(
+                    self.images.run, compile=execution.compile
+                )
+            smoothed = self._smoothed
 
-            def count(images: NDArray[np.int64]) -> Tally:
-                rows = rows_of[np.searchsorted(indices, images, sorter=rows_of)]
+            def count(some: NDArray[np.int64]) -> Tally:
+                rows = order[np.searchsorted(indices, some, sorter=order)]
                 return smoothed.tally(
-                    self.dataset.batch(images),
+                    self.images.dataset.batch(some),
                     settings.num_samples,
                     stage,
                     settings.seed,
-                    images,
+                    some,
                     sampling="fixed" if settings.looks is None else self.procedure.sampling,
-                    stops=stops and (lambda tally, some: stops(tally, rows[some])),
-                    before=_counted_before(stored, images),
+                    stops=stops and (lambda tally, places: stops(tally, rows[places])),
+                    before=_counted_before(stored, some),
                     # Ballots for evaluation are read one by one, by first choice.
-                    tracked=track_nothing(len(images)) if stage is Stage.EVALUATION else None,
+                    tracked=track_nothing(len(some)) if stage is Stage.EVALUATION else None,
                 )
 
             return self._group_size(settings, smoothed), count
 
         at_most = "" if settings.looks is None else "up to "
         words = f"{settings.stage}: {at_most}{settings.num_samples} ablations per image"
-        self.execution.run(Work(words, len(indices), missing, start, keep))
+        execution.run(Work(words, len(indices), missing, start, keep))
         self.store.compact(settings)
 
     def _group_size(self, settings: TallySettings, smoothed: SmoothedClassifier) -> int:
         """Images that are counted together."""
-        most = max(1, _NUMBERS_PER_GROUP // math.prod(self.dataset.input_shape))
+        most = max(1, _NUMBERS_PER_GROUP // math.prod(self.images.dataset.input_shape))
         if settings.looks is None:
             return min(most, max(1, _BALLOTS_PER_GROUP // settings.num_samples))
-        pass_size = smoothed.pass_size(self.dataset.batch([0]))
+        pass_size = smoothed.pass_size(self.images.dataset.batch([0]))
         return min(most, math.ceil(_PASSES_PER_GROUP * pass_size / settings.looks[0]))
 
 

@@ -28,17 +28,14 @@ SMOOTHED = "smoothed"  # the attacked classifier that a run folder holds
 
 
 def make_record(
-    run: RunFolder,
-    dataset: Dataset,
-    procedure: Procedure,
-    measurement: Measurement,
-    limit: int | None = None,
+    procedure: Procedure, measurement: Measurement, limit: int | None = None
 ) -> dict[str, Any]:
     """The record of one measurement, as JSON values.
 
     Shares are numbers in [0, 1]; `intervals` holds the 95 % interval of each. Null stands for a
     median that is N/A.
     """
+    run, dataset = measurement.images.run, measurement.images.dataset
     config, result = run.read_config(), measurement.evaluation
     described = procedure.to_record(measurement.certification)
     return {

@@ -16,6 +16,7 @@ from sparsecert.attacks.record import contradictions, read_attack_records
 from sparsecert.attacks.store import StoredAttacks
 from sparsecert.attacks.summary import median_attack_magnitude, strongest
 from sparsecert.data import Dataset
+from sparsecert.procedures.procedure import RunImages
 from sparsecert.report import tables
 from sparsecert.report.figures import attacks_against_radius
 from sparsecert.runs.folder import RunFolder
@@ -186,7 +187,7 @@ def _plot(
 ) -> Figure | None:
     points = {}
     for attack, part in attacks.items():
-        certificates = stored_certificates(run, dataset, part.index, rules[attack])
+        certificates = stored_certificates(RunImages(run, dataset, part.index), rules[attack])
         if certificates is not None and certificates.stored.any():
             rows = np.flatnonzero(certificates.stored)
             points[attack] = (certificates.radius[rows], part.size[rows])

@@ -25,9 +25,8 @@ from sparsecert.evaluation import certified_robustness
 from sparsecert.procedures.procedure import Measurement
 from sparsecert.procedures.run import (
     load,
-    load_evaluation_data,
     recorded_procedure,
-    representatives,
+    run_images,
 )
 from sparsecert.records.record import read_record
 from sparsecert.report import figures, tables
@@ -74,12 +73,12 @@ def write_report(run: RunFolder) -> Path:
         RunFolderError: if the run has not been certified, or the page cannot be written.
     """
     config, record = run.read_config(), read_record(run)
-    dataset = load_evaluation_data(run, record["dataset"])
+    images = run_images(run, record["dataset"], record["limit"])
+    dataset = images.dataset
     procedure: Any = recorded_procedure(config.design, record)
-    indices = representatives(dataset, record["limit"])
     measurements = {
-        rule: replace(procedure, rule=rule).measure(run, dataset, indices)
-        for rule in procedure.rules_of_votes(run, dataset, indices)
+        rule: replace(procedure, rule=rule).measure(images)
+        for rule in procedure.rules_of_votes(images)
     }
     chosen = measurements[record["rule"]]
     design = config.design

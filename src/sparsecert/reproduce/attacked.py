@@ -13,7 +13,7 @@ from sparsecert.attacks.record import attack_values
 from sparsecert.attacks.run import attack_run
 from sparsecert.evaluation import share
 from sparsecert.procedures.execution import LocalExecution
-from sparsecert.procedures.run import certify_run, procedure_for
+from sparsecert.procedures.run import certify_images, procedure_for, run_images
 from sparsecert.records.record import ATTACK, make_record, write_record
 from sparsecert.reproduce.baselines import BASELINES, baseline_target
 from sparsecert.reproduce.paper import AttackedRow
@@ -27,8 +27,8 @@ def attack_smoothed(run: RunFolder, limit: int | None) -> dict[str, Any]:
     procedure = procedure_for(run.read_config().design)
     here = LocalExecution(show_progress=True)
     if not run.record_path.exists():  # else what was certified before is compared with
-        dataset, measurement = certify_run(run, procedure, limit=limit, execution=here)
-        write_record(run.record_path, make_record(run, dataset, procedure, measurement, limit))
+        measurement = certify_images(run_images(run, limit=limit), procedure, here)
+        write_record(run.record_path, make_record(procedure, measurement, limit))
     return attack_run(run, PLAN, limit, execution=here)
 
 

@@ -12,9 +12,10 @@ from sparsecert.errors import InputError
 from sparsecert.procedures.execution import LocalExecution
 from sparsecert.procedures.run import (
     base_accuracy,
-    certify_run,
+    certify_images,
     load_evaluation_data,
     procedure_for,
+    run_images,
 )
 from sparsecert.records import record as records
 from sparsecert.reproduce.attacked import attack_baseline, attack_smoothed
@@ -131,8 +132,8 @@ def _certified(run: RunFolder, row: CertifiedRow, options: Options) -> dict[str,
     settings = {name: getattr(row, name) for name in ("num_selection", "num_samples", "alpha")}
     procedure = procedure_for(run.read_config().design, **settings)
     here = LocalExecution(show_progress=True)
-    dataset, measurement = certify_run(run, procedure, limit=options.limit, execution=here)
-    record = records.make_record(run, dataset, procedure, measurement, options.limit)
+    measurement = certify_images(run_images(run, limit=options.limit), procedure, here)
+    record = records.make_record(procedure, measurement, options.limit)
     records.write_record(run.record_path, record)
     return record
 
