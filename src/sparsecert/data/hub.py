@@ -99,7 +99,7 @@ def _from_columns(name: str, split: str, loaded: Any, known: FeatureRange | None
     if "train" not in loaded:
         raise InputError(f"data set {name!r} needs a train split: its range scales the features")
     features, train = (
-        np.stack([np.asarray(part[column], dtype=float) for column in columns], axis=1)
+        np.stack([np.asarray(part[column][:], dtype=float) for column in columns], axis=1)
         for part in (table, loaded["train"])
     )
     scaled, ends = scale_features(name, features, train, known)
@@ -118,7 +118,7 @@ def _split(name: str, split: str, loaded: Any) -> Any:
     for key in found[:-1]:
         label_column = next((c for c in _LABEL_COLUMNS if c in loaded[key].features), None)
         # Benchmarks with a hidden test set, such as ImageNet, publish it with -1 for every label.
-        if label_column and not set(loaded[key][label_column]) <= {-1, None}:
+        if label_column and not set(loaded[key][label_column][:]) <= {-1, None}:
             return loaded[key]
     return loaded[found[-1]]
 
@@ -128,9 +128,10 @@ def _labels(name: str, table: Any, train: Any, column: str) -> tuple[NDArray[np.
     import datasets
 
     feature = table.features[column]
-    labels, known = np.asarray(table[column]), np.asarray(train[column])
+    labels = np.asarray(table[column][:])  # whole columns are read at once, entries one by one
     if isinstance(feature, datasets.ClassLabel):
         return labels, list(feature.names)
+    known = np.asarray(train[column][:])
     if np.issubdtype(known.dtype, np.integer):
         return labels, [str(i) for i in range(int(known.max(initial=-1)) + 1)]
     class_names = np.unique(known.astype(str))
