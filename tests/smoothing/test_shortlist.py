@@ -23,7 +23,7 @@ from sparsecert.votes.rankings import count_followed, count_pairs
 from sparsecert.votes.store import Stored
 from sparsecert.votes.tally_store import TallySettings, TallyStore
 from sparsecert.votes.tracked_classes import NOBODY, most_often_first, nobody
-from tests.test_smoothing import images
+from tests.smoothing.test_sampled import images
 
 D, K, N, CLASSES = 16, 2, 600, 5
 ABLATION = sc.UniformAblation(D, K)

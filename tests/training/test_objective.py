@@ -21,7 +21,7 @@ from sparsecert.streams import Stage, stream
 from sparsecert.training.fit import Batches
 from sparsecert.training.objective import certificate_loss, soft_shares
 from sparsecert.training.recipes import recipe_for
-from tests.test_training import config
+from tests.training.test_training import config
 
 IMAGES, MASKS, CLASSES = 7, 40, 4
 

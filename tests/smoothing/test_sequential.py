@@ -29,7 +29,7 @@ from sparsecert.votes.look_store import LookSettings, LookStore
 from sparsecert.votes.look_tally import LookTally
 from sparsecert.votes.parquet import write_part
 from sparsecert.votes.store import Stored
-from tests.test_smoothing import CLASSES, images
+from tests.smoothing.test_sampled import CLASSES, images
 
 D, K, N = 16, 2, 1_000
 RULES = ["majority", "margin", "pairwise"]

@@ -23,7 +23,7 @@ from sparsecert.records.record import recorded_procedure
 from sparsecert.runs.folder import RunFolder
 from sparsecert.streams import Stage
 from sparsecert.theory.sequential import look_schedule
-from tests.test_cli import COMMAND, comparable, fails, folder, record, run, trained
+from tests.cli.test_commands import COMMAND, comparable, fails, folder, record, run, trained
 
 __all__ = ["folder", "trained"]  # fixtures
 
