@@ -14,7 +14,17 @@ import pytest
 
 from sparsecert import data
 from sparsecert.runs.folder import RunFolder
-from tests.helpers.commands import SMALL, Fails, Output, parts, record, report, run, train
+from tests.helpers.commands import (
+    SMALL,
+    Fails,
+    Output,
+    parts,
+    read_json,
+    record,
+    report,
+    run,
+    train,
+)
 from tests.helpers.internals import no_network
 
 
@@ -23,7 +33,7 @@ def test_certify_writes_record_and_table(folder: Path, tmp_path: Path, output: O
     run("certify", folder, "--limit", 60, *SMALL, "--tsv", tsv, "--record", copy)
     assert "classification accuracy" in output()
     result = record(folder)
-    assert record(copy.parent, copy.name) == result
+    assert read_json(copy) == result
     assert {
         "dataset": "digits",
         "design": "uniform",

@@ -33,10 +33,14 @@ def train(path: Path, *words: object) -> Path:
     return path
 
 
-def record(folder: Path, name: str = "record.json") -> dict[str, Any]:
-    """A record of the run, or of the results in a folder."""
-    values: dict[str, Any] = json.loads((folder / name).read_text())
+def read_json(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text())
     return values
+
+
+def record(folder: Path, name: str = "record.json") -> dict[str, Any]:
+    """A record of the run."""
+    return read_json(folder / name)
 
 
 def comparable(folder: Path, name: str = "record.json") -> dict[str, Any]:

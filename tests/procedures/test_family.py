@@ -9,10 +9,8 @@ import pytest
 
 import sparsecert as sc
 from sparsecert import data
-from sparsecert.errors import RunFolderError
 from sparsecert.runs.folder import RunFolder
-from sparsecert.votes.ballots import Ballots, BallotStore, ranks_of
-from sparsecert.votes.store import Stored, VoteSettings
+from sparsecert.votes.ballots import ranks_of
 from tests.helpers.commands import Fails, Output, parts, record, report, run, train
 
 
@@ -141,24 +139,3 @@ def test_what_does_not_fit_gets_a_sentence(family_run: Path, tmp_path: Path, fai
 def test_ranks_follow_the_scores() -> None:
     scores = np.array([[[0.5, 2.0, 0.5], [1.0, 1.0, 1.0]]])
     assert ranks_of(scores).tolist() == [[[1, 0, 2], [0, 1, 2]]]
-
-
-def test_ballots_are_kept_and_checked(tmp_path: Path) -> None:
-    ranks = ranks_of(np.random.default_rng(0).random((6, 4, 3)))
-    store, settings = BallotStore(tmp_path, 4, 3), VoteSettings("model", "data")
-    for rows in (np.array([3, 5]), np.array([0, 3])):  # image 3 twice
-        store.append(settings, [Stored(rows, np.ones(2), Ballots(ranks[rows]))])
-    stored = store.read(settings)
-    assert stored.indices.tolist() == [0, 3, 5]
-    assert (stored.votes.ranks == ranks[[0, 3, 5]]).all()
-    store.compact(settings)
-    assert len(list(tmp_path.glob("*.parquet"))) == 1
-    assert (store.read(settings).votes.ranks == stored.votes.ranks).all()
-    assert len(store.read(VoteSettings("model", "other data")).indices) == 0
-    with pytest.raises(RunFolderError, match="another model"):
-        store.read(VoteSettings("another", "data"))
-    broken = ranks.copy()
-    broken[0, 0] = 0
-    store.append(settings, [Stored(np.arange(6), np.ones(6), Ballots(broken))])
-    with pytest.raises(RunFolderError, match="rank 3 classes"):
-        store.read(settings)
