@@ -13,9 +13,7 @@ import pytest
 import tests.typechecker
 
 jaxtyping.install_import_hook("sparsecert", f"{tests.typechecker.__name__}.typechecker")
+pytest.register_assert_rewrite("tests.helpers")
 
-
-@pytest.fixture
-def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Users have no type checker at run time; where ours would get there first, switch it off."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+# A module of its own, which may import sparsecert now that the hook is installed.
+pytest_plugins = ["tests.helpers.fixtures"]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import sparsecert as sc
 from sparsecert.attacks import PlainClassifier
+from tests.helpers.classifiers import Alarm, images
 
 
 class Linear(nn.Module):
@@ -46,18 +47,6 @@ def linear_problem(
     return PlainClassifier(model, 2), x, labels, np.array(sizes)
 
 
-class Alarm(nn.Module):
-    """Votes 1 where a retained pixel is bright: every touched ballot can be turned.
-
-    On a dark image all ballots say 0, and those that meet one of rho brightened pixels say 1: a
-    share of exactly Delta(d, k, rho), so Theorem 1 is tight.
-    """
-
-    def forward(self, encoded: Tensor) -> Tensor:
-        brightest = encoded[:, 0].flatten(1).max(dim=1).values
-        return torch.stack((torch.zeros_like(brightest), 8 * (brightest - 0.6)), dim=1)
-
-
 D, K = 36, 6
 
 
@@ -66,7 +55,7 @@ def alarm() -> sc.SmoothedClassifier:
 
 
 def dark_images(number: int) -> Tensor:
-    return 0.4 * torch.rand(number, 1, 6, 6, generator=torch.Generator().manual_seed(2))
+    return 0.4 * images(number, 2, (1, 6, 6))
 
 
 class Centred(nn.Module):

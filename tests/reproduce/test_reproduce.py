@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from sparsecert import cli, data
+from sparsecert import data
 from sparsecert.attacks import AttackPlan, Probe
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.reproduce import adversarial, attacked, entries, figure1, frontier, overview
 from sparsecert.reproduce.baselines import Binarised, baseline_target
 from sparsecert.reproduce.experiment import Options
 from sparsecert.reproduce.paper import AttackedRow, BaseRow, CertifiedRow, PaperTable
+from tests.helpers.commands import Fails, Output, read_json, report, run
 
+K16: dict[str, Any] = {"label": "k = 16", "dataset": "digits", "settings": {"num_retained": 16}}
+FEW: dict[str, Any] = {"median": 1, "num_selection": 30, "num_samples": 150}
 DIGITS = PaperTable(
     "table9",
     "digits",
     (
         CertifiedRow(label="k = 8", dataset="digits", settings={"num_retained": 8}, median=None),
-        CertifiedRow(
-            label="k = 16",
-            dataset="digits",
-            settings={"num_retained": 16},
-            accuracy=60.25,
-            abstained=1.5,
-            median=1,
-            num_selection=30,
-            num_samples=150,
-        ),
+        CertifiedRow(**K16, accuracy=60.25, abstained=1.5, **FEW),
         CertifiedRow(
             label="noise",
             dataset="digits",
@@ -54,82 +47,81 @@ def table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure1, "TABLE", DIGITS)
 
 
-def reproduce(folder: Path, *words: object) -> None:
+def words_for(folder: Path, *words: object) -> tuple[object, ...]:
     places = ["--out", folder / "runs", "--results", folder / "results", "--recipe", "fast"]
-    cli.main([str(word) for word in ("reproduce", *words, *places)])
+    return ("reproduce", *words, *places)
+
+
+def reproduce(folder: Path, *words: object) -> dict[str, dict[str, Any]]:
+    """Returns the records, by name."""
+    run(*words_for(folder, *words))
+    results = folder / "results"
+    return {path.name: read_json(path) for path in results.glob("*.json")}
+
+
+def overview_page(folder: Path) -> str:
+    return (folder / "results" / "README.md").read_text()
 
 
 @pytest.mark.usefixtures("table")
-def test_a_row_is_trained_certified_recorded_and_compared(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_row_is_trained_certified_recorded_and_compared(tmp_path: Path, output: Output) -> None:
     narrow = ["table9", "--retained", 16, "--limit", 30, "--epochs", 3]
-    reproduce(tmp_path, *narrow)
-    output = capsys.readouterr().out
-    assert "60.25 %" in output
-    records = list((tmp_path / "results").glob("*.json"))
-    assert [path.name for path in records] == [
-        "table9-digits-k16-two-channel-default-fast3-n30.json"
-    ]
-    record: dict[str, Any] = json.loads(records[0].read_text())
+    records = reproduce(tmp_path, *narrow)
+    assert "60.25 %" in output()
+    name = "table9-digits-k16-two-channel-default-fast3-n30.json"
+    assert list(records) == [name]
+    record = records[name]
     assert record["num_images"] == 30
     assert record["epochs"] == 3
     assert (record["num_selection"], record["num_samples"]) == (30, 150)
-    page = (tmp_path / "results" / "README.md").read_text()
+    page = overview_page(tmp_path)
     assert "## Table 9: digits\n\nMade up." in page
     assert "| **k = 16** | paper |  | 60.25 % | 1.50 % | 1 |" in page
     assert f"{100 * record['accuracy']:.1f} % [" in page
     assert record["command"].split(" && ")[0] in page
     assert "k = 8" not in page  # nothing to say about it yet
     assert "Beyond the paper" not in page
-    (run,) = (tmp_path / "runs").iterdir()
-    cli.main(["report", str(run)])
-    report = (run / "report" / "index.html").read_text()
-    assert "Beside the paper" in report
-    assert "Table 9, k = 16" in report
-    assert "60.25 %" in report
+    (folder,) = (tmp_path / "runs").iterdir()
+    page = report(folder)
+    assert "Beside the paper" in page
+    assert "Table 9, k = 16" in page
+    assert "60.25 %" in page
 
-    model = next((tmp_path / "runs").glob("*/model.safetensors"))
+    model = folder / "model.safetensors"
     written = model.stat().st_mtime_ns
-    reproduce(tmp_path, *narrow)  # a second call trains and counts nothing
+    again = reproduce(tmp_path, *narrow)  # a second call trains and counts nothing
     assert model.stat().st_mtime_ns == written
-    assert json.loads(records[0].read_text())["seconds"] == record["seconds"]
+    assert again[name]["seconds"] == record["seconds"]
 
 
 @pytest.mark.usefixtures("table")
-def test_the_compared_scheme_is_trained_certified_and_reported(tmp_path: Path) -> None:
+def test_the_compared_scheme_is_trained_certified_and_reported(
+    tmp_path: Path, fails: Fails
+) -> None:
     overview.TABLES["table9"] = PaperTable("table9", "digits", DIGITS.rows[2:])
-    reproduce(tmp_path, "table9", "--limit", 20, "--epochs", 2)
-    (record_path,) = (tmp_path / "results").glob("*.json")
-    record = json.loads(record_path.read_text())
+    (record,) = reproduce(tmp_path, "table9", "--limit", 20, "--epochs", 2).values()
     assert record["design"] == "lee2019"
     assert record["keep_probability"] == 0.8
     assert record["num_features"] == 64
     assert "--keep-probability 0.8 --num-values 17" in record["command"]
-    (run,) = (tmp_path / "runs").iterdir()
-    cli.main(["report", str(run)])
-    page = (run / "report" / "index.html").read_text()
+    (folder,) = (tmp_path / "runs").iterdir()
+    page = report(folder)
     assert "margin rule" not in page
     assert "Δ(d, k, rho)" not in page
-    cli.main(["info", str(run)])
-    with pytest.raises(SystemExit):
-        cli.main(["certify", str(run), "--rule", "margin"])
+    run("info", folder)
+    fails("", "certify", folder, "--rule", "margin")
 
 
 def test_base_classifiers_are_measured_on_both_splits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = BaseRow(
-        label="k = 16", dataset="digits", settings={"num_retained": 16}, train=91.5, test=81.25
-    )
+    row = BaseRow(**K16, train=91.5, test=81.25)
     monkeypatch.setitem(overview.TABLES, "table9", PaperTable("table9", "bases", (row,)))
-    reproduce(tmp_path, "table9", "--epochs", 30)
-    (path,) = (tmp_path / "results").glob("*.json")
-    record = json.loads(path.read_text())
+    (record,) = reproduce(tmp_path, "table9", "--epochs", 30).values()
     assert 0.5 < record["test_accuracy"] < record["train_accuracy"] < 1
     low, high = record["intervals"]["test_accuracy"]
     assert low < record["test_accuracy"] < high
-    page = (tmp_path / "results" / "README.md").read_text()
+    page = overview_page(tmp_path)
     assert "| paper |  | 91.50 % | 81.25 % |" in page
     assert f"{100 * record['train_accuracy']:.1f} % [" in page
 
@@ -140,28 +132,17 @@ ATTACKED = PaperTable(
     (
         *(
             AttackedRow(
-                label=name,
-                dataset="digits",
-                classifier=name,
-                settings={},
-                accuracy=99.0,
-                median=9.5,
+                label=name, dataset="digits", settings={}, classifier=name, accuracy=99, median=9.5
             )
             for name in ("cnn", "binarised-cnn", "nearest-neighbour", "linf-cnn")
         ),
-        AttackedRow(
-            label="k = 16",
-            dataset="digits",
-            settings={"num_retained": 16},
-            accuracy=96.5,
-            median=31,
-        ),
+        AttackedRow(**K16, accuracy=96.5, median=31),
     ),
 )
 
 
 def test_classifiers_are_attacked_side_by_side(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: Output
 ) -> None:
     probe = Probe(num_samples=300)
     plan = AttackPlan("pointwise", repetitions=2, probe=probe)
@@ -171,12 +152,8 @@ def test_classifiers_are_attacked_side_by_side(
     monkeypatch.setattr(adversarial, "TABLE", ATTACKED)
     monkeypatch.setattr(adversarial, "_FIGURE3", 2)
     narrow = ["--limit", 6, "--epochs", 20]
-    reproduce(tmp_path, "table9", *narrow)
-    output = capsys.readouterr().out
-    assert "31" in output
-    records = {
-        path.name: json.loads(path.read_text()) for path in (tmp_path / "results").glob("*.json")
-    }
+    records = reproduce(tmp_path, "table9", *narrow)
+    assert "31" in output()
     assert len(records) == 5
     assert "table9-digits-linf-cnn-20-n6.json" in records
     for record in records.values():
@@ -191,7 +168,7 @@ def test_classifiers_are_attacked_side_by_side(
         else:
             assert record["test_accuracy"] > 0.7
             assert record["median_attack_magnitude"] >= 1
-    page = (tmp_path / "results" / "README.md").read_text()
+    page = overview_page(tmp_path)
     assert "## Table 9: attacked digits" in page
     assert "| **nearest-neighbour** | paper | pointwise |  | 99.0 % | 9.5 |" in page
     assert "; attack " in page
@@ -236,23 +213,13 @@ def test_baselines_are_what_their_names_say(tmp_path: Path) -> None:
 def test_another_network_on_as_many_images_as_the_paper(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matters: bool
 ) -> None:
-    row = CertifiedRow(
-        label="k = 16",
-        dataset="digits",
-        settings={"num_retained": 16},
-        architecture="resnet18",
-        architecture_matters=matters,
-        median=1,
-        num_selection=30,
-        num_samples=150,
-    )
+    row = CertifiedRow(**K16, architecture="resnet18", architecture_matters=matters, **FEW)
     monkeypatch.setitem(overview.TABLES, "table9", PaperTable("table9", "d", (row,), limit=25))
-    reproduce(tmp_path, "table9", "--epochs", 1, "--model", "mlp")
-    (path,) = (tmp_path / "results").glob("*.json")
-    assert path.name == "table9-digits-k16-two-channel-mlp-fast1-n25.json"
-    record = json.loads(path.read_text())
+    records = reproduce(tmp_path, "table9", "--epochs", 1, "--model", "mlp")
+    ((name, record),) = records.items()
+    assert name == "table9-digits-k16-two-channel-mlp-fast1-n25.json"
     assert (record["architecture"], record["num_images"]) == ("mlp", 25)
-    page = (tmp_path / "results" / "README.md").read_text()
+    page = overview_page(tmp_path)
     assert ("Beyond the paper" in page) == matters
     assert ("## Table 9" in page) != matters
 
@@ -325,12 +292,9 @@ def test_figures_are_written(tmp_path: Path) -> None:
     ],
 )
 def test_what_there_is_not_gets_a_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+    tmp_path: Path, fails: Fails, words: list[str], sentence: str
 ) -> None:
-    with pytest.raises(SystemExit) as end:
-        reproduce(tmp_path, *words)
-    assert end.value.code == 2
-    assert sentence in " ".join(capsys.readouterr().err.split())
+    fails(sentence, *words_for(tmp_path, *words))
     assert set(entries.FIGURES) == {*(f"figure{number}" for number in range(1, 6)), "frontier"}
 
 
@@ -339,36 +303,30 @@ def test_an_overview_passes_over_records_of_benchmarks(tmp_path: Path) -> None:
     assert overview.read_results(tmp_path) == []
 
 
-def test_an_overview_of_foreign_files_gets_a_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_overview_of_foreign_files_gets_a_sentence(tmp_path: Path, fails: Fails) -> None:
     (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "mine.json").write_text('{"a": 1}')
-    with pytest.raises(SystemExit):
-        reproduce(tmp_path, "overview")
-    assert "not a result record" in " ".join(capsys.readouterr().err.split())
+    mine, page = (tmp_path / "results" / name for name in ("mine.json", "README.md"))
+    mine.write_text('{"a": 1}')
+    fails("not a result record", *words_for(tmp_path, "overview"))
     for content in ("[1]", "7", '{"kind": "base_accuracy"}', "{"):
-        (tmp_path / "results" / "mine.json").write_text(content)
-        with pytest.raises(SystemExit):
-            reproduce(tmp_path, "table1")  # before anything is loaded or trained
-        assert "not a result record" in " ".join(capsys.readouterr().err.split())
-    (tmp_path / "results" / "mine.json").unlink()
-    (tmp_path / "results" / "README.md").write_text("# My project")
-    with pytest.raises(SystemExit):
-        reproduce(tmp_path, "overview")
-    assert "was not generated by this command" in " ".join(capsys.readouterr().err.split())
-    assert (tmp_path / "results" / "README.md").read_text() == "# My project"
+        mine.write_text(content)
+        # Before anything is loaded or trained.
+        fails("not a result record", *words_for(tmp_path, "table1"))
+    mine.unlink()
+    page.write_text("# My project")
+    fails("was not generated by this command", *words_for(tmp_path, "overview"))
+    assert page.read_text() == "# My project"
 
 
 @pytest.mark.usefixtures("table")
 def test_frontier_draws_the_records_of_a_data_set(tmp_path: Path) -> None:
-    reproduce(tmp_path, "table9", "--retained", 16, "--epochs", 1, "--limit", 20)
+    narrow = ["--retained", 16, "--epochs", 1, "--limit", 20]
+    (record,) = reproduce(tmp_path, "table9", *narrow).values()
     reproduce(tmp_path, "frontier", "--data", "digits")
     assert (tmp_path / "results" / "frontier.png").stat().st_size > 0
     options = Options(dataset="digits", results=tmp_path / "results")
     (axes,) = frontier.draw(options).axes
     assert axes.get_legend_handles_labels()[1] == ["the paper", "majority"]
-    (record,) = (json.loads(path.read_text()) for path in (tmp_path / "results").glob("*.json"))
     ((x, y),) = next(
         np.asarray(line.get_xydata()) for line in axes.get_lines() if line.get_marker() == "o"
     )

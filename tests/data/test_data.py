@@ -21,9 +21,7 @@ from sparsecert.errors import InputError
 MNIST = Path(os.environ.get(data.DATA_VARIABLE) or "no data folder") / "mnist"
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def pixels(*shape: int, seed: int = 0) -> NDArray[np.uint8]:

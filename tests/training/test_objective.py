@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +21,8 @@ from sparsecert.streams import Stage, stream
 from sparsecert.training.fit import Batches
 from sparsecert.training.objective import certificate_loss, soft_shares
 from sparsecert.training.recipes import recipe_for
-from tests.test_training import config
+from tests.helpers.commands import log
+from tests.helpers.training import config, noise_images, trained_by_name
 
 IMAGES, MASKS, CLASSES = 7, 40, 4
 
@@ -81,23 +82,15 @@ def test_a_higher_radius_costs_more() -> None:
     assert losses[0] < losses[1] < losses[2]
 
 
-def train_fast(path: Path) -> RunFolder:
-    return train_run("digits", path, "fast", design_settings={"num_retained": 16}, epochs=20)
+@pytest.fixture(scope="module")
+def fast_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run to start from, 16 of 64 pixels retained."""
+    return trained_by_name(tmp_path_factory.mktemp("runs") / "fast", 16, epochs=20)
 
 
-def train_for(
-    path: Path, start: Path | None, radius: int | None, epochs: int | None = 1
-) -> RunFolder:
-    settings = {"num_retained": 16}
-    return train_run(
-        "digits",
-        path,
-        "radius",
-        design_settings=settings,
-        epochs=epochs,
-        start=start,
-        radius=radius,
-    )
+def train_for(path: Path, start: RunFolder | None, radius: int | None, **options: Any) -> RunFolder:
+    begin = start and start.path
+    return trained_by_name(path, 16, "radius", start=begin, radius=radius, **options)
 
 
 def held_out_loss(run: RunFolder, radius: int) -> float:
@@ -113,23 +106,19 @@ def held_out_loss(run: RunFolder, radius: int) -> float:
     return float(certificate_loss(logits.view(len(rows), 64, -1), labels, threshold))
 
 
-def test_training_lowers_the_loss_of_unseen_images(tmp_path: Path) -> None:
-    first = train_fast(tmp_path / "first")
-    second = train_for(tmp_path / "second", first.path, 2, 2)
-    assert held_out_loss(second, 2) < held_out_loss(first, 2) - 0.01
-    lines = [json.loads(line) for line in second.log_path.read_text().splitlines()]
+def test_training_lowers_the_loss_of_unseen_images(tmp_path: Path, fast_run: RunFolder) -> None:
+    second = train_for(tmp_path / "second", fast_run, 2, epochs=2)
+    assert held_out_loss(second, 2) < held_out_loss(fast_run, 2) - 0.01
+    lines = log(second.path)
     assert lines[1]["loss"] < lines[0]["loss"]
 
 
 def test_normalisation_keeps_its_statistics(tmp_path: Path) -> None:
     """A step sees sixteen images, which are no basis for normalising."""
-    name, rng = str(tmp_path / "x.npz"), np.random.default_rng(0)
-    x = rng.integers(256, size=(64, 16, 16), dtype=np.uint8)
-    np.savez(name, x_train=x, y_train=np.arange(64) % 2, x_test=x, y_test=np.arange(64) % 2)
-    settings = {"num_retained": 60}
+    name, settings = noise_images(tmp_path / "x.npz", 64, 16), {"num_retained": 60}
     first = train_run(name, tmp_path / "first", "fast", design_settings=settings, epochs=2)
-    start = {"start": first.path, "radius": 1}
-    second = train_run(name, tmp_path / "second", "radius", design_settings=settings, **start)  # type: ignore[arg-type]
+    start: dict[str, Any] = {"start": first.path, "radius": 1}
+    second = train_run(name, tmp_path / "second", "radius", design_settings=settings, **start)
     before, after = (run.load_model().state_dict() for run in (first, second))
     statistics = [key for key in before if "running" in key]
     assert statistics
@@ -158,33 +147,28 @@ def test_config_with_a_radius_survives_the_file(tmp_path: Path) -> None:
     assert RunFolder.create(tmp_path / "run", for_radius(2)).read_config() == for_radius(2)
 
 
-def test_the_radius_is_recorded(tmp_path: Path) -> None:
-    first = train_fast(tmp_path / "first")
-    run = train_for(tmp_path / "second", first.path, 1)
+def test_the_radius_is_recorded(tmp_path: Path, fast_run: RunFolder) -> None:
+    run = train_for(tmp_path / "second", fast_run, 1, epochs=1)
     values = classifier_values(run.read_config())
     assert (values["recipe"], values["radius_trained_for"], values["epochs"]) == ("radius", 1, 21)
     assert "--recipe radius" in train_command(run.read_config(), run)
     assert "--radius 1 --start" in train_command(run.read_config(), run)
 
 
-def test_bad_settings_get_a_sentence(tmp_path: Path) -> None:
-    first, out = train_fast(tmp_path / "first"), tmp_path / "second"
+def test_bad_settings_get_a_sentence(tmp_path: Path, fast_run: RunFolder) -> None:
+    out = tmp_path / "second"
     for radius in (None, -1, 3, 60):
         with pytest.raises(InputError, match=r"radius from 0 to 2, .* k = 16 of 64 .* got"):
-            train_for(out, first.path, radius)
+            train_for(out, fast_run, radius)
     with pytest.raises(InputError, match="a trained run to start from"):
         train_for(out, None, 1)
     with pytest.raises(InputError, match="a radius only with the recipe radius, got 1"):
-        train_run("digits", out, "fast", design_settings={"num_retained": 16}, radius=1)
-    settings = {"num_sets": 16, "copies": 1, "layout": "strided"}
-    options = {"architecture": "mlp", "start": first.path, "radius": 1}
+        trained_by_name(out, 16, radius=1)
+    partition: dict[str, Any] = {
+        "design": "partition",
+        "design_settings": {"num_sets": 16, "copies": 1, "layout": "strided"},
+        "architecture": "mlp",
+    }
     with pytest.raises(InputError, match="expected random ablation"):
-        train_run(
-            "digits",
-            out,
-            "radius",
-            design="partition",
-            design_settings=settings,
-            **options,  # type: ignore[arg-type]
-        )
+        train_run("digits", out, "radius", **partition, start=fast_run.path, radius=1)
     assert not out.exists()

@@ -18,6 +18,8 @@ import sparsecert as sc
 from sparsecert.devices import alike_devices
 from sparsecert.smoothing.parallel import replicas, run_side_by_side
 from sparsecert.streams import Stage
+from tests.helpers.classifiers import images
+from tests.helpers.votes import assert_same_votes
 
 D, K, CLASSES = 16, 5, 3
 CPU = torch.device("cpu")
@@ -47,26 +49,21 @@ def classifier(devices: list[str], limit: int | None = None) -> sc.SmoothedClass
     )
 
 
-def images(count: int = 5) -> Tensor:
-    return torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(1))
-
-
 @pytest.mark.parametrize("samples", [7, 100, 331])
 @pytest.mark.parametrize("lanes", [2, 5])
 def test_lanes_count_what_one_counts(lanes: int, samples: int) -> None:
-    x = images()
+    x = images(5)
     expected = classifier(["cpu"]).tally(x, samples, Stage.ESTIMATION, seed=3)
     tally = classifier(["cpu"] * lanes, limit=20).tally(x, samples, Stage.ESTIMATION, seed=3)
-    np.testing.assert_array_equal(tally.first_choice, expected.first_choice)
-    np.testing.assert_array_equal(tally.head_to_head, expected.head_to_head)
+    assert_same_votes(tally, expected)
 
 
 def test_every_lane_votes_with_the_weights_of_the_moment() -> None:
     smoothed = classifier(["cpu"] * 3, limit=20)
-    before = smoothed.tally(images(), 200, Stage.ESTIMATION).first_choice
+    before = smoothed.tally(images(5), 200, Stage.ESTIMATION).first_choice
     with torch.no_grad():
         smoothed.base.get_parameter("linear.bias").copy_(torch.tensor([0.0, 0.0, 100.0]))
-    after = smoothed.tally(images(), 200, Stage.ESTIMATION).first_choice
+    after = smoothed.tally(images(5), 200, Stage.ESTIMATION).first_choice
     assert (before[:, 2] < 200).all()
     assert after[:, 2].tolist() == [200] * 5
 
@@ -84,17 +81,17 @@ def test_replicas_share_weights_at_home_and_nothing_else() -> None:
 
 def test_a_network_that_cannot_be_copied_votes_alone_with_a_warning() -> None:
     smoothed = classifier(["cpu"] * 2, limit=20)
-    expected = smoothed.tally(images(), 100, Stage.ESTIMATION).first_choice
+    expected = smoothed.tally(images(5), 100, Stage.ESTIMATION).first_choice
     smoothed.base.lock = threading.Lock()  # type: ignore[assignment]
     with pytest.warns(UserWarning, match="cannot be copied, so its passes run one by one"):
-        counts = smoothed.tally(images(), 100, Stage.ESTIMATION).first_choice
+        counts = smoothed.tally(images(5), 100, Stage.ESTIMATION).first_choice
     np.testing.assert_array_equal(counts, expected)
 
 
 def test_training_mode_comes_back_after_voting() -> None:
     smoothed = classifier(["cpu"] * 2)
     smoothed.base.train()
-    smoothed.tally(images(), 100, Stage.ESTIMATION)
+    smoothed.tally(images(5), 100, Stage.ESTIMATION)
     assert smoothed.base.training
 
 

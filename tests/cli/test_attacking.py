@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from sparsecert import UniformAblation, certify_tally, cli
+from sparsecert import UniformAblation, certify_tally
 from sparsecert.attacks import AttackPlan, Probe
 from sparsecert.attacks.campaign import Certificates, stored_attacks
 from sparsecert.attacks.run import attack_run
@@ -34,55 +29,33 @@ from sparsecert.procedures.sampled import stored_votes
 from sparsecert.records.record import read_record, recorded_procedure
 from sparsecert.runs.folder import RunFolder
 from sparsecert.streams import Stage
+from tests.helpers.commands import PROBE, Fails, Output, read_json, record, report, run, train
 
-SMALL = ["--num-samples", "300", "--num-search", "150", "--num-gradient", "32"]
-CERTIFY = ["--num-selection", "50", "--num-samples", "600"]
-
-
-def run(*words: object) -> None:
-    cli.main([str(word) for word in words])
+CERTIFY = ["--num-selection", 50, "--num-samples", 600]
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "digits"
-    run("train", "--data", "digits", "--retained", 12, "--epochs", 15, "--out", path)
-    return path
+def attacked(folder: Path, attack: str) -> dict[str, Any]:
+    return record(folder / "attacks", f"{attack}.json")
 
 
-@pytest.fixture
-def folder(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the trained run, with nothing attacked yet."""
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+def parts(folder: Path) -> list[Path]:
+    return sorted((folder / "attacks").glob("[!.]*.parquet"))
 
 
-def record(path: Path, attack: str) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((path / "attacks" / f"{attack}.json").read_text())
-    return values
-
-
-def comparable(path: Path, attack: str) -> dict[str, Any]:
-    ignored = ("seconds", "command")
-    return {k: v for k, v in record(path, attack).items() if k not in ignored}
-
-
-def test_attack_writes_record_and_page(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_attack_writes_record_and_page(folder: Path, tmp_path: Path, output: Output) -> None:
     copy = tmp_path / "results" / "pointwise.json"
-    words = ["attack", folder, "--limit", 4, *SMALL]
+    words = ["attack", folder, "--limit", 4, *PROBE]
     run(*words, "--repetitions", 2, "--record", copy)
-    assert "no certificates" in capsys.readouterr().out
-    result = record(folder, "pointwise")
-    assert json.loads(copy.read_text()) == result
+    assert "no certificates" in output()
+    result = attacked(folder, "pointwise")
+    assert read_json(copy) == result
     assert result["successes_within_certificate"] is None
 
     run("certify", folder, "--limit", 2, *CERTIFY)  # every other of the attacked images
     run(*words, "--repetitions", 2)
     run(*words, "--attack", "sigma-zero", "--steps", 15)
-    output = capsys.readouterr().out
-    assert "median attack magnitude (pixels)" in output
-    result = record(folder, "pointwise")
+    assert "median attack magnitude (pixels)" in output()
+    result = attacked(folder, "pointwise")
     assert {
         "kind": "attack",
         "classifier": "smoothed",
@@ -104,8 +77,7 @@ def test_attack_writes_record_and_page(
     low, high = result["intervals"]["success"]
     assert low <= result["success"] <= high
 
-    run("report", folder)
-    page = RunFolder(folder).report_path.read_text()
+    page = report(folder)
     assert "<h2>Attacks</h2>" in page
     assert "strongest on each image" in page
     assert page.count("<svg") == 4
@@ -116,20 +88,19 @@ def test_the_pairwise_rule_is_attacked_and_compared_with_its_own_certificates(
     folder: Path,
 ) -> None:
     run("certify", folder, "--limit", 4, *CERTIFY)
-    words = ["attack", folder, "--attack", "sigma-zero", "--steps", 15, "--limit", 4, *SMALL]
+    words = ["attack", folder, "--attack", "sigma-zero", "--steps", 15, "--limit", 4, *PROBE]
     run(*words, "--rule", "pairwise")
-    pairwise = record(folder, "sigma-zero-pairwise")
+    pairwise = attacked(folder, "sigma-zero-pairwise")
     assert pairwise["rule"] == "pairwise"
     assert "--rule pairwise --num-samples 300" in pairwise["command"]
     assert pairwise["misclassified_within_certificate"] == []
     run(*words, "--rule", "margin")  # whose PREDICT is majority's
-    majority = record(folder, "sigma-zero")
+    majority = attacked(folder, "sigma-zero")
     assert majority["rule"] is None
     assert len(parts(folder)) == 8  # each rule's attacks are kept
-    assert record(folder, "sigma-zero-pairwise") == pairwise
+    assert attacked(folder, "sigma-zero-pairwise") == pairwise
     run(*words[:2], "--attack", "sparse-rs", "--steps", 5, *words[6:], "--rule", "pairwise")
-    run("report", folder)
-    page = RunFolder(folder).report_path.read_text()
+    page = report(folder)
     assert page.count("<td>sigma-zero, pairwise rule</td>") == 1
     assert page.count("<td>sigma-zero</td>") == 1
     assert "strongest on each image, pairwise rule" in page
@@ -148,35 +119,6 @@ def test_the_pairwise_rule_is_attacked_and_compared_with_its_own_certificates(
     radius = np.where(label == dataset.labels[indices], radius, -1)
     assert pairwise["certified_radii"] == radius.tolist()
     assert pairwise["certified_radii"] != majority["certified_radii"]
-
-
-def test_a_killed_attack_resumes_to_the_same_record(folder: Path, tmp_path: Path) -> None:
-    other = Path(shutil.copytree(folder, tmp_path / "other"))
-    words = ["attack", "--attack", "sparse-rs", "--steps", "10", "--limit", "6", *SMALL]
-    script = "from sparsecert.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, *words, str(folder)], stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 200
-    while len(parts(folder)) < 2:
-        assert process.poll() is None, "the attack ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (folder / "attacks" / "sparse-rs.json").exists()
-    before = {path: path.stat().st_mtime_ns for path in parts(folder)}
-    assert 2 <= len(before) < 6
-    run(*words, folder)
-    run(*words, other)
-    assert comparable(folder, "sparse-rs") == comparable(other, "sparse-rs")
-    assert len(parts(folder)) == 6
-    # What was attacked before the kill was kept.
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-
-
-def parts(folder: Path) -> list[Path]:
-    return sorted((folder / "attacks").glob("[!.]*.parquet"))
 
 
 def test_stored_attacks_are_kept_apart_by_plan_and_read_again(
@@ -203,7 +145,7 @@ def test_stored_attacks_are_kept_apart_by_plan_and_read_again(
 
 
 def test_a_success_within_a_certified_radius_is_shouted(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, monkeypatch: pytest.MonkeyPatch, fails: Fails
 ) -> None:
     """A certificate that claims everything, which no attack may leave unnoticed."""
 
@@ -211,18 +153,14 @@ def test_a_success_within_a_certified_radius_is_shouted(
         return Certificates(np.full(len(indices), 64), np.ones(len(indices), dtype=bool))
 
     monkeypatch.setattr("sparsecert.attacks.run.stored_certificates", boastful)
-    words = ["--attack", "sigma-zero", "--steps", 15, "--alpha", 0.99]  # hardly ever abstains
-    with pytest.raises(SystemExit) as end:
-        run("attack", folder, *words, "--limit", 3, *SMALL)
-    assert end.value.code == 1
-    error = " ".join(capsys.readouterr().err.split())
-    assert "error: sigma-zero changed the class of" in error
+    words = ["attack", folder, "--attack", "sigma-zero", "--steps", 15, "--limit", 3, *PROBE]
+    often = ("--alpha", 0.99)  # hardly ever abstains
+    error = fails("error: sigma-zero changed the class of", *words, *often, status=1)
     assert "stop and find the bug" in error
-    result = record(folder, "sigma-zero")
+    result = attacked(folder, "sigma-zero")
     assert result["successes_within_certificate"] > 0
     run("certify", folder, "--limit", 3, *CERTIFY)
-    run("report", folder)
-    assert "stop and find the bug" in RunFolder(folder).report_path.read_text()
+    assert "stop and find the bug" in report(folder)
 
 
 @pytest.mark.parametrize(
@@ -241,32 +179,23 @@ def test_a_success_within_a_certified_radius_is_shouted(
     ],
 )
 def test_bad_input_ends_in_a_sentence(
-    trained: Path, capsys: pytest.CaptureFixture[str], words: list[object], sentence: str
+    digits_run: Path, fails: Fails, words: list[object], sentence: str
 ) -> None:
-    with pytest.raises(SystemExit) as end:
-        run("attack", trained, *words)
-    assert end.value.code == 2
-    error = " ".join(capsys.readouterr().err.split())
-    assert "Traceback" not in error
-    assert sentence in error
+    fails(sentence, "attack", digits_run, *words)
 
 
 def test_damaged_and_foreign_parts_get_a_sentence(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, fails: Fails
 ) -> None:
-    words = ["--attack", "sigma-zero", "--steps", 1, "--limit", 1, *SMALL]
+    words = ["--attack", "sigma-zero", "--steps", 1, "--limit", 1, *PROBE]
     run("attack", folder, *words)
     (part,) = parts(folder)
     assert pq.read_table(part).num_rows == 1
-    other = tmp_path / "other"
-    run("train", "--data", "digits", "--retained", 12, "--epochs", 1, "--out", other)
+    other = train(tmp_path / "other", "--retained", 12, "--epochs", 1)
     shutil.copytree(folder / "attacks", other / "attacks")
-    for place, sentence in ((other, "another model"), (folder, "truncated")):
-        if place == folder:
-            part.write_bytes(part.read_bytes()[:-7])
-        with pytest.raises(SystemExit):
-            run("attack", place, *words)
-        assert sentence in " ".join(capsys.readouterr().err.split())
+    fails("another model", "attack", other, *words)
+    part.write_bytes(part.read_bytes()[:-7])
+    fails("truncated", "attack", folder, *words)
 
 
 def test_medians_and_intervals() -> None:

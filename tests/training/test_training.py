@@ -1,10 +1,5 @@
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,44 +20,17 @@ from sparsecert.records.record import (
     write_record,
 )
 from sparsecert.report.page import write_report
-from sparsecert.runs.folder import RunConfig, RunFolder
+from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import train_run
 from sparsecert.streams import Stage, stream
 from sparsecert.training import checkpoint
-from sparsecert.training import fit as training
-from sparsecert.training.fit import Batches, train
+from sparsecert.training.fit import Batches
 from sparsecert.training.recipes import Recipe, recipe_for
+from tests.helpers.commands import log
+from tests.helpers.internals import CutOffError, cut_off_after
+from tests.helpers.training import config, noise_images, trained, trained_by_name
 
 MNIST = (1, 28, 28)
-
-
-def config(**changes: object) -> RunConfig:
-    dataset = data.load("digits", "train")
-    default = RunConfig(
-        dataset="digits",
-        train_fingerprint=dataset.fingerprint(),
-        input_shape=dataset.input_shape,
-        class_names=dataset.class_names,
-        feature_range=None,
-        architecture="mlp",
-        design=UniformAblation(64, 12),
-        encoding="two-channel",
-        encoding_mean=None,
-        encoding_std=None,
-        recipe=replace(recipe_for("fast", MNIST), epochs=3, augmentation="crop-flip"),
-        seed=0,
-    )
-    return replace(default, **changes)  # type: ignore[arg-type]
-
-
-def trained(path: Path, settings: RunConfig) -> RunFolder:
-    run = RunFolder.create(path, settings)
-    train(run, settings, data.load("digits", "train"))
-    return run
-
-
-def log(run: RunFolder) -> list[dict[str, float]]:
-    return [json.loads(line) for line in run.log_path.read_text().splitlines()]
 
 
 @pytest.mark.parametrize(("recipe", "epochs"), [("fast", 12), ("paper", 40)])
@@ -70,7 +38,7 @@ def test_learns_and_repeats_itself(tmp_path: Path, recipe: str, epochs: int) -> 
     settings = config(recipe=replace(recipe_for(recipe, (64,)), epochs=epochs))
     one, other = (trained(tmp_path / name, settings) for name in ("one", "other"))
     assert one.model_path.read_bytes() == other.model_path.read_bytes()
-    lines = log(one)
+    lines = log(one.path)
     assert [line["epoch"] for line in lines] == list(range(1, epochs + 1))
     assert lines[-1]["loss"] < 0.98 * lines[0]["loss"]
     assert lines[-1]["ablated_accuracy"] > max(0.15, lines[0]["ablated_accuracy"])
@@ -84,20 +52,7 @@ def test_stopped_and_resumed_training_ends_in_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     whole = trained(tmp_path / "whole", config())
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    save, saved = checkpoint.save_checkpoint, 0
-
-    class CutOffError(Exception):
-        pass
-
-    def save_and_stop(*arguments: object) -> None:
-        nonlocal saved
-        save(*arguments)  # type: ignore[arg-type]
-        saved += 1
-        if saved == steps:
-            raise CutOffError
-
-    monkeypatch.setattr(training, "save_checkpoint", save_and_stop)
+    cut_off_after(monkeypatch, steps)
     with pytest.raises(CutOffError):
         trained(tmp_path / "cut", config())
     cut = RunFolder(tmp_path / "cut")
@@ -106,10 +61,10 @@ def test_stopped_and_resumed_training_ends_in_the_same_weights(
         file.write('{"epoch": 9, "step": 90, "loss": 9.9}\n{"epo')
     trained(tmp_path / "cut", config())
     assert cut.model_path.read_bytes() == whole.model_path.read_bytes()
-    without_time = [{k: v for k, v in line.items() if k != "seconds"} for line in log(cut)]
-    assert without_time == [
-        {k: v for k, v in line.items() if k != "seconds"} for line in log(whole)
-    ]
+    logs = log(cut.path), log(whole.path)
+    for line in (*logs[0], *logs[1]):
+        del line["seconds"]
+    assert logs[0] == logs[1]
 
 
 def test_a_run_goes_on_with_as_many_processes(tmp_path: Path) -> None:
@@ -123,45 +78,17 @@ def test_a_run_goes_on_with_as_many_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("begun_in", ["float32", "bfloat16"])
-def test_a_run_goes_on_in_the_precision_it_was_begun_in(tmp_path: Path, begun_in: str) -> None:
+def test_a_run_goes_on_in_the_precision_it_was_begun_in(
+    tmp_path: Path, begun_in: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever the machine at hand is good at."""
-    from sparsecert.runs.train import train_run
-
-    x = np.random.default_rng(0).integers(256, size=(12, 16, 16), dtype=np.uint8)
-    y = np.arange(12) % 2
-    np.savez(tmp_path / "x.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    name, out = str(tmp_path / "x.npz"), tmp_path / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sparsecert.runs.train.multiplies_bfloat16", lambda _: begun_in == "bfloat16")
-        settings = {"num_retained": 20}
-        run = train_run(name, out, "fast", design_settings=settings, epochs=1)
+    name, settings = noise_images(tmp_path / "x.npz", 12, 16), {"num_retained": 20}
+    for good_at in (begun_in, {"float32": "bfloat16", "bfloat16": "float32"}[begun_in]):
+        monkeypatch.setattr(
+            "sparsecert.runs.train.multiplies_bfloat16", lambda _, name=good_at: name == "bfloat16"
+        )
+        run = train_run(name, tmp_path / "run", "fast", design_settings=settings, epochs=1)
         assert run.read_config().recipe.precision == begun_in
-        patch.setattr("sparsecert.runs.train.multiplies_bfloat16", lambda _: begun_in == "float32")
-        again = train_run(name, out, "fast", design_settings=settings, epochs=1)
-        assert again.read_config().recipe.precision == begun_in
-
-
-def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    """SIGKILL in the middle of the real command, then the same command again."""
-    often = "import sparsecert.training.fit as t; t.CHECKPOINT_SECONDS = 0.05"
-    script = f"{often}; from sparsecert.cli import main; main()"
-    command = [sys.executable, "-c", script, "train", "--data", "digits"]
-    command += ["--retained", "12", "--epochs", "40"]
-    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True)
-    cut = RunFolder(tmp_path / "cut")
-    process = subprocess.Popen([*command, "--out", str(cut.path)])
-    deadline = time.monotonic() + 120
-    while not (cut.checkpoint_path.exists() and cut.log_path.exists() and len(log(cut)) >= 5):
-        assert process.poll() is None, "training ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not cut.is_trained
-    subprocess.run([*command, "--out", str(cut.path)], check=True)
-    whole = RunFolder(tmp_path / "whole")
-    assert cut.model_path.read_bytes() == whole.model_path.read_bytes()
-    assert [line["epoch"] for line in log(cut)] == list(range(1, 41))
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
@@ -224,17 +151,14 @@ def test_paper_recipe_is_the_papers() -> None:
 
 
 def test_bad_settings_end_before_a_folder_exists(tmp_path: Path) -> None:
-    from sparsecert.runs.train import train_run
-
     out = tmp_path / "run"
     for options, sentence in (
-        ({"num_retained": 65}, "between 1 and num_features"),
+        ({"retained": 65}, "between 1 and num_features"),
         ({"architecture": "paper-cnn"}, "28 x 28"),
         ({"epochs": -1}, "at least 0 epochs"),
     ):
-        settings = {"num_retained": options.pop("num_retained", 12)}
         with pytest.raises(InputError, match=sentence):
-            train_run("digits", out, "fast", design_settings=settings, **options)
+            trained_by_name(out, **options)
         assert not out.exists()
     with pytest.raises(InputError, match="paper, fast, radius"):
         recipe_for("slow", MNIST)
@@ -269,34 +193,20 @@ def test_config_survives_the_file(tmp_path: Path) -> None:
         assert RunFolder.create(tmp_path / str(number), settings).read_config() == settings
 
 
-def trained_by_name(
-    path: Path, retained: int, epochs: int, start: Path | None = None, encoding: str = "two-channel"
-) -> RunFolder:
-    settings = {"num_retained": retained}
-    return train_run(
-        "digits",
-        path,
-        "fast",
-        design_settings=settings,
-        encoding=encoding,
-        architecture="mlp",
-        epochs=epochs,
-        start=start,
-    )
-
-
 def test_training_starts_from_another_runs_weights(tmp_path: Path) -> None:
-    first = trained_by_name(tmp_path / "first", 20, 6)
-    second = trained_by_name(tmp_path / "second", 12, 1, first.path)
-    fresh = trained_by_name(tmp_path / "fresh", 12, 1)
-    assert log(second)[0]["loss"] < log(fresh)[0]["loss"] - 0.3
+    first = trained_by_name(tmp_path / "first", 20, epochs=6)
+    second = trained_by_name(tmp_path / "second", epochs=1, start=first.path)
+    fresh = trained_by_name(tmp_path / "fresh", epochs=1)
+    assert log(second.path)[0]["loss"] < log(fresh.path)[0]["loss"] - 0.3
     config = second.read_config()
     assert config.start is not None
     assert (config.start.path, config.start.epochs) == (str(first.path), 6)
     assert config.start.fingerprint == first.fingerprint()
     assert classifier_values(config)["epochs"] == 7
     seconds = training_seconds(second)
-    assert seconds == pytest.approx(log(first)[-1]["seconds"] + log(second)[-1]["seconds"])
+    assert seconds == pytest.approx(
+        log(first.path)[-1]["seconds"] + log(second.path)[-1]["seconds"]
+    )
     command = train_command(config, second)
     assert command == f"{train_command(first.read_config(), first)} && " + command.split(" && ")[1]
     assert command.endswith(f"--start {first.path}")
@@ -305,15 +215,15 @@ def test_training_starts_from_another_runs_weights(tmp_path: Path) -> None:
 def test_a_start_of_another_network_gets_a_sentence(tmp_path: Path) -> None:
     first = trained(tmp_path / "first", config())
     with pytest.raises(InputError, match="start from with encoding 'mean'"):
-        trained_by_name(tmp_path / "second", 12, 1, first.path, "mean")
+        trained_by_name(tmp_path / "second", epochs=1, start=first.path, encoding="mean")
     assert not (tmp_path / "second").exists()
     with pytest.raises(RunFolderError, match="not a run folder"):
-        trained_by_name(tmp_path / "second", 12, 1, tmp_path)
+        trained_by_name(tmp_path / "second", epochs=1, start=tmp_path)
 
 
 def test_no_epochs_give_the_same_weights_another_k(tmp_path: Path) -> None:
-    first = trained_by_name(tmp_path / "first", 20, 2)
-    second = trained_by_name(tmp_path / "second", 12, 0, first.path)
+    first = trained_by_name(tmp_path / "first", 20, epochs=2)
+    second = trained_by_name(tmp_path / "second", epochs=0, start=first.path)
     assert second.model_path.read_bytes() == first.model_path.read_bytes()
     assert second.fingerprint() != first.fingerprint()  # its votes are others
     assert training_seconds(second) == training_seconds(first)
@@ -323,4 +233,4 @@ def test_no_epochs_give_the_same_weights_another_k(tmp_path: Path) -> None:
     write_record(second.record_path, make_record(second, dataset, procedure, measurement))
     write_report(second)
     with pytest.raises(InputError, match="at least 1 epoch, or a run to start from"):
-        trained_by_name(tmp_path / "third", 12, 0)
+        trained_by_name(tmp_path / "third", epochs=0)

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import replace
 from pathlib import Path
 
-import datasets
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 from PIL import Image
 
-from sparsecert import UniformAblation, cli, data
+from sparsecert import UniformAblation, data
 from sparsecert.errors import InputError
-from sparsecert.runs.folder import RunConfig
 from sparsecert.training.fit import Batches
 from sparsecert.training.recipes import recipe_for
+from tests.helpers.commands import read_json, record, report, run
+from tests.helpers.training import config, noise_images
 
 SIZES = ((256, 320), (300, 256), (256, 256), (700, 256))
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def gradient(width: int, height: int) -> Image.Image:
@@ -126,50 +123,36 @@ def test_damaged_and_odd_images_are_named(folder: Path, content: bytes, sentence
 
 def test_large_arrays_are_trained_like_small_ones(tmp_path: Path) -> None:
     """From an .npz they are in memory at their own size, which nothing decodes."""
-    x = np.random.default_rng(0).integers(256, size=(8, 160, 160), dtype=np.uint8)
-    y = np.arange(8) % 2
-    np.savez(tmp_path / "x.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    train = ["train", "--data", str(tmp_path / "x.npz"), "--retained", "900", "--recipe", "fast"]
-    cli.main([*train, "--model", "resnet18", "--epochs", "1", "--out", str(tmp_path / "run")])
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["encoding_mean"] is None
-    assert config["recipe"]["augmentation"] == "none"
+    train = ["train", "--data", noise_images(tmp_path / "x.npz", 8, 160), "--retained", 900]
+    run(*train, "--recipe", "fast", "--model", "resnet18", "--epochs", 1, "--out", tmp_path / "run")
+    written = read_json(tmp_path / "run" / "config.json")
+    assert written["encoding_mean"] is None
+    assert written["recipe"]["augmentation"] == "none"
 
 
 def test_large_images_are_trained_and_certified(folder: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    train = ["train", "--data", str(folder), "--retained", "1000", "--recipe", "paper"]
-    cli.main([*train, "--model", "resnet18", "--epochs", "2", "--out", str(run)])
-    config = json.loads((run / "config.json").read_text())
-    assert config["num_features"] == 224 * 224
-    assert config["encoding_std"] == [0.229, 0.224, 0.225]
-    assert config["recipe"]["augmentation"] == "random-part"
-    small = ["--num-selection", "4", "--num-samples", "12", "--limit", "2"]
-    cli.main(["certify", str(run), *small])
-    record = json.loads((run / "record.json").read_text())
-    assert record["num_images"] == 2
-    cli.main(["report", str(run)])
-    assert "no. 0" in (run / "report" / "index.html").read_text()
+    path = tmp_path / "run"
+    train = ["train", "--data", folder, "--retained", 1000, "--recipe", "paper"]
+    run(*train, "--model", "resnet18", "--epochs", 2, "--out", path)
+    written = read_json(path / "config.json")
+    assert written["num_features"] == 224 * 224
+    assert written["encoding_std"] == [0.229, 0.224, 0.225]
+    assert written["recipe"]["augmentation"] == "random-part"
+    run("certify", path, "--num-selection", 4, "--num-samples", 12, "--limit", 2)
+    assert record(path)["num_images"] == 2
+    assert "no. 0" in report(path)
 
 
 def test_decoding_ahead_changes_nothing(folder: Path) -> None:
-    recipe = replace(recipe_for("paper", (3, 224, 224)), batch_size=2, epochs=3)
     dataset = data.load(str(folder), "train")
-    config = RunConfig(
-        dataset=str(folder),
-        train_fingerprint="",
+    settings = config(
         input_shape=(3, 224, 224),
         class_names=dataset.class_names,
-        feature_range=None,
         architecture="resnet18",
         design=UniformAblation(224 * 224, 1000),
-        encoding="two-channel",
-        encoding_mean=None,
-        encoding_std=None,
-        recipe=recipe,
-        seed=0,
+        recipe=replace(recipe_for("paper", (3, 224, 224)), batch_size=2, epochs=3),
     )
-    in_order, at_random = (Batches(config, dataset, Accelerator(cpu=True)) for _ in range(2))
+    in_order, at_random = (Batches(settings, dataset, Accelerator(cpu=True)) for _ in range(2))
     assert in_order.num_steps == 6
     expected = [in_order.at(step) for step in range(6)]
     for step in (5, 2, 3, 0):

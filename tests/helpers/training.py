@@ -1,0 +1,57 @@
+"""Runs trained on digits from Python."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsecert import UniformAblation, data
+from sparsecert.runs.folder import RunConfig, RunFolder
+from sparsecert.runs.train import train_run
+from sparsecert.training.fit import train
+from sparsecert.training.recipes import recipe_for
+
+
+def config(**changes: Any) -> RunConfig:
+    """The configuration of a small run on digits, up to what is changed."""
+    dataset = data.load("digits", "train")
+    default = RunConfig(
+        dataset="digits",
+        train_fingerprint=dataset.fingerprint(),
+        input_shape=dataset.input_shape,
+        class_names=dataset.class_names,
+        feature_range=None,
+        architecture="mlp",
+        design=UniformAblation(64, 12),
+        encoding="two-channel",
+        encoding_mean=None,
+        encoding_std=None,
+        recipe=replace(recipe_for("fast", (1, 28, 28)), epochs=3, augmentation="crop-flip"),
+        seed=0,
+    )
+    return replace(default, **changes)
+
+
+def trained(path: Path, settings: RunConfig) -> RunFolder:
+    """Train, or go on, as the configuration says."""
+    run = RunFolder.create(path, settings)
+    train(run, settings, data.load("digits", "train"))
+    return run
+
+
+def trained_by_name(
+    path: Path, retained: int = 12, recipe: str = "fast", **options: Any
+) -> RunFolder:
+    """Train on digits as `sparsecert train` does."""
+    return train_run("digits", path, recipe, design_settings={"num_retained": retained}, **options)
+
+
+def noise_images(path: Path, count: int, side: int) -> str:
+    """A file of images of two classes that cannot be told apart, the same in both splits."""
+    x = np.random.default_rng(0).integers(256, size=(count, side, side), dtype=np.uint8)
+    y = np.arange(count) % 2
+    np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
+    return str(path)

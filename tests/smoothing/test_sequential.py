@@ -1,0 +1,237 @@
+"""Sequential sampling through the smoothed classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import sparsecert as sc
+from sparsecert.designs.noise import DiscreteNoise
+from sparsecert.theory.sequential import look_schedule
+from tests.helpers.classifiers import images, weighing
+from tests.helpers.internals import stopping
+from tests.helpers.votes import (
+    RULES,
+    all_looks_at,
+    assert_same_votes,
+    certify,
+    counted,
+    looks_of,
+    pairs_of,
+    stopped_after,
+)
+
+N = 1_000
+ABLATION = sc.UniformAblation(16, 2)
+
+
+def whole_tally(count: int = 6) -> sc.LookTally:
+    tally: sc.LookTally = counted("sequential", weighing(), images(count), N)
+    return tally
+
+
+def certified_at_once(
+    rule: str, x: torch.Tensor | None = None, limit: int | None = None, **options: Any
+) -> sc.Certification:
+    x = images() if x is None else x
+    return weighing(limit=limit).certify(x, 100, N, rule=rule, sampling="sequential", **options)
+
+
+def test_looks_hold_the_votes_of_smaller_tallies() -> None:
+    tally = whole_tally()
+    for look, ballots in enumerate(tally.looks):
+        fixed = counted("fixed", weighing(), images(), int(ballots))
+        assert pairs_of(fixed).any()
+        assert_same_votes(tally.at(np.full(6, look)), fixed)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_certify_stops_where_a_replay_of_all_ballots_does(rule: str) -> None:
+    label = weighing().certify(images(), 100, N, rule=rule).label
+    replayed = certify(whole_tally(), label, ABLATION, rule=rule)
+    found = certified_at_once(rule)
+    np.testing.assert_array_equal(found.label, label)
+    np.testing.assert_array_equal(found.radius, replayed.radius)
+    np.testing.assert_array_equal(found.num_samples, replayed.num_samples)
+    np.testing.assert_array_equal(found.tally.first_choice, replayed.tally.first_choice)
+    assert len(np.unique(found.num_samples)) > 1
+    assert set(found.num_samples) <= set(look_schedule(N))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_results_depend_on_neither_order_nor_batch_nor_pass(rule: str) -> None:
+    together = certified_at_once(rule)
+    order = [4, 1, 5, 0, 3, 2]
+    shuffled = certified_at_once(rule, images()[order], limit=37, indices=order)
+    np.testing.assert_array_equal(shuffled.radius, together.radius[order])
+    np.testing.assert_array_equal(shuffled.num_samples, together.num_samples[order])
+    for row in range(6):
+        alone = certified_at_once(rule, images()[row : row + 1], indices=[row])
+        for name in ("radius", "num_samples", "lower_bound"):
+            assert getattr(alone, name)[0] == getattr(together, name)[row]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_predictions_stop_early_and_agree_with_the_fixed_ones(rule: str) -> None:
+    fixed = weighing().predict(images(), N, rule=rule)
+    found = weighing().predict(images(), N, rule=rule, sampling="sequential")
+    both = (found.label >= 0) & (fixed.label >= 0)
+    assert both.sum() >= 4
+    np.testing.assert_array_equal(found.label[both], fixed.label[both])
+    assert (found.num_samples <= N).all()
+    assert found.num_samples.mean() < N / 2
+    np.testing.assert_array_equal(found.num_samples, found.counts.sum(axis=1))
+    np.testing.assert_array_equal(fixed.num_samples, [N] * 6)
+
+
+def test_a_budget_of_one_look_is_the_fixed_plan() -> None:
+    for rule in RULES:
+        fixed = weighing().certify(images(), 100, 110, rule=rule)
+        found = weighing().certify(images(), 100, 110, rule=rule, sampling="sequential")
+        np.testing.assert_array_equal(found.radius, fixed.radius)
+        np.testing.assert_array_equal(found.num_samples, [110] * 6)
+        fixed_label = weighing().predict(images(), 110, rule=rule).label
+        found_label = weighing().predict(images(), 110, rule=rule, sampling="sequential").label
+        np.testing.assert_array_equal(found_label, fixed_label)
+
+
+def test_counting_can_be_gone_on_with() -> None:
+    whole = whole_tally()
+    label = whole.at(np.zeros(6, dtype=np.int64)).top
+    stops = stopping(label, ABLATION)
+    begun = counted("sequential", weighing(), images(), N, stops=stops)
+    assert begun.num_reached.min() < len(begun.looks)
+    assert len(np.unique(begun.num_reached)) > 1
+    again = counted("sequential", weighing(), images(), N, stops=stops, before=begun)
+    np.testing.assert_array_equal(again.first_choice, begun.first_choice)
+    ended = counted("sequential", weighing(), images(), N, before=begun)
+    assert pairs_of(whole).any()
+    assert_same_votes(ended, whole)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_more_looks_than_the_stop_change_nothing_and_fewer_lose_only(rule: str) -> None:
+    whole = whole_tally()
+    label = weighing().certify(images(), 100, N, rule=rule).label
+    found = certify(whole, label, ABLATION, rule=rule)
+    for kept in range(1, len(whole.looks)):
+        part = certify(stopped_after(whole, kept), label, ABLATION, rule=rule)
+        assert (part.radius <= found.radius).all()
+        stopped = found.num_samples <= whole.looks[kept - 1]
+        np.testing.assert_array_equal(part.radius[stopped], found.radius[stopped])
+        np.testing.assert_array_equal(part.num_samples[stopped], found.num_samples[stopped])
+
+
+def two_classes(share: float) -> sc.LookTally:
+    return looks_of(np.random.default_rng(0), [share, 1 - share], [[0, 1], [1, 0]], N, 50)
+
+
+def test_two_classes_decide_margin_as_majority() -> None:
+    label = np.zeros(50, dtype=np.int64)
+    majority, margin = (
+        certify(two_classes(0.8), label, sc.UniformAblation(30, 4), rule=rule)
+        for rule in ("majority", "margin")
+    )
+    np.testing.assert_array_equal(margin.radius, majority.radius)
+    assert len(np.unique(majority.radius)) > 1
+
+
+def test_noise_is_certified_sequentially_too() -> None:
+    noise, tally, label = DiscreteNoise(64, 0.6, 2), two_classes(0.97), np.zeros(50, dtype=np.int64)
+    found, fixed = (certify(votes, label, noise) for votes in (tally, all_looks_at(tally)))
+    assert (found.radius <= fixed.radius).mean() > 0.9
+    assert found.radius.mean() > 0.85 * fixed.radius.mean() > 0
+
+
+def test_lower_bounds_are_thresholds_that_the_share_exceeds() -> None:
+    found = certified_at_once("majority")
+    thresholds = np.append(0.0, ABLATION.thresholds("majority", 1.0))
+    np.testing.assert_array_equal(found.lower_bound, thresholds[found.radius + 1])
+    share = found.tally.first_choice[np.arange(6), found.label] / found.num_samples
+    assert (share > found.lower_bound).all()
+
+
+def test_many_classes_have_first_choices_stand_in() -> None:
+    counts = np.zeros((1, len(look_schedule(N)), 40), dtype=np.int64)
+    counts[0, :, 0] = look_schedule(N)
+    tally = sc.LookTally(N, counts)
+    pairwise, majority = (
+        certify(tally, [0], ABLATION, rule=rule) for rule in ("pairwise", "majority")
+    )
+    assert pairwise.radius.tolist() == majority.radius.tolist() != [-1]
+    assert sc.predict_looks(tally, rule="pairwise").label.tolist() == [0]
+
+
+def test_empty_batch() -> None:
+    for rule in RULES:
+        found = certified_at_once(rule, images(0))
+        assert len(found.radius) == len(found.num_samples) == 0
+        named = weighing().predict(images()[:0], N, rule=rule, sampling="sequential")
+        assert len(named.label) == 0
+
+
+def test_bad_input_gets_a_sentence() -> None:
+    with pytest.raises(sc.InputError, match="one of fixed, sequential, got 'bogus'"):
+        weighing().certify(images(), sampling="bogus")
+    with pytest.raises(sc.InputError, match="one of fixed, sequential, got 'bogus'"):
+        weighing().predict(images(), sampling="bogus")
+    with pytest.raises(sc.InputError, match="num_samples to be at least 1, got 0"):
+        weighing().predict(images(), 0, sampling="sequential")
+    with pytest.raises(sc.InputError, match="expected rule to be one of"):
+        weighing().certify(images(), 10, 20, rule="bogus", sampling="sequential")
+    with pytest.raises(sc.InputError, match="one label for each of 6 rows"):
+        certify(whole_tally(), [0], ABLATION)
+    with pytest.warns(sc.TooFewSamplesWarning, match="4 samples cannot certify anything"):
+        weighing().certify(images(), 10, 4, sampling="sequential")
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_counts_that_no_ballots_give_are_refused() -> None:
+    tally = whole_tally(2)
+    good, pairs = tally.first_choice, pairs_of(tally)
+    more, gap, falling = good.copy(), good.copy(), good.copy()
+    more[0, 3, 0] += 1
+    gap[0, 0] = 0
+    falling[0, :2] = [[tally.looks[0], 0, 0], [0, 0, tally.looks[1]]]
+    wrong: list[tuple[Any, Any, str]] = [
+        (good[:, :1], None, r"looks, got \(2, 1, 3\)"),
+        (more, None, "add up to"),
+        (gap, None, "add up to"),
+        (falling, None, "do not fall"),
+        (falling.astype(np.uint32), None, "do not fall"),  # differences would wrap around
+        (good, pairs[:, :1], "expected head_to_head of shape"),
+        (good.astype(np.float64), None, "to be integers"),
+    ]
+    for counts, head_to_head, sentence in wrong:
+        with pytest.raises(sc.InputError, match=sentence):
+            sc.LookTally(N, counts, head_to_head)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.uint64])
+def test_unsigned_counts_are_as_good_as_others(kind: type[np.unsignedinteger]) -> None:
+    tally = whole_tally(2)
+    same = sc.LookTally(N, tally.first_choice.astype(kind), pairs_of(tally).astype(kind))
+    label = tally.first_choice[:, -1].argmax(axis=1)
+    for rule in ("majority", "pairwise"):
+        found, expected = (certify(votes, label, ABLATION, rule=rule) for votes in (same, tally))
+        np.testing.assert_array_equal(found.radius, expected.radius)
+
+
+def test_passes_stay_full_while_inputs_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier, sizes = weighing(limit=200), []
+    cast = classifier.cast
+
+    def counting(source: torch.Tensor, mask: torch.Tensor, *rest: Any) -> torch.Tensor:
+        sizes.append(len(mask))
+        return cast(source, mask, *rest)
+
+    monkeypatch.setattr(classifier, "cast", counting)
+    monkeypatch.setattr(classifier, "devices", (torch.device("cpu"),))  # all in one lane
+    x = images(12)
+    found = classifier.certify(x, 100, 4_000, sampling="sequential")
+    assert sum(sizes) == 1_200 + found.num_samples.sum()
+    assert np.mean(sizes) > 130

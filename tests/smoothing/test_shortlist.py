@@ -1,0 +1,228 @@
+"""Many classes: each input follows a few, and rankings are counted for these."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import sparsecert as sc
+from sparsecert.smoothing.shortlist import NUM_BALLOTS, shortlist
+from sparsecert.streams import Stage
+from sparsecert.votes.rankings import count_followed, count_pairs
+from sparsecert.votes.tracked_classes import NOBODY, most_often_first, nobody
+from tests.helpers.classifiers import images, weighing
+from tests.helpers.internals import few_are_many
+from tests.helpers.votes import (
+    SAMPLINGS,
+    all_looks_at,
+    assert_same_votes,
+    certify,
+    counted,
+    pairs_of,
+    stopped_after,
+)
+
+N, CLASSES = 600, 5
+ABLATION = sc.UniformAblation(16, 2)
+
+
+def smoothed(limit: int | None = None) -> sc.SmoothedClassifier:
+    return weighing(CLASSES, limit=limit)
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five classes are many, and two of them a shortlist."""
+    few_are_many(monkeypatch, followed=2)
+
+
+def rows_of(pairs: NDArray[np.int64], followed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows of these classes among counts of all: `(..., F, classes)`."""
+    return np.take_along_axis(pairs, followed[:, :, None], axis=1)
+
+
+def test_followed_rows_are_those_of_all_pairs_with_ties_and_infinities() -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.tensor([-torch.inf, -1.0, -0.0, 0.0, 2.0, torch.inf])
+    logits = values[torch.randint(len(values), (300, 6), generator=generator)]
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.integers(0, 4, 300))
+    followed = np.stack([rng.permutation(6)[:3] for _ in range(4)])
+    expected = rows_of(count_pairs(logits, rows, 4), followed)
+    np.testing.assert_array_equal(count_followed(logits, rows, followed), expected)
+    followed[1, 2] = NOBODY
+    expected[1, 2] = 0
+    np.testing.assert_array_equal(count_followed(logits, rows, followed), expected)
+
+
+def test_the_most_often_first_and_ties_to_the_smaller_index() -> None:
+    counts = np.array([[3, 5, 3, 0, 5], [0, 0, 0, 0, 9], [2, 2, 2, 2, 2]])
+    assert most_often_first(counts, 3).tolist() == [[1, 4, 0], [4, 0, 1], [0, 1, 2]]
+    assert most_often_first(counts, 8).shape == (3, 5)
+
+
+def test_few_classes_need_no_shortlist() -> None:
+    assert shortlist(smoothed(), images()) is None
+
+
+@pytest.mark.parametrize("limit", [37, None])
+def test_a_tally_counts_the_rows_of_its_shortlist(
+    limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = images()
+    whole = smoothed().tally(x, N, Stage.ESTIMATION, seed=3)
+    short = smoothed().tally(x, NUM_BALLOTS, Stage.SHORTLIST, seed=3)
+    few_are_many(monkeypatch, followed=2)
+    found = smoothed(limit).tally(x, N, Stage.ESTIMATION, seed=3)
+    assert found.followed is not None
+    np.testing.assert_array_equal(found.followed, most_often_first(short.first_choice, 2))
+    np.testing.assert_array_equal(found.first_choice, whole.first_choice)
+    np.testing.assert_array_equal(found.head_to_head, rows_of(pairs_of(whole), found.followed))
+    is_followed = (found.followed[:, :, None] == np.arange(CLASSES)).any(axis=1)
+    expected = np.where(is_followed, whole.fewest_wins, whole.first_choice)
+    np.testing.assert_array_equal(found.fewest_wins, expected)
+
+
+@pytest.mark.usefixtures("many")
+def test_a_shortlist_is_a_matter_of_seed_and_index() -> None:
+    x, order = images(), [4, 1, 5, 0, 3, 2]
+    together = shortlist(smoothed(), x, 7)
+    shuffled = shortlist(smoothed(11), x[order], 7, order)
+    assert together is not None
+    assert shuffled is not None
+    np.testing.assert_array_equal(shuffled, together[order])
+    for stage in (Stage.SELECTION, Stage.ESTIMATION, Stage.PREDICTION):
+        np.testing.assert_array_equal(smoothed().tally(x, 20, stage, 7).followed, together)
+    looks = counted("sequential", smoothed(), x, N, seed=7)
+    np.testing.assert_array_equal(looks.followed, together)
+
+
+@pytest.mark.usefixtures("many")
+def test_none_followed_counts_first_choices_only() -> None:
+    tally = smoothed().tally(images(), 50, Stage.EVALUATION, followed=nobody(6))
+    assert (tally.head_to_head, tally.followed) == (None, None)
+    with pytest.raises(sc.InputError, match="different followed classes"):
+        smoothed().tally(images(), 50, Stage.ESTIMATION, followed=np.zeros((6, 2), dtype=np.int64))
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_radii_lie_between_majority_and_all_pairs(
+    sampling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = images(60, seed=5)
+    looks = counted("sequential", smoothed(), x, N)
+    label = smoothed().certify(x, 100, 5, rule="pairwise").label
+    whole = all_looks_at(looks)
+    tally: Any = whole if sampling == "fixed" else looks
+
+    def radius(tally: Any, rule: str = "pairwise") -> NDArray[np.int64]:
+        found: NDArray[np.int64] = certify(tally, label, ABLATION, 0.05, rule).radius
+        return found
+
+    every, majority, radii = radius(tally), radius(tally, "majority"), {}
+    few_are_many(monkeypatch)
+    for size in (5, 2, 1):
+        lists = most_often_first(whole.first_choice, size)
+        if sampling == "fixed":
+            some = sc.Tally(whole.first_choice, rows_of(pairs_of(whole), lists), lists)
+            radii[size] = radius(some)
+        else:
+            rows = np.take_along_axis(pairs_of(looks), lists[:, None, :, None], axis=2)
+            part = sc.LookTally(N, looks.first_choice, rows, lists)
+            radii[size] = radius(part)
+            for look in range(len(looks.looks)):
+                at = part.at(np.full(60, look))
+                np.testing.assert_array_equal(part.fewest_wins[:, look], at.fewest_wins)
+                own = np.take_along_axis(at.fewest_wins, label[:, None], axis=1)[:, 0]
+                np.testing.assert_array_equal(part.wins_of(label)[:, look].min(axis=1), own)
+    np.testing.assert_array_equal(radii[5], every)
+    assert (radii[2] <= every).all()
+    assert (radii[1] <= radii[2]).all()
+    assert (radii[1] >= majority).all()
+    assert (radii[2] > majority).sum() > 5
+    assert sampling == "sequential" or (radii[1] < radii[2]).any()
+
+
+@pytest.mark.usefixtures("many")
+def test_counting_goes_on_with_the_same_classes_and_old_counts_follow_nobody() -> None:
+    x, rows = images(), np.arange(6)
+    whole = counted("sequential", smoothed(), x, N)
+    half, blank = stopped_after(whole, 2).take(rows[:4]), sc.LookTally.empty(N, 1, CLASSES)
+
+    def gone_on_with(begun: sc.LookTally) -> Any:
+        before = sc.LookTally.concatenate([begun, blank, blank])
+        return counted("sequential", smoothed(), x, N, before=before)
+
+    assert whole.followed is not None
+    assert_same_votes(gone_on_with(half), whole)
+    mixed = gone_on_with(sc.LookTally(N, half.first_choice))
+    assert (mixed.followed[:4] == NOBODY).all()
+    np.testing.assert_array_equal(mixed.first_choice, whole.first_choice)
+    np.testing.assert_array_equal(mixed.head_to_head[4:], pairs_of(whole)[4:])
+    np.testing.assert_array_equal(mixed.fewest_wins[:4], whole.first_choice[:4])
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_pairwise_certifies_more_than_majority_with_forty_classes(
+    sampling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Votes against the class are spread over the others."""
+    x, n = images(24, seed=5), 500
+    classifier = weighing(40)
+    pairwise, majority = (
+        classifier.certify(x, 100, n, rule=rule, sampling=sampling)
+        for rule in ("pairwise", "majority")
+    )
+    both = majority.radius >= 0
+    assert (pairwise.radius[both] >= 0).all()
+    assert (pairwise.radius > majority.radius).sum() > 6
+    assert pairwise.radius.mean() > majority.radius.mean() + 0.2
+    named = classifier.predict(x, n, rule="pairwise", sampling=sampling).label
+    both = (pairwise.radius >= 0) & (named >= 0)
+    assert both.sum() > 3
+    np.testing.assert_array_equal(named[both], pairwise.label[both])
+    few_are_many(monkeypatch, most=64)
+    every = classifier.predict(x, n, rule="pairwise", sampling=sampling).label
+    np.testing.assert_array_equal(named[named >= 0], every[named >= 0])
+
+
+GOOD = {
+    "first": [[3, 1, 0]],
+    "pairs": [[[0, 3, 4], [1, 0, 2]]],
+    "followed": [[0, 1]],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("followed", [[0, 0]], "different followed classes"),
+        ("followed", [[0, 3]], "between 0 and 2"),
+        ("followed", [[0, -2]], "between 0 and 2"),
+        ("followed", [[0]], r"head_to_head of shape \(1, 1, 3\)"),
+        ("followed", [[0, 1], [0, 1]], "for 1 inputs"),
+        ("followed", [0, 1], r"of shape \(batch, F\)"),
+        ("followed", [[0, -1]], "head_to_head of 0 where -1 is followed"),
+        ("pairs", [[[0, 2, 4], [2, 0, 2]]], "first choice above every other"),
+        ("pairs", [[[0, 3, 4], [2, 0, 2]]], r"\[c, j\] \+ \[j, c\]"),
+        ("pairs", [[[1, 3, 4], [1, 0, 2]]], r"0 at \[c, c\]"),
+        ("pairs", [[[0, 3, 5], [1, 0, 2]]], "at most the ballots"),
+    ],
+)
+def test_counts_of_followed_classes_that_no_ballots_give(
+    name: str, value: list[list[int]], sentence: str
+) -> None:
+    sc.Tally(*(np.array(part) for part in GOOD.values()))
+    with pytest.raises(sc.InputError, match=sentence):
+        sc.Tally(*(np.array(part) for part in (GOOD | {name: value}).values()))
+
+
+def test_followed_classes_come_with_counts() -> None:
+    with pytest.raises(sc.InputError, match="expected head_to_head counts"):
+        sc.Tally(np.array([[3, 1, 0]]), followed=np.array([[0, 1]]))
+    with pytest.raises(sc.InputError, match="between 0 and 4"):
+        sc.LookTally(100, np.zeros((1, 1, 5), np.int64), None, np.array([[5]]))
