@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sparsecert.designs.partitions import Partitions
 from torch import nn
 
 from sparsecert.designs.design import build_design, design_settings, sampled
-from sparsecert.designs.partitions import Partitions
 from sparsecert.errors import InputError
 from sparsecert.models import MLP, SubsetEnsemble
 from sparsecert.smoothing.encoding import NoiseEncoding, TwoChannelEncoding

@@ -10,16 +10,16 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 import sparsecert as sc
-from sparsecert.sequential_certification import certified_by_look, stop
+from sparsecert.certification import certify_by_look, stop
 from sparsecert.training import checkpoint, fit
 
 # Statements for `commands.kill_when`: store what has been finished at once, in small pieces.
 STORE_AT_ONCE = """
-import sparsecert.procedures.family, sparsecert.procedures.sampled, sparsecert.procedures.sequential
+import sparsecert.procedures.execution, sparsecert.procedures.family, sparsecert.procedures.sampled
 import sparsecert.training.fit
-sparsecert.procedures.sampled._FLUSH_SECONDS = 0
+sparsecert.procedures.execution.FLUSH_SECONDS = 0
 sparsecert.procedures.sampled._BALLOTS_PER_GROUP = 1
-sparsecert.procedures.sequential._PASSES_PER_GROUP = 1
+sparsecert.procedures.sampled._PASSES_PER_GROUP = 1
 sparsecert.procedures.family._BALLOTS_PER_GROUP = 1
 sparsecert.training.fit.CHECKPOINT_SECONDS = 0.05
 """
@@ -34,17 +34,17 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nn.Module, "__call__", refuse)
 
 
-def few_are_many(monkeypatch: pytest.MonkeyPatch, most: int = 3, followed: int = 8) -> None:
-    """More than `most` classes are too many to count every pair; so many are followed then."""
-    monkeypatch.setattr("sparsecert.votes.tally.MOST_CLASSES_HEAD_TO_HEAD", most)
-    monkeypatch.setattr("sparsecert.smoothing.shortlist.MOST_FOLLOWED", followed)
+def few_are_many(monkeypatch: pytest.MonkeyPatch, most: int = 3, tracked: int = 8) -> None:
+    """More than `most` classes are too many to count every pair; so many are tracked then."""
+    monkeypatch.setattr("sparsecert.votes.tracked_classes.MOST_CLASSES_HEAD_TO_HEAD", most)
+    monkeypatch.setattr("sparsecert.votes.tally._MOST_TRACKED", tracked)
 
 
 def stopping(label: Any, ablation: sc.UniformAblation) -> Callable[..., Any]:
     """When to stop counting ballots, where these classes are to be certified by majority."""
 
-    def stops(tally: sc.LookTally, rows: ArrayLike) -> Any:
-        return stop(tally, certified_by_look(tally, label[rows], ablation, 0.05, "majority"))
+    def stops(tally: sc.Tally, rows: ArrayLike) -> Any:
+        return stop(tally, certify_by_look(tally, label[rows], ablation, 0.05, "majority"))
 
     return stops
 

@@ -14,33 +14,21 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import sparsecert as sc
-from sparsecert.smoothing.sequential import tally_looks
 from sparsecert.streams import Stage
-from sparsecert.theory.sequential import look_schedule
+from sparsecert.theory.schedule import growing_looks
 from sparsecert.votes.ballots import BallotStore
-from sparsecert.votes.look_store import LookSettings, LookStore
-from sparsecert.votes.store import VoteSettings
-from sparsecert.votes.tally_store import TallySettings, TallyStore
+from sparsecert.votes.store import TallySettings, TallyStore, VoteSettings
 from tests.helpers.commands import parts
 
 SAMPLINGS = ["fixed", "sequential"]
 RULES = ["majority", "margin", "pairwise"]
-AnyTally = sc.Tally | sc.LookTally
 
 
 def counted(
     sampling: str, classifier: sc.SmoothedClassifier, x: Any, n: int, **options: Any
-) -> Any:
+) -> sc.Tally:
     """The votes of n ballots for estimation, at all looks."""
-    if sampling == "fixed":
-        return classifier.tally(x, n, Stage.ESTIMATION, **options)
-    return tally_looks(classifier, x, n, Stage.ESTIMATION, **options)
-
-
-def certify(tally: AnyTally, *arguments: Any, **options: Any) -> Any:
-    """The certificate of whatever kind of tally."""
-    rule = sc.certify_looks if isinstance(tally, sc.LookTally) else sc.certify_tally
-    return rule(tally, *arguments, **options)  # type: ignore[arg-type]
+    return classifier.tally(x, n, Stage.ESTIMATION, sampling=sampling, **options)
 
 
 def looks_of(
@@ -49,32 +37,30 @@ def looks_of(
     rankings: Sequence[Sequence[int]],
     n: int,
     images: int,
-) -> sc.LookTally:
+) -> sc.Tally:
     """Counts of images whose ballots are rankings with these probabilities."""
-    draws = [rng.multinomial(m, shares, images) for m in np.diff(look_schedule(n), prepend=0)]
+    looks = growing_looks(n)
+    draws = [rng.multinomial(m, shares, images) for m in np.diff(looks, prepend=0)]
     drawn = np.cumsum(np.stack(draws, axis=1), axis=1)
     place = np.argsort(np.array(rankings), axis=1)
     above = (place[:, :, None] < place[:, None, :]).astype(np.int64)
-    return sc.LookTally(
-        n, drawn @ (place == 0).astype(np.int64), np.einsum("iln,ncj->ilcj", drawn, above)
-    )
+    pairs = np.einsum("iln,ncj->ilcj", drawn, above)
+    return sc.Tally(drawn @ (place == 0).astype(np.int64), pairs, looks=looks)
 
 
-def all_looks_at(tally: sc.LookTally) -> sc.Tally:
+def all_looks_at(tally: sc.Tally) -> sc.Tally:
     """All ballots of each input, as if their number had been fixed."""
-    return tally.at(np.full(len(tally), len(tally.looks) - 1))
+    pairs = tally.head_to_head
+    last = None if pairs is None else pairs[:, -1]
+    return sc.Tally(tally.first_choice[:, -1], last, tally.tracked_classes)
 
 
-def stopped_after(tally: sc.LookTally, looks: int) -> sc.LookTally:
+def stopped_after(tally: sc.Tally, looks: int) -> sc.Tally:
     """The tally had counting stopped after so many looks."""
-    counts = [None if c is None else c.copy() for c in (tally.first_choice, tally.head_to_head)]
-    for some in counts:
-        if some is not None:
-            some[:, looks:] = 0
-    return sc.LookTally(tally.budget, counts[0], counts[1], tally.followed)  # type: ignore[arg-type]
+    return sc.Tally(*tally.until(np.full(len(tally), looks - 1)).counts, tally.looks)
 
 
-def pairs_of(tally: AnyTally) -> NDArray[np.int64]:
+def pairs_of(tally: sc.Tally) -> NDArray[np.int64]:
     """Head-to-head counts, which must be there."""
     assert tally.head_to_head is not None
     return tally.head_to_head
@@ -96,8 +82,7 @@ def store_for(kind: str, folder: Path, num_classes: int, n: int) -> tuple[Any, A
     settings = ("model", "data", 0, "estimation", n)
     if kind == "fixed":
         return TallyStore(folder, num_classes), TallySettings(*settings)
-    looks = tuple(map(int, look_schedule(n)))
-    return LookStore(folder, num_classes), LookSettings(*settings, looks)
+    return TallyStore(folder, num_classes), TallySettings(*settings, growing_looks(n))
 
 
 def seconds_taken(folder: Path, pattern: str) -> dict[int, float]:
@@ -110,7 +95,7 @@ def looks_reached(folder: Path, budget: int, stage: str = "estimation") -> dict[
     """Of each image with sequential votes, how many looks have been reached."""
     reached: dict[int, int] = {}
     for path in parts(folder, f"{stage}-sequential-*.parquet"):
-        table, num_looks = pq.read_table(path), len(look_schedule(budget))
+        table, num_looks = pq.read_table(path), len(growing_looks(budget))
         counts = np.stack(table["first_choice"].to_numpy()).reshape(len(table), num_looks, -1)
         looks = (counts.sum(axis=2) > 0).sum(axis=1).tolist()
         for index, count in zip(table["index"].to_pylist(), looks, strict=True):

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from sparsecert.procedures.sequential import stored_looks
+from sparsecert.theory.sequential import look_schedule
 
 from sparsecert.errors import InputError
 from sparsecert.procedures import procedure as workflow
 from sparsecert.procedures.sampled import SamplingPlan
-from sparsecert.procedures.sequential import stored_looks
 from sparsecert.records.record import recorded_procedure
 from sparsecert.runs.folder import RunFolder
 from sparsecert.streams import Stage
-from sparsecert.theory.sequential import look_schedule
 from tests.helpers.commands import Fails, Output, comparable, parts, record, report, run
 from tests.helpers.internals import few_are_many, no_network
 from tests.helpers.votes import looks_reached

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sparsecert.theory.sequential import look_schedule
 
 import sparsecert as sc
 from sparsecert.designs.noise import DiscreteNoise
-from sparsecert.theory.sequential import look_schedule
 from tests.helpers.classifiers import images, weighing
 from tests.helpers.internals import stopping
 from tests.helpers.votes import (

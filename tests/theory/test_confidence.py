@@ -8,12 +8,12 @@ import pytest
 from scipy import stats
 
 from sparsecert.errors import InputError
-from sparsecert.theory import (
+from sparsecert.theory.confidence import (
     clopper_pearson_lower,
     clopper_pearson_upper,
     proportion_interval,
-    top_two_p_value,
 )
+from sparsecert.theory.prediction import top_two_p_value
 
 CASES = [
     (count, total, alpha)

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 import sparsecert as sc
-from sparsecert.theory import largest_certified, majority_thresholds
+from sparsecert.theory.majority import largest_certified
+from sparsecert.theory.shift import majority_thresholds
 from tests.theory.test_radius import distances
 
 CLASSES = 3
@@ -39,7 +40,7 @@ def all_ballots(d: int, k: int, rng: np.random.Generator) -> sc.Tally:
 def smoothed_classes(tally: sc.Tally) -> NDArray[np.int64]:
     """g of the pairwise rule at population values."""
     winner = tally.pairwise_winner
-    return np.where(winner < 0, tally.top, winner)
+    return np.where(winner < 0, tally.votes.argmax(axis=1), winner)
 
 
 @pytest.mark.parametrize(("d", "k"), [(d, k) for d in range(1, 8) for k in range(1, d + 1)])
@@ -50,13 +51,13 @@ def test_no_attacker_beats_the_pairwise_rule_and_it_is_never_below_majority(d: i
     for _ in range(4):
         tally = all_ballots(d, k, rng)
         g = smoothed_classes(tally)
-        shares = tally.fewest_wins[np.arange(2**d), g] / total
+        shares = tally.min_pairwise_wins[np.arange(2**d), g] / total
         radius = largest_certified(thresholds, shares)
         same = g[:, None] == g[None, :]
         assert same[distance <= radius[:, None]].all()
         majority = largest_certified(thresholds, tally.first_choice.max(axis=1) / total)
         certified = majority >= 0
-        np.testing.assert_array_equal(g[certified], tally.top[certified])
+        np.testing.assert_array_equal(g[certified], tally.votes.argmax(axis=1)[certified])
         assert (radius >= majority).all()
 
 
@@ -178,12 +179,12 @@ def test_no_attacker_beats_a_shortlist_whichever_classes_are_on_it(d: int, k: in
     for size in (1, 2):
         whole = all_ballots(d, k, rng)
         assert whole.head_to_head is not None
-        followed = np.stack([rng.permutation(CLASSES)[:size] for _ in range(2**d)])
-        rows = np.take_along_axis(whole.head_to_head, followed[:, :, None], axis=1)
-        tally = sc.Tally(whole.first_choice, rows, followed)
+        tracked = np.stack([rng.permutation(CLASSES)[:size] for _ in range(2**d)])
+        rows = np.take_along_axis(whole.head_to_head, tracked[:, :, None], axis=1)
+        tally = sc.Tally(whole.first_choice, rows, tracked)
         g = smoothed_classes(whole)
-        every = largest_certified(thresholds, whole.fewest_wins / total)
-        radius = largest_certified(thresholds, tally.fewest_wins / total)
+        every = largest_certified(thresholds, whole.min_pairwise_wins / total)
+        radius = largest_certified(thresholds, tally.min_pairwise_wins / total)
         majority = largest_certified(thresholds, whole.first_choice / total)
         assert (radius <= every).all()
         assert (radius >= majority).all()

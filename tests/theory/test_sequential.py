@@ -16,23 +16,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import sparsecert as sc
-from sparsecert.sequential_certification import certify_looks, predict_looks
-from sparsecert.theory import (
-    clopper_pearson_lower,
-    majority_radius,
-    majority_thresholds,
-    margin_radius,
-    margin_thresholds,
-    pairwise_radius,
-)
-from sparsecert.theory.sequential import (
-    crossing_counts,
-    crossing_table,
-    look_schedule,
-    spent_levels,
-)
-from sparsecert.theory.sequential_rules import margin_certificate, share_certificate
-from sparsecert.votes.look_tally import LookTally
+from sparsecert.theory.boundaries import crossing_counts, crossing_table, spent_levels
+from sparsecert.theory.confidence import clopper_pearson_lower
+from sparsecert.theory.majority import majority_certificate, share_certificate
+from sparsecert.theory.margin import margin_by_look, margin_certificate
+from sparsecert.theory.pairwise import pairwise_certificate
+from sparsecert.theory.schedule import growing_looks
+from sparsecert.theory.shift import majority_thresholds, margin_thresholds
+from tests.helpers.votes import all_looks_at, looks_of
 
 LOOKS = [(12,), (5, 12), (3, 6, 9, 12), tuple(range(1, 13))]
 
@@ -88,7 +79,7 @@ def test_boundaries_are_the_least_that_keep_to_alpha_over_all_paths(
 
 
 def test_boundaries_against_fractions_on_the_real_schedule() -> None:
-    looks = tuple(map(int, look_schedule(400)))
+    looks = growing_looks(400)
     assert len(looks) > 5
     for share in (Fraction(1, 2), Fraction(3, 4), Fraction(31, 32)):
         for alpha in (0.05, 0.001):
@@ -106,7 +97,7 @@ def test_what_is_crossed_grows_with_the_share() -> None:
 
 
 def test_boundaries_of_ten_thousand_ballots_by_simulation() -> None:
-    looks = look_schedule(10_000)
+    looks = np.array(growing_looks(10_000))
     rng = np.random.default_rng(0)
     shares = np.array([0.5, *majority_thresholds(784, 45)[[3, 8, 11]]])
     for share, counts in zip(shares, crossing_table(shares, looks, 0.05), strict=True):
@@ -134,7 +125,7 @@ def test_tiny_alphas_do_not_underflow_into_certificates() -> None:
 
 def test_looks_rise_to_the_budget_and_levels_to_alpha() -> None:
     for n in (1, 2, 99, 119, 120, 121, 1_000, 9_999, 10_000, 10**6):
-        looks = look_schedule(n)
+        looks = np.array(growing_looks(n))
         assert looks[-1] == n
         assert (np.diff(looks) > 0).all()
         assert len(looks) == 1 or looks[0] >= 100
@@ -143,7 +134,7 @@ def test_looks_rise_to_the_budget_and_levels_to_alpha() -> None:
 
 
 def test_boundaries_of_many_thresholds_rise() -> None:
-    table = crossing_table(majority_thresholds(50_176, 1_000), look_schedule(2_000), 0.05)
+    table = crossing_table(majority_thresholds(50_176, 1_000), np.array(growing_looks(2_000)), 0.05)
     assert (np.diff(table, axis=0) >= 0).all()
 
 
@@ -163,9 +154,9 @@ def certificates_of_one_look(
         "majority": share_certificate(
             own[:, :, None], reached, looks, majority_thresholds(d, k), alpha
         ).radius[:, 0],
-        "margin": margin_certificate(
-            own, rival, reached, looks, margin_thresholds(d, k), alpha
-        ).radius[:, 0],
+        "margin": margin_by_look(own, rival, reached, looks, margin_thresholds(d, k), alpha).radius[
+            :, 0
+        ],
         "pairwise": share_certificate(
             (n - counts[:, 1:])[:, None, :], reached, looks, majority_thresholds(d, k), alpha
         ).radius[:, 0],
@@ -176,38 +167,19 @@ def certificates_of_one_look(
 def test_one_look_certifies_what_the_fixed_rules_do(n: int) -> None:
     rng = np.random.default_rng(n)
     counts = rng.multinomial(n, rng.dirichlet((4, 1, 1), 500)).astype(np.int64)
-    label, d, k, alpha = np.zeros(500, dtype=np.int64), 64, 12, 0.05
+    d, k, alpha = 64, 12, 0.05
     found = certificates_of_one_look(counts, n, d, k, alpha)
+    shares, total = majority_thresholds(d, k), np.full(500, n)
+    own, rival = counts[:, 0], counts[:, 1:].max(axis=1)
     fixed = {
-        "majority": majority_radius(counts, label, d, k, alpha),
-        "margin": margin_radius(counts, label, d, k, alpha),
+        "majority": majority_certificate(own, total, shares, alpha),
+        "margin": margin_certificate(own, rival, total, margin_thresholds(d, k), alpha),
         # Every ballot that is not for a rival is taken to rank the class above it.
-        "pairwise": pairwise_radius(
-            np.column_stack((n - counts[:, 1:].max(axis=1), counts[:, 1:])),
-            np.full(500, n),
-            label,
-            d,
-            k,
-            alpha,
-        ),
+        "pairwise": pairwise_certificate(n - rival, total, shares, alpha),
     }
     for rule, certified in fixed.items():
-        np.testing.assert_array_equal(found[rule], certified.radius, err_msg=rule)
+        np.testing.assert_array_equal(found[rule], certified.radius[:, 0], err_msg=rule)
         assert len(np.unique(certified.radius)) > 2
-
-
-def looks_of(
-    rng: np.random.Generator, shares: list[float], rankings: list[list[int]], n: int, images: int
-) -> LookTally:
-    """Counts of images whose ballots are rankings with these probabilities."""
-    schedule = look_schedule(n)
-    draws = [rng.multinomial(m, shares, images) for m in np.diff(schedule, prepend=0)]
-    drawn = np.cumsum(np.stack(draws, axis=1), axis=1)
-    place = np.argsort(np.array(rankings), axis=1)
-    above = (place[:, :, None] < place[:, None, :]).astype(np.int64)
-    return LookTally(
-        n, drawn @ (place == 0).astype(np.int64), np.einsum("iln,ncj->ilcj", drawn, above)
-    )
 
 
 IMAGES, BUDGET, ALPHA = 20_000, 2_000, 0.05
@@ -235,7 +207,7 @@ def test_certificates_err_with_probability_alpha_at_most(
     rng = np.random.default_rng((wrong, int(1_000 * shares[0]), sum(map(ord, rule))))
     tally = looks_of(rng, shares, TWO_RIVALS, BUDGET, IMAGES)
     label = np.zeros(IMAGES, dtype=np.int64)
-    stopped = certify_looks(tally, label, sc.UniformAblation(d, k), ALPHA, rule)
+    stopped = sc.certify_tally(tally, label, sc.UniformAblation(d, k), ALPHA, rule)
     errors = int((stopped.radius >= wrong).sum())
     most = stats.binom.ppf(0.9999, IMAGES, ALPHA)
     assert errors <= most
@@ -249,7 +221,7 @@ def test_one_rival_uses_nearly_all_of_alpha_where_nobody_stops() -> None:
     certified = share_certificate(
         tally.first_choice[:, :, :1],
         tally.reached,
-        tally.looks,
+        np.array(tally.looks),
         majority_thresholds(8, 1),
         ALPHA,
     )
@@ -274,7 +246,7 @@ def test_predictions_err_with_probability_alpha_at_most(
     rule: str, shares: list[float], rankings: list[list[int]]
 ) -> None:
     rng = np.random.default_rng((sum(map(ord, rule)), int(1_000 * shares[0])))
-    named = predict_looks(looks_of(rng, shares, rankings, BUDGET, IMAGES), ALPHA, rule)
+    named = sc.predict_tally(looks_of(rng, shares, rankings, BUDGET, IMAGES), ALPHA, rule)
     wrong = int((named.label > 0).sum())
     assert wrong <= stats.binom.ppf(0.9999, IMAGES, ALPHA)
     assert (named.num_samples <= BUDGET).all()
@@ -283,9 +255,9 @@ def test_predictions_err_with_probability_alpha_at_most(
 @pytest.mark.parametrize("rule", ["majority", "margin", "pairwise"])
 def test_clear_predictions_are_named_at_the_first_look(rule: str) -> None:
     tally = looks_of(np.random.default_rng(1), [0.9, 0.05, 0.05], TWO_RIVALS, BUDGET, 500)
-    named = predict_looks(tally, ALPHA, rule)
+    named = sc.predict_tally(tally, ALPHA, rule)
     assert (named.label == 0).all()
-    assert named.num_samples.mean() < 1.05 * tally.looks[0]
+    assert named.num_samples.mean() < 1.05 * growing_looks(BUDGET)[0]
 
 
 @pytest.mark.parametrize("rule", ["majority", "margin", "pairwise"])
@@ -296,10 +268,10 @@ def test_radii_are_nearly_the_fixed_ones_at_a_fraction_of_the_ballots(rule: str)
     radii, fixed, ballots = [], [], []
     for share in rng.uniform(0.55, 1.0, 300):
         tally = looks_of(rng, [share, (1 - share) / 2, (1 - share) / 2], TWO_RIVALS, n, 1)
-        stopped = certify_looks(tally, label, ablation, ALPHA, rule)
+        stopped = sc.certify_tally(tally, label, ablation, ALPHA, rule)
         radii.append(int(stopped.radius[0]))
         ballots.append(int(stopped.num_samples[0]))
-        whole = tally.at(np.array([len(tally.looks) - 1]))
+        whole = all_looks_at(tally)
         fixed.append(int(sc.certify_tally(whole, label, ablation, ALPHA, rule).radius[0]))
     assert np.mean(radii) > 0.97 * np.mean(fixed)
     assert np.mean(ballots) < 0.4 * n
@@ -307,7 +279,7 @@ def test_radii_are_nearly_the_fixed_ones_at_a_fraction_of_the_ballots(rule: str)
 
 def test_of_very_many_thresholds_some_are_tested_and_no_radius_is_too_large() -> None:
     thresholds = majority_thresholds(50_176, 1)
-    looks, share = look_schedule(300), 0.8
+    looks, share = np.array(growing_looks(300)), 0.8
     assert len(thresholds) > 20_000
     rng = np.random.default_rng(0)
     wins = np.cumsum(rng.binomial(np.diff(looks, prepend=0), share, (2_000, len(looks))), axis=1)

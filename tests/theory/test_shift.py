@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError
-from sparsecert.theory import ablation_shift, majority_thresholds, margin_thresholds
+from sparsecert.theory.shift import ablation_shift, majority_thresholds, margin_thresholds
 from sparsecert.theory.shift import exact_shifts
 
 

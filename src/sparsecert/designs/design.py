@@ -19,6 +19,7 @@ from sparsecert.errors import InputError
 RuleName = Literal["majority", "margin", "pairwise", "plurality", "run-off"]
 
 
+@runtime_checkable
 class Units(Protocol):
     """What a radius counts."""
 
@@ -100,11 +101,11 @@ def option(flag: str, words: str, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"flag": flag, "help": words})
 
 
-def options(design: type[Design] | Design) -> dict[str, tuple[str, str, bool]]:
+def options(design: Any) -> dict[str, tuple[str, str, bool]]:
     """The settings that commands take, by name: flag, help, and whether it must be given."""
     return {
         f.name: (f.metadata["flag"], f.metadata["help"], f.default is MISSING)
-        for f in fields(design)  # type: ignore[arg-type]
+        for f in fields(design)
         if "flag" in f.metadata
     }
 

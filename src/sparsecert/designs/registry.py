@@ -15,7 +15,7 @@ _DESIGNS: tuple[type[Design], ...] = (UniformAblation, Partitions, DiscreteNoise
 DESIGNS: dict[str, type[Design]] = {design.name: design for design in _DESIGNS}
 
 
-def check_design(name: str) -> type[Design]:
+def check_design(name: str) -> type[Any]:
     """The design of that name; raises `InputError` if there is none."""
     if name not in DESIGNS:
         raise InputError(f"expected design to be one of {', '.join(DESIGNS)}, got {name!r}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,7 @@ class Work(Generic[Result]):
     store: Callable[[Sequence[Finished[Result]]], None]
 
 
+@runtime_checkable
 class Execution(Protocol):
     """Where work is done.
 
