@@ -29,7 +29,7 @@ from sparsecert.sequential_certification import (
     stop,
 )
 from sparsecert.theory import proportion_interval
-from sparsecert.theory.sequential import look_schedule
+from sparsecert.theory.schedule import growing_looks
 from sparsecert.votes.look_tally import LookTally
 
 ABLATION = sc.UniformAblation(784, 45)

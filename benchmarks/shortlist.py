@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import sparsecert as sc
 from sparsecert.smoothing.sequential import tally_looks
 from sparsecert.smoothing.shortlist import shortlist
-from sparsecert.theory.sequential import look_schedule
+from sparsecert.theory.schedule import growing_looks
 from sparsecert.votes.look_store import LookSettings, LookStore
 from sparsecert.votes.store import Stored
 from sparsecert.votes.tally import Tally
@@ -53,7 +53,7 @@ def size(folder: Path) -> str:
 
 def main() -> None:
     """Print times and sizes."""
-    timed("first choices only", nobody(IMAGES))
+    timed("first choices only", track_nothing(IMAGES))
     followed = shortlist(smoothed, x)
     assert followed is not None
     tally = timed(f"{followed.shape[1]} followed", followed)

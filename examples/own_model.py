@@ -14,7 +14,6 @@ from torch import nn
 
 import sparsecert as sc
 from sparsecert import data
-from sparsecert.designs.uniform import membership
 
 
 def main() -> None:
@@ -29,7 +28,7 @@ def main() -> None:
     generator = np.random.default_rng(0)
     for _ in range(2_000):
         rows = generator.integers(len(train), size=128)
-        mask = membership(ablation.sample(generator, len(rows)), ablation.num_features)
+        mask = ablation.draw(generator, len(rows))
         logits = model(encoding(train.batch(rows), torch.from_numpy(mask)))
         loss = nn.functional.cross_entropy(logits, torch.from_numpy(train.labels[rows]))
         optimizer.zero_grad()

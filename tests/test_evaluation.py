@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sparsecert.certification import ABSTAIN, Certification, Prediction
+from sparsecert import ABSTAIN, Certification, Prediction
 from sparsecert.errors import InputError
 from sparsecert.evaluation import (
     Evaluation,

@@ -145,15 +145,13 @@ def _own_first_choices(tally: Tally, label: NDArray[np.int64]) -> NDArray[np.int
 
 
 def _top(tally: Tally) -> NDArray[np.int64]:
-    """The class of most votes; the smaller index wins a tie."""
-    classes: NDArray[np.int64] = tally.votes.argmax(axis=1)
-    return classes
+    return tally.top
 
 
 def _pairwise_winner(tally: Tally) -> NDArray[np.int64]:
     """The class that beats every other head to head, or where there is none that of most votes."""
     winner = tally.pairwise_winner
-    return np.where(winner < 0, _top(tally), winner)
+    return np.where(winner < 0, tally.top, winner)
 
 
 RULES: dict[str, Rule] = {

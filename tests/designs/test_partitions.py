@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sparsecert.designs.partitions import Partitions
 from torch import nn
 
-from sparsecert.designs.design import build_design, design_settings, sampled
+from sparsecert.designs.design import design_settings, sampled
+from sparsecert.designs.family import Partitions
+from sparsecert.designs.registry import build_design
 from sparsecert.errors import InputError
 from sparsecert.models import MLP, SubsetEnsemble
 from sparsecert.smoothing.encoding import NoiseEncoding, TwoChannelEncoding
@@ -164,5 +165,5 @@ def test_inputs_are_checked() -> None:
         smoothed.certify(images(1), rule="majority")
     with pytest.raises(InputError, match=r"expected the base classifier to give .*\(1, 5, 3\)"):
         FixedSmoothedClassifier(ensemble(design), design.ablation, 3).ballots(images(1))
-    with pytest.raises(InputError, match="got noise"):
+    with pytest.raises(InputError, match="NoiseEncoding"):
         FixedSmoothedClassifier(ensemble(design), design.ablation, 4, NoiseEncoding(2))

@@ -48,11 +48,16 @@ def looks_of(
     return sc.Tally(drawn @ (place == 0).astype(np.int64), pairs, looks=looks)
 
 
+def at(tally: sc.Tally, look: int) -> sc.Tally:
+    """The ballots up to a look, as if their number had been fixed."""
+    pairs = tally.head_to_head
+    rankings = None if pairs is None else pairs[:, look]
+    return sc.Tally(tally.first_choice[:, look], rankings, tally.tracked_classes)
+
+
 def all_looks_at(tally: sc.Tally) -> sc.Tally:
     """All ballots of each input, as if their number had been fixed."""
-    pairs = tally.head_to_head
-    last = None if pairs is None else pairs[:, -1]
-    return sc.Tally(tally.first_choice[:, -1], last, tally.tracked_classes)
+    return at(tally, -1)
 
 
 def stopped_after(tally: sc.Tally, looks: int) -> sc.Tally:

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from sparsecert.procedures.sequential import stored_looks
-from sparsecert.theory.sequential import look_schedule
 
 from sparsecert.errors import InputError
 from sparsecert.procedures import procedure as workflow

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparsecert.certification import ABSTAIN, Certification, Prediction
+from sparsecert import ABSTAIN, Certification, Prediction
+from sparsecert.data import Dataset
 from sparsecert.errors import RunFolderError
-from sparsecert.evaluation import evaluate
-from sparsecert.procedures.procedure import Measurement
+from sparsecert.procedures.procedure import Measurement, RunImages
 from sparsecert.records.tsv import write_tsv
+from sparsecert.runs.folder import RunFolder
 from sparsecert.votes.tally import Tally
 
 
@@ -26,14 +27,10 @@ def measurement() -> Measurement:
         alpha=0.05,
     )
     prediction = Prediction(np.array([1, 0, 0, ABSTAIN]), votes)
-    return Measurement(
-        indices=np.array([0, 20, 40, 60]),
-        targets=targets,
-        prediction=prediction,
-        certification=certification,
-        seconds=np.array([0.5, 61.25, 3.0, 3_600.0]),
-        evaluation=evaluate(prediction, certification, targets),
-    )
+    dataset = Dataset("four", "test", np.zeros((61, 5)), np.zeros(61, dtype=np.int64), ("0", "1"))
+    dataset.labels[[0, 20, 40, 60]] = targets
+    images = RunImages(RunFolder(Path("run")), dataset, np.array([0, 20, 40, 60]))
+    return Measurement(images, prediction, certification, np.array([0.5, 61.25, 3.0, 3_600.0]))
 
 
 def test_rows_are_those_of_the_smoothing_scripts_followed_by_ours(tmp_path: Path) -> None:

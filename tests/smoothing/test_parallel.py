@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import sparsecert as sc
 from sparsecert.devices import alike_devices
-from sparsecert.smoothing.parallel import replicas, run_side_by_side
+from sparsecert.smoothing.parallel import replicas, run_parallel
 from sparsecert.streams import Stage
 from tests.helpers.classifiers import images
 from tests.helpers.votes import assert_same_votes
@@ -115,7 +115,7 @@ def test_the_first_error_ends_all_workers_and_threads_are_as_before() -> None:
         raise ValueError("a broken lane")
 
     with pytest.raises(ValueError, match="a broken lane"):
-        run_side_by_side(passes(), [works, fails])
+        run_parallel(passes(), [works, fails])
     assert len(taken) < 500
     assert torch.get_num_threads() == threads
 
@@ -126,7 +126,7 @@ def test_an_error_while_passes_are_made_is_raised() -> None:
         raise ValueError("no more ablations")
 
     with pytest.raises(ValueError, match="no more ablations"):
-        run_side_by_side(passes(), [list, list])
+        run_parallel(passes(), [list, list])
 
 
 def test_each_pass_is_taken_once_and_computed_by_its_share_of_the_threads() -> None:
@@ -139,7 +139,7 @@ def test_each_pass_is_taken_once_and_computed_by_its_share_of_the_threads() -> N
             seen.append(torch.get_num_threads())
             return list(mine)
 
-        results = run_side_by_side(range(100), [work, work])
+        results = run_parallel(range(100), [work, work])
         assert sorted(results[0] + results[1]) == list(range(100))
         assert seen == [2, 2]
         assert torch.get_num_threads() == 4

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sparsecert.theory.sequential import look_schedule
 
 import sparsecert as sc
 from sparsecert.designs.noise import DiscreteNoise
+from sparsecert.theory.schedule import growing_looks
 from tests.helpers.classifiers import images, weighing
 from tests.helpers.internals import stopping
 from tests.helpers.votes import (
     RULES,
     all_looks_at,
     assert_same_votes,
-    certify,
+    at,
     counted,
     looks_of,
     pairs_of,
@@ -25,11 +25,12 @@ from tests.helpers.votes import (
 )
 
 N = 1_000
+LOOKS = growing_looks(N)
 ABLATION = sc.UniformAblation(16, 2)
 
 
-def whole_tally(count: int = 6) -> sc.LookTally:
-    tally: sc.LookTally = counted("sequential", weighing(), images(count), N)
+def whole_tally(count: int = 6) -> sc.Tally:
+    tally = counted("sequential", weighing(), images(count), N)
     return tally
 
 
@@ -42,23 +43,23 @@ def certified_at_once(
 
 def test_looks_hold_the_votes_of_smaller_tallies() -> None:
     tally = whole_tally()
-    for look, ballots in enumerate(tally.looks):
+    for look, ballots in enumerate(LOOKS):
         fixed = counted("fixed", weighing(), images(), int(ballots))
         assert pairs_of(fixed).any()
-        assert_same_votes(tally.at(np.full(6, look)), fixed)
+        assert_same_votes(at(tally, look), fixed)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_certify_stops_where_a_replay_of_all_ballots_does(rule: str) -> None:
     label = weighing().certify(images(), 100, N, rule=rule).label
-    replayed = certify(whole_tally(), label, ABLATION, rule=rule)
+    replayed = sc.certify_tally(whole_tally(), label, ABLATION, rule=rule)
     found = certified_at_once(rule)
     np.testing.assert_array_equal(found.label, label)
     np.testing.assert_array_equal(found.radius, replayed.radius)
     np.testing.assert_array_equal(found.num_samples, replayed.num_samples)
     np.testing.assert_array_equal(found.tally.first_choice, replayed.tally.first_choice)
     assert len(np.unique(found.num_samples)) > 1
-    assert set(found.num_samples) <= set(look_schedule(N))
+    assert set(found.num_samples) <= set(LOOKS)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -100,10 +101,10 @@ def test_a_budget_of_one_look_is_the_fixed_plan() -> None:
 
 def test_counting_can_be_gone_on_with() -> None:
     whole = whole_tally()
-    label = whole.at(np.zeros(6, dtype=np.int64)).top
+    label = at(whole, 0).top
     stops = stopping(label, ABLATION)
     begun = counted("sequential", weighing(), images(), N, stops=stops)
-    assert begun.num_reached.min() < len(begun.looks)
+    assert begun.num_reached.min() < len(LOOKS)
     assert len(np.unique(begun.num_reached)) > 1
     again = counted("sequential", weighing(), images(), N, stops=stops, before=begun)
     np.testing.assert_array_equal(again.first_choice, begun.first_choice)
@@ -116,23 +117,23 @@ def test_counting_can_be_gone_on_with() -> None:
 def test_more_looks_than_the_stop_change_nothing_and_fewer_lose_only(rule: str) -> None:
     whole = whole_tally()
     label = weighing().certify(images(), 100, N, rule=rule).label
-    found = certify(whole, label, ABLATION, rule=rule)
-    for kept in range(1, len(whole.looks)):
-        part = certify(stopped_after(whole, kept), label, ABLATION, rule=rule)
+    found = sc.certify_tally(whole, label, ABLATION, rule=rule)
+    for kept in range(1, len(LOOKS)):
+        part = sc.certify_tally(stopped_after(whole, kept), label, ABLATION, rule=rule)
         assert (part.radius <= found.radius).all()
-        stopped = found.num_samples <= whole.looks[kept - 1]
+        stopped = found.num_samples <= LOOKS[kept - 1]
         np.testing.assert_array_equal(part.radius[stopped], found.radius[stopped])
         np.testing.assert_array_equal(part.num_samples[stopped], found.num_samples[stopped])
 
 
-def two_classes(share: float) -> sc.LookTally:
+def two_classes(share: float) -> sc.Tally:
     return looks_of(np.random.default_rng(0), [share, 1 - share], [[0, 1], [1, 0]], N, 50)
 
 
 def test_two_classes_decide_margin_as_majority() -> None:
     label = np.zeros(50, dtype=np.int64)
     majority, margin = (
-        certify(two_classes(0.8), label, sc.UniformAblation(30, 4), rule=rule)
+        sc.certify_tally(two_classes(0.8), label, sc.UniformAblation(30, 4), rule=rule)
         for rule in ("majority", "margin")
     )
     np.testing.assert_array_equal(margin.radius, majority.radius)
@@ -141,28 +142,28 @@ def test_two_classes_decide_margin_as_majority() -> None:
 
 def test_noise_is_certified_sequentially_too() -> None:
     noise, tally, label = DiscreteNoise(64, 0.6, 2), two_classes(0.97), np.zeros(50, dtype=np.int64)
-    found, fixed = (certify(votes, label, noise) for votes in (tally, all_looks_at(tally)))
+    found, fixed = (sc.certify_tally(votes, label, noise) for votes in (tally, all_looks_at(tally)))
     assert (found.radius <= fixed.radius).mean() > 0.9
     assert found.radius.mean() > 0.85 * fixed.radius.mean() > 0
 
 
 def test_lower_bounds_are_thresholds_that_the_share_exceeds() -> None:
     found = certified_at_once("majority")
-    thresholds = np.append(0.0, ABLATION.thresholds("majority", 1.0))
+    thresholds = np.append(0.0, ABLATION.share_thresholds())
     np.testing.assert_array_equal(found.lower_bound, thresholds[found.radius + 1])
-    share = found.tally.first_choice[np.arange(6), found.label] / found.num_samples
+    share = found.tally.votes[np.arange(6), found.label] / found.num_samples
     assert (share > found.lower_bound).all()
 
 
 def test_many_classes_have_first_choices_stand_in() -> None:
-    counts = np.zeros((1, len(look_schedule(N)), 40), dtype=np.int64)
-    counts[0, :, 0] = look_schedule(N)
-    tally = sc.LookTally(N, counts)
+    counts = np.zeros((1, len(LOOKS), 40), dtype=np.int64)
+    counts[0, :, 0] = LOOKS
+    tally = sc.Tally(counts, looks=LOOKS)
     pairwise, majority = (
-        certify(tally, [0], ABLATION, rule=rule) for rule in ("pairwise", "majority")
+        sc.certify_tally(tally, [0], ABLATION, rule=rule) for rule in ("pairwise", "majority")
     )
     assert pairwise.radius.tolist() == majority.radius.tolist() != [-1]
-    assert sc.predict_looks(tally, rule="pairwise").label.tolist() == [0]
+    assert sc.predict_tally(tally, rule="pairwise").label.tolist() == [0]
 
 
 def test_empty_batch() -> None:
@@ -183,7 +184,7 @@ def test_bad_input_gets_a_sentence() -> None:
     with pytest.raises(sc.InputError, match="expected rule to be one of"):
         weighing().certify(images(), 10, 20, rule="bogus", sampling="sequential")
     with pytest.raises(sc.InputError, match="one label for each of 6 rows"):
-        certify(whole_tally(), [0], ABLATION)
+        sc.certify_tally(whole_tally(), [0], ABLATION)
     with pytest.warns(sc.TooFewSamplesWarning, match="4 samples cannot certify anything"):
         weighing().certify(images(), 10, 4, sampling="sequential")
 
@@ -195,9 +196,9 @@ def test_counts_that_no_ballots_give_are_refused() -> None:
     more, gap, falling = good.copy(), good.copy(), good.copy()
     more[0, 3, 0] += 1
     gap[0, 0] = 0
-    falling[0, :2] = [[tally.looks[0], 0, 0], [0, 0, tally.looks[1]]]
+    falling[0, :2] = [[LOOKS[0], 0, 0], [0, 0, LOOKS[1]]]
     wrong: list[tuple[Any, Any, str]] = [
-        (good[:, :1], None, r"looks, got \(2, 1, 3\)"),
+        (good[:, :1], None, r"got \(2, 1, 3\)"),
         (more, None, "add up to"),
         (gap, None, "add up to"),
         (falling, None, "do not fall"),
@@ -207,17 +208,19 @@ def test_counts_that_no_ballots_give_are_refused() -> None:
     ]
     for counts, head_to_head, sentence in wrong:
         with pytest.raises(sc.InputError, match=sentence):
-            sc.LookTally(N, counts, head_to_head)
+            sc.Tally(counts, head_to_head, looks=LOOKS)
 
 
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.uint64])
 def test_unsigned_counts_are_as_good_as_others(kind: type[np.unsignedinteger]) -> None:
     tally = whole_tally(2)
-    same = sc.LookTally(N, tally.first_choice.astype(kind), pairs_of(tally).astype(kind))
+    same = sc.Tally(tally.first_choice.astype(kind), pairs_of(tally).astype(kind), looks=LOOKS)
     label = tally.first_choice[:, -1].argmax(axis=1)
     for rule in ("majority", "pairwise"):
-        found, expected = (certify(votes, label, ABLATION, rule=rule) for votes in (same, tally))
+        found, expected = (
+            sc.certify_tally(votes, label, ABLATION, rule=rule) for votes in (same, tally)
+        )
         np.testing.assert_array_equal(found.radius, expected.radius)
 
 
@@ -230,7 +233,7 @@ def test_passes_stay_full_while_inputs_stop(monkeypatch: pytest.MonkeyPatch) -> 
         return cast(source, mask, *rest)
 
     monkeypatch.setattr(classifier, "cast", counting)
-    monkeypatch.setattr(classifier, "devices", (torch.device("cpu"),))  # all in one lane
+    monkeypatch.setattr(classifier, "devices", (torch.device("cpu"),))  # one worker
     x = images(12)
     found = classifier.certify(x, 100, 4_000, sampling="sequential")
     assert sum(sizes) == 1_200 + found.num_samples.sum()

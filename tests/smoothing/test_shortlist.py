@@ -1,4 +1,4 @@
-"""Many classes: each input follows a few, and rankings are counted for these."""
+"""Many classes: each input tracks a few, and rankings are counted for these."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import torch
 from numpy.typing import NDArray
 
 import sparsecert as sc
-from sparsecert.smoothing.shortlist import NUM_BALLOTS, shortlist
+from sparsecert.smoothing.shortlist import NUM_BALLOTS
 from sparsecert.streams import Stage
-from sparsecert.votes.rankings import count_followed, count_pairs
-from sparsecert.votes.tracked_classes import NOBODY, most_often_first, nobody
+from sparsecert.theory.schedule import growing_looks
+from sparsecert.votes.rankings import count_pairs, count_tracked
+from sparsecert.votes.tracked_classes import NO_CLASS, most_often_first, track_nothing
 from tests.helpers.classifiers import images, weighing
 from tests.helpers.internals import few_are_many
 from tests.helpers.votes import (
     SAMPLINGS,
     all_looks_at,
     assert_same_votes,
-    certify,
+    at,
     counted,
     pairs_of,
     stopped_after,
@@ -37,26 +38,26 @@ def smoothed(limit: int | None = None) -> sc.SmoothedClassifier:
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five classes are many, and two of them a shortlist."""
-    few_are_many(monkeypatch, followed=2)
+    few_are_many(monkeypatch, tracked=2)
 
 
-def rows_of(pairs: NDArray[np.int64], followed: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows of these classes among counts of all: `(..., F, classes)`."""
-    return np.take_along_axis(pairs, followed[:, :, None], axis=1)
+def rows_of(pairs: NDArray[np.int64], tracked: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows of these classes among counts of all: `(..., T, classes)`."""
+    return np.take_along_axis(pairs, tracked[:, :, None], axis=1)
 
 
-def test_followed_rows_are_those_of_all_pairs_with_ties_and_infinities() -> None:
+def test_tracked_rows_are_those_of_all_pairs_with_ties_and_infinities() -> None:
     generator = torch.Generator().manual_seed(0)
     values = torch.tensor([-torch.inf, -1.0, -0.0, 0.0, 2.0, torch.inf])
     logits = values[torch.randint(len(values), (300, 6), generator=generator)]
     rng = np.random.default_rng(0)
     rows = np.sort(rng.integers(0, 4, 300))
-    followed = np.stack([rng.permutation(6)[:3] for _ in range(4)])
-    expected = rows_of(count_pairs(logits, rows, 4), followed)
-    np.testing.assert_array_equal(count_followed(logits, rows, followed), expected)
-    followed[1, 2] = NOBODY
+    tracked = np.stack([rng.permutation(6)[:3] for _ in range(4)])
+    expected = rows_of(count_pairs(logits, rows, 4), tracked)
+    np.testing.assert_array_equal(count_tracked(logits, rows, tracked), expected)
+    tracked[1, 2] = NO_CLASS
     expected[1, 2] = 0
-    np.testing.assert_array_equal(count_followed(logits, rows, followed), expected)
+    np.testing.assert_array_equal(count_tracked(logits, rows, tracked), expected)
 
 
 def test_the_most_often_first_and_ties_to_the_smaller_index() -> None:
@@ -66,7 +67,7 @@ def test_the_most_often_first_and_ties_to_the_smaller_index() -> None:
 
 
 def test_few_classes_need_no_shortlist() -> None:
-    assert shortlist(smoothed(), images()) is None
+    assert smoothed().tally(images(), 20, Stage.ESTIMATION).tracked_classes is None
 
 
 @pytest.mark.parametrize("limit", [37, None])
@@ -76,37 +77,39 @@ def test_a_tally_counts_the_rows_of_its_shortlist(
     x = images()
     whole = smoothed().tally(x, N, Stage.ESTIMATION, seed=3)
     short = smoothed().tally(x, NUM_BALLOTS, Stage.SHORTLIST, seed=3)
-    few_are_many(monkeypatch, followed=2)
+    few_are_many(monkeypatch, tracked=2)
     found = smoothed(limit).tally(x, N, Stage.ESTIMATION, seed=3)
-    assert found.followed is not None
-    np.testing.assert_array_equal(found.followed, most_often_first(short.first_choice, 2))
+    assert found.tracked_classes is not None
+    np.testing.assert_array_equal(found.tracked_classes, most_often_first(short.first_choice, 2))
     np.testing.assert_array_equal(found.first_choice, whole.first_choice)
-    np.testing.assert_array_equal(found.head_to_head, rows_of(pairs_of(whole), found.followed))
-    is_followed = (found.followed[:, :, None] == np.arange(CLASSES)).any(axis=1)
-    expected = np.where(is_followed, whole.fewest_wins, whole.first_choice)
-    np.testing.assert_array_equal(found.fewest_wins, expected)
+    np.testing.assert_array_equal(
+        found.head_to_head, rows_of(pairs_of(whole), found.tracked_classes)
+    )
+    is_tracked = (found.tracked_classes[:, :, None] == np.arange(CLASSES)).any(axis=1)
+    expected = np.where(is_tracked, whole.min_pairwise_wins, whole.first_choice)
+    np.testing.assert_array_equal(found.min_pairwise_wins, expected)
 
 
 @pytest.mark.usefixtures("many")
 def test_a_shortlist_is_a_matter_of_seed_and_index() -> None:
     x, order = images(), [4, 1, 5, 0, 3, 2]
-    together = shortlist(smoothed(), x, 7)
-    shuffled = shortlist(smoothed(11), x[order], 7, order)
+    together = smoothed().tally(x, 20, Stage.SELECTION, 7).tracked_classes
+    shuffled = smoothed(11).tally(x[order], 20, Stage.SELECTION, 7, order).tracked_classes
     assert together is not None
     assert shuffled is not None
     np.testing.assert_array_equal(shuffled, together[order])
     for stage in (Stage.SELECTION, Stage.ESTIMATION, Stage.PREDICTION):
-        np.testing.assert_array_equal(smoothed().tally(x, 20, stage, 7).followed, together)
+        np.testing.assert_array_equal(smoothed().tally(x, 20, stage, 7).tracked_classes, together)
     looks = counted("sequential", smoothed(), x, N, seed=7)
-    np.testing.assert_array_equal(looks.followed, together)
+    np.testing.assert_array_equal(looks.tracked_classes, together)
 
 
 @pytest.mark.usefixtures("many")
-def test_none_followed_counts_first_choices_only() -> None:
-    tally = smoothed().tally(images(), 50, Stage.EVALUATION, followed=nobody(6))
-    assert (tally.head_to_head, tally.followed) == (None, None)
-    with pytest.raises(sc.InputError, match="different followed classes"):
-        smoothed().tally(images(), 50, Stage.ESTIMATION, followed=np.zeros((6, 2), dtype=np.int64))
+def test_none_tracked_counts_first_choices_only() -> None:
+    tally = smoothed().tally(images(), 50, Stage.EVALUATION, tracked=track_nothing(6))
+    assert (tally.head_to_head, tally.tracked_classes) == (None, None)
+    with pytest.raises(sc.InputError, match="different tracked classes"):
+        smoothed().tally(images(), 50, Stage.ESTIMATION, tracked=np.zeros((6, 2), dtype=np.int64))
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
@@ -120,7 +123,7 @@ def test_radii_lie_between_majority_and_all_pairs(
     tally: Any = whole if sampling == "fixed" else looks
 
     def radius(tally: Any, rule: str = "pairwise") -> NDArray[np.int64]:
-        found: NDArray[np.int64] = certify(tally, label, ABLATION, 0.05, rule).radius
+        found: NDArray[np.int64] = sc.certify_tally(tally, label, ABLATION, 0.05, rule).radius
         return found
 
     every, majority, radii = radius(tally), radius(tally, "majority"), {}
@@ -132,12 +135,12 @@ def test_radii_lie_between_majority_and_all_pairs(
             radii[size] = radius(some)
         else:
             rows = np.take_along_axis(pairs_of(looks), lists[:, None, :, None], axis=2)
-            part = sc.LookTally(N, looks.first_choice, rows, lists)
+            part = sc.Tally(looks.first_choice, rows, lists, looks.looks)
             radii[size] = radius(part)
-            for look in range(len(looks.looks)):
-                at = part.at(np.full(60, look))
-                np.testing.assert_array_equal(part.fewest_wins[:, look], at.fewest_wins)
-                own = np.take_along_axis(at.fewest_wins, label[:, None], axis=1)[:, 0]
+            for look in range(len(growing_looks(N))):
+                wins = at(part, look).min_pairwise_wins
+                np.testing.assert_array_equal(part.min_pairwise_wins[:, look], wins)
+                own = np.take_along_axis(wins, label[:, None], axis=1)[:, 0]
                 np.testing.assert_array_equal(part.wins_of(label)[:, look].min(axis=1), own)
     np.testing.assert_array_equal(radii[5], every)
     assert (radii[2] <= every).all()
@@ -148,22 +151,25 @@ def test_radii_lie_between_majority_and_all_pairs(
 
 
 @pytest.mark.usefixtures("many")
-def test_counting_goes_on_with_the_same_classes_and_old_counts_follow_nobody() -> None:
+def test_counting_goes_on_with_the_same_classes_and_old_counts_track_none() -> None:
     x, rows = images(), np.arange(6)
     whole = counted("sequential", smoothed(), x, N)
-    half, blank = stopped_after(whole, 2).take(rows[:4]), sc.LookTally.empty(N, 1, CLASSES)
+    half, blank = (
+        stopped_after(whole, 2).take(rows[:4]),
+        sc.Tally.empty(growing_looks(N), 1, CLASSES),
+    )
 
-    def gone_on_with(begun: sc.LookTally) -> Any:
-        before = sc.LookTally.concatenate([begun, blank, blank])
+    def gone_on_with(begun: sc.Tally) -> Any:
+        before = sc.Tally.concatenate([begun, blank, blank])
         return counted("sequential", smoothed(), x, N, before=before)
 
-    assert whole.followed is not None
+    assert whole.tracked_classes is not None
     assert_same_votes(gone_on_with(half), whole)
-    mixed = gone_on_with(sc.LookTally(N, half.first_choice))
-    assert (mixed.followed[:4] == NOBODY).all()
+    mixed = gone_on_with(sc.Tally(half.first_choice, looks=half.looks))
+    assert (mixed.tracked_classes[:4] == NO_CLASS).all()
     np.testing.assert_array_equal(mixed.first_choice, whole.first_choice)
     np.testing.assert_array_equal(mixed.head_to_head[4:], pairs_of(whole)[4:])
-    np.testing.assert_array_equal(mixed.fewest_wins[:4], whole.first_choice[:4])
+    np.testing.assert_array_equal(mixed.min_pairwise_wins[:4], whole.first_choice[:4])
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
@@ -193,27 +199,27 @@ def test_pairwise_certifies_more_than_majority_with_forty_classes(
 GOOD = {
     "first": [[3, 1, 0]],
     "pairs": [[[0, 3, 4], [1, 0, 2]]],
-    "followed": [[0, 1]],
+    "tracked": [[0, 1]],
 }
 
 
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("followed", [[0, 0]], "different followed classes"),
-        ("followed", [[0, 3]], "between 0 and 2"),
-        ("followed", [[0, -2]], "between 0 and 2"),
-        ("followed", [[0]], r"head_to_head of shape \(1, 1, 3\)"),
-        ("followed", [[0, 1], [0, 1]], "for 1 inputs"),
-        ("followed", [0, 1], r"of shape \(batch, F\)"),
-        ("followed", [[0, -1]], "head_to_head of 0 where -1 is followed"),
+        ("tracked", [[0, 0]], "different tracked classes"),
+        ("tracked", [[0, 3]], "between 0 and 2"),
+        ("tracked", [[0, -2]], "between 0 and 2"),
+        ("tracked", [[0]], r"head_to_head of shape \(1, 1, 3\)"),
+        ("tracked", [[0, 1], [0, 1]], "for 1 inputs"),
+        ("tracked", [0, 1], r"of shape \(batch, T\)"),
+        ("tracked", [[0, -1]], "head_to_head of 0 where -1 is tracked"),
         ("pairs", [[[0, 2, 4], [2, 0, 2]]], "first choice above every other"),
         ("pairs", [[[0, 3, 4], [2, 0, 2]]], r"\[c, j\] \+ \[j, c\]"),
         ("pairs", [[[1, 3, 4], [1, 0, 2]]], r"0 at \[c, c\]"),
         ("pairs", [[[0, 3, 5], [1, 0, 2]]], "at most the ballots"),
     ],
 )
-def test_counts_of_followed_classes_that_no_ballots_give(
+def test_counts_of_tracked_classes_that_no_ballots_give(
     name: str, value: list[list[int]], sentence: str
 ) -> None:
     sc.Tally(*(np.array(part) for part in GOOD.values()))
@@ -221,8 +227,8 @@ def test_counts_of_followed_classes_that_no_ballots_give(
         sc.Tally(*(np.array(part) for part in (GOOD | {name: value}).values()))
 
 
-def test_followed_classes_come_with_counts() -> None:
+def test_tracked_classes_come_with_counts() -> None:
     with pytest.raises(sc.InputError, match="expected head_to_head counts"):
-        sc.Tally(np.array([[3, 1, 0]]), followed=np.array([[0, 1]]))
+        sc.Tally(np.array([[3, 1, 0]]), tracked_classes=np.array([[0, 1]]))
     with pytest.raises(sc.InputError, match="between 0 and 4"):
-        sc.LookTally(100, np.zeros((1, 1, 5), np.int64), None, np.array([[5]]))
+        sc.Tally(np.zeros((1, 1, 5), np.int64), None, np.array([[5]]), (100,))

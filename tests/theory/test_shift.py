@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError
-from sparsecert.theory.shift import ablation_shift, majority_thresholds, margin_thresholds
-from sparsecert.theory.shift import exact_shifts
+from sparsecert.theory.shift import (
+    ablation_shift,
+    exact_shifts,
+    majority_thresholds,
+    margin_thresholds,
+)
 
 
 def exact(d: int, k: int, rho: int) -> Fraction:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 import sparsecert as sc
 from sparsecert.errors import RunFolderError
+from sparsecert.theory.schedule import growing_looks
 from sparsecert.votes.ballots import Ballots, ranks_of
 from sparsecert.votes.store import Stored
-from sparsecert.votes.tracked_classes import NOBODY
+from sparsecert.votes.tracked_classes import NO_CLASS
 from tests.helpers.classifiers import images, weighing
 from tests.helpers.votes import (
     SAMPLINGS,
@@ -48,7 +49,7 @@ class Keeping:
             return Ballots(np.concatenate([ranks_of(rng.random((1, n, CLASSES))) for rng in rngs]))
         rankings = [[0, 1, 2], [1, 2, 0], [2, 1, 0]]
         each = [looks_of(rng, [0.5, 0.3, 0.2], rankings, n, 1) for rng in rngs]
-        votes = sc.LookTally.concatenate(each)
+        votes = sc.Tally.concatenate(each)
         return all_looks_at(votes) if self.kind == "fixed" else votes
 
     def append(
@@ -230,27 +231,27 @@ def test_of_images_counted_twice_the_furthest_count_is_used(tmp_path: Path) -> N
         read = keeping.read()
         assert read.indices.tolist() == [0, 1, 2, 3, 4, 5, 7]
         assert_same_votes(read.votes.take(rows), tally)
-        assert read.votes.num_reached.tolist() == [len(tally.looks)] * 6 + [4]
+        assert read.votes.num_reached.tolist() == [len(growing_looks(N))] * 6 + [4]
         keeping.store.compact(keeping.settings)
     assert len(keeping.parts) == 1
 
 
-def test_votes_of_followed_classes_are_stored_beside_older_ones(sampled: Keeping) -> None:
+def test_votes_of_tracked_classes_are_stored_beside_older_ones(sampled: Keeping) -> None:
     keeping, rows = Keeping(sampled.kind, sampled.folder, num_classes=40), np.arange(6)
     tally = counted(sampled.kind, weighing(40), images(), N)
-    assert tally.followed is not None
+    assert tally.tracked_classes is not None
     counts = tally.first_choice[:1]
-    older = sc.Tally(counts) if sampled.kind == "fixed" else sc.LookTally(N, counts)
+    older = sc.Tally(counts, looks=tally.looks)
     keeping.append(9, votes=older)
-    assert keeping.read().votes.followed is None
+    assert keeping.read().votes.tracked_classes is None
     for some in (rows[3:], rows[:3]):
         keeping.append(*some, votes=tally.take(some))
     for _ in range(2):
         read = keeping.read()
         assert read.indices.tolist() == [0, 1, 2, 3, 4, 5, 9]
         assert_same_votes(read.votes.take(rows), tally)
-        assert (read.votes.followed[6] == NOBODY).all()
-        np.testing.assert_array_equal(read.votes.fewest_wins[6], tally.first_choice[0])
+        assert (read.votes.tracked_classes[6] == NO_CLASS).all()
+        np.testing.assert_array_equal(read.votes.min_pairwise_wins[6], tally.first_choice[0])
         keeping.store.compact(keeping.settings)
     assert len(keeping.parts) == 1
 

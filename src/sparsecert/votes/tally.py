@@ -129,6 +129,12 @@ class Tally:
         return self.first_choice[np.arange(len(self)), np.maximum(self.num_reached - 1, 0)]
 
     @property
+    def top(self) -> NDArray[np.int64]:
+        """`(batch,)` classes with the most first choices; the smaller index wins a tie."""
+        classes: NDArray[np.int64] = self.votes.argmax(axis=1)
+        return classes
+
+    @property
     def num_samples(self) -> NDArray[np.int64]:
         """`(batch,)` ballots per input that were counted."""
         total: NDArray[np.int64] = self.votes.sum(axis=1)
