@@ -11,14 +11,13 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 from PIL import Image
 
 from sparsecert import UniformAblation, cli, data
 from sparsecert.errors import InputError
-from sparsecert.runs.folder import RunConfig
-from sparsecert.training.fit import Batches
+from sparsecert.runs.config import RunConfig
 from sparsecert.training.recipes import recipe_for
+from tests.test_training import batches
 
 SIZES = ((256, 320), (300, 256), (256, 256), (700, 256))
 
@@ -169,7 +168,7 @@ def test_decoding_ahead_changes_nothing(folder: Path) -> None:
         recipe=recipe,
         seed=0,
     )
-    in_order, at_random = (Batches(config, dataset, Accelerator(cpu=True)) for _ in range(2))
+    in_order, at_random = (batches(config, dataset) for _ in range(2))
     assert in_order.num_steps == 6
     expected = [in_order.at(step) for step in range(6)]
     for step in (5, 2, 3, 0):

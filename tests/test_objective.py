@@ -10,18 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 
 from sparsecert import UniformAblation, data
 from sparsecert.errors import InputError
-from sparsecert.records.record import classifier_values, train_command
-from sparsecert.runs.folder import RunConfig, RunFolder, Start
+from sparsecert.records.record import classifier_values
+from sparsecert.runs.config import ParentRun, RunConfig
+from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import train_run
 from sparsecert.streams import Stage, stream
-from sparsecert.training.fit import Batches
 from sparsecert.training.objective import certificate_loss, soft_shares
 from sparsecert.training.recipes import recipe_for
-from tests.test_training import config
+from tests.test_training import batches, config
 
 IMAGES, MASKS, CLASSES = 7, 40, 4
 
@@ -101,7 +100,7 @@ def train_for(
 
 
 def held_out_loss(run: RunFolder, radius: int) -> float:
-    config, dataset = run.read_config(), data.load("digits", "test")
+    config, dataset = run.config, data.load("digits", "test")
     assert isinstance(config.design, UniformAblation)
     rows, generator = np.arange(200), stream(0, Stage.EVALUATION, 0)
     mask = torch.from_numpy(config.design.draw(generator, 64 * len(rows)))
@@ -139,12 +138,12 @@ def test_normalisation_keeps_its_statistics(tmp_path: Path) -> None:
 
 def for_radius(radius: int | None) -> RunConfig:
     recipe = replace(recipe_for("radius", (1, 8, 8)), radius=radius)
-    return config(recipe=recipe, start=Start("somewhere", "0", 1, None, "sparsecert train"))
+    return config(recipe=recipe, start=ParentRun("somewhere", "0", 1, None, "sparsecert train"))
 
 
 def test_an_example_is_seen_on_many_masks() -> None:
     dataset = data.load("digits", "train")
-    encoded, labels = Batches(for_radius(2), dataset, Accelerator(cpu=True)).at(5)
+    encoded, labels = batches(for_radius(2), dataset).at(5)
     assert encoded.shape == (16 * 32, 2, 8, 8)
     assert (labels.view(16, 32) == labels[::32, None]).all()
     retained = encoded.sum(dim=1) > 0.5
@@ -155,16 +154,16 @@ def test_an_example_is_seen_on_many_masks() -> None:
 
 
 def test_config_with_a_radius_survives_the_file(tmp_path: Path) -> None:
-    assert RunFolder.create(tmp_path / "run", for_radius(2)).read_config() == for_radius(2)
+    assert RunFolder.create(tmp_path / "run", for_radius(2)).config == for_radius(2)
 
 
 def test_the_radius_is_recorded(tmp_path: Path) -> None:
     first = train_fast(tmp_path / "first")
     run = train_for(tmp_path / "second", first.path, 1)
-    values = classifier_values(run.read_config())
+    values = classifier_values(run.config)
     assert (values["recipe"], values["radius_trained_for"], values["epochs"]) == ("radius", 1, 21)
-    assert "--recipe radius" in train_command(run.read_config(), run)
-    assert "--radius 1 --start" in train_command(run.read_config(), run)
+    assert "--recipe radius" in run.train_command()
+    assert "--radius 1 --start" in run.train_command()
 
 
 def test_bad_settings_get_a_sentence(tmp_path: Path) -> None:

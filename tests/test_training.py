@@ -11,26 +11,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 
 from sparsecert import UniformAblation, data
+from sparsecert.data import Dataset
 from sparsecert.designs.noise import DiscreteNoise
+from sparsecert.designs.partitions import Partitions
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.procedures.procedure import Procedure, certify_run
 from sparsecert.procedures.sampled import SamplingPlan
-from sparsecert.records.record import (
-    classifier_values,
-    make_record,
-    train_command,
-    training_seconds,
-    write_record,
-)
+from sparsecert.records.record import classifier_values, make_record, write_record
 from sparsecert.report.page import write_report
-from sparsecert.runs.folder import RunConfig, RunFolder
-from sparsecert.runs.train import train_run
+from sparsecert.runs import train as run_training
+from sparsecert.runs.config import RunConfig
+from sparsecert.runs.folder import RunFolder
+from sparsecert.runs.train import train, train_run
 from sparsecert.streams import Stage, stream
 from sparsecert.training import checkpoint
-from sparsecert.training import fit as training
-from sparsecert.training.fit import Batches, train
+from sparsecert.training.batches import Batches
+from sparsecert.training.fit import Training, fit, seeded
 from sparsecert.training.recipes import Recipe, recipe_for
 
 MNIST = (1, 28, 28)
@@ -57,8 +56,20 @@ def config(**changes: object) -> RunConfig:
 
 def trained(path: Path, settings: RunConfig) -> RunFolder:
     run = RunFolder.create(path, settings)
-    train(run, settings, data.load("digits", "train"))
+    train(run, data.load("digits", "train"))
     return run
+
+
+def batches(settings: RunConfig, dataset: Dataset) -> Batches:
+    """Those of a run, on the CPU."""
+    return Batches(
+        dataset,
+        settings.design,
+        settings.build_encoding(),
+        settings.recipe,
+        settings.seed,
+        Accelerator(cpu=True),
+    )
 
 
 def log(run: RunFolder) -> list[dict[str, float]]:
@@ -79,25 +90,43 @@ def test_learns_and_repeats_itself(tmp_path: Path, recipe: str, epochs: int) -> 
     assert different.model_path.read_bytes() != one.model_path.read_bytes()
 
 
+def test_training_needs_no_folder(tmp_path: Path) -> None:
+    """And leaves torch's own random numbers alone."""
+    settings, dataset = config(), data.load("digits", "train")
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with seeded(settings.seed):
+        model = settings.build_model()
+    encoding = settings.build_encoding()
+    fitted = fit(model, dataset, settings.design, encoding, settings.recipe, settings.seed)
+    assert torch.equal(torch.rand(3), expected)
+    assert fitted is model
+    assert not model.training
+    in_folder = trained(tmp_path / "run", settings).load_model().state_dict()
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, in_folder[name])
+
+
 @pytest.mark.parametrize("steps", [7, 10])  # in an epoch, between two
 def test_stopped_and_resumed_training_ends_in_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     whole = trained(tmp_path / "whole", config())
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    save, saved = checkpoint.save_checkpoint, 0
+    monkeypatch.setattr(run_training, "CHECKPOINT_SECONDS", 0.0)
+    save, saved = Training.save, 0
 
     class CutOffError(Exception):
         pass
 
-    def save_and_stop(*arguments: object) -> None:
+    def save_and_stop(training: Training, path: Path) -> None:
         nonlocal saved
-        save(*arguments)  # type: ignore[arg-type]
+        save(training, path)
         saved += 1
         if saved == steps:
             raise CutOffError
 
-    monkeypatch.setattr(training, "save_checkpoint", save_and_stop)
+    monkeypatch.setattr(Training, "save", save_and_stop)
     with pytest.raises(CutOffError):
         trained(tmp_path / "cut", config())
     cut = RunFolder(tmp_path / "cut")
@@ -125,8 +154,6 @@ def test_a_run_goes_on_with_as_many_processes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("begun_in", ["float32", "bfloat16"])
 def test_a_run_goes_on_in_the_precision_it_was_begun_in(tmp_path: Path, begun_in: str) -> None:
     """Whatever the machine at hand is good at."""
-    from sparsecert.runs.train import train_run
-
     x = np.random.default_rng(0).integers(256, size=(12, 16, 16), dtype=np.uint8)
     y = np.arange(12) % 2
     np.savez(tmp_path / "x.npz", x_train=x, y_train=y, x_test=x, y_test=y)
@@ -135,15 +162,15 @@ def test_a_run_goes_on_in_the_precision_it_was_begun_in(tmp_path: Path, begun_in
         patch.setattr("sparsecert.runs.train.multiplies_bfloat16", lambda _: begun_in == "bfloat16")
         settings = {"num_retained": 20}
         run = train_run(name, out, "fast", design_settings=settings, epochs=1)
-        assert run.read_config().recipe.precision == begun_in
+        assert run.config.recipe.precision == begun_in
         patch.setattr("sparsecert.runs.train.multiplies_bfloat16", lambda _: begun_in == "float32")
         again = train_run(name, out, "fast", design_settings=settings, epochs=1)
-        assert again.read_config().recipe.precision == begun_in
+        assert again.config.recipe.precision == begun_in
 
 
 def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     """SIGKILL in the middle of the real command, then the same command again."""
-    often = "import sparsecert.training.fit as t; t.CHECKPOINT_SECONDS = 0.05"
+    often = "import sparsecert.runs.train as t; t.CHECKPOINT_SECONDS = 0.05"
     script = f"{often}; from sparsecert.cli import main; main()"
     command = [sys.executable, "-c", script, "train", "--data", "digits"]
     command += ["--retained", "12", "--epochs", "40"]
@@ -182,14 +209,11 @@ def test_another_run_in_the_folder_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_masks_per_batch_and_per_example() -> None:
-    from accelerate import Accelerator
-
     dataset = data.load("digits", "train")
     plain = replace(recipe_for("fast", MNIST), augmentation="none")
     for mask_per, distinct in (("batch", 1), ("example", 256)):
         recipe = replace(plain, mask_per=mask_per)  # type: ignore[arg-type]
-        batches = Batches(config(recipe=recipe), dataset, Accelerator(cpu=True))
-        encoded, labels = batches.at(3)
+        encoded, labels = batches(config(recipe=recipe), dataset).at(3)
         masks = (encoded.sum(dim=1).flatten(1) > 0.5).int()
         assert masks.sum(dim=1).tolist() == [12] * 256
         assert len(torch.unique(masks, dim=0)) == distinct
@@ -224,8 +248,6 @@ def test_paper_recipe_is_the_papers() -> None:
 
 
 def test_bad_settings_end_before_a_folder_exists(tmp_path: Path) -> None:
-    from sparsecert.runs.train import train_run
-
     out = tmp_path / "run"
     for options, sentence in (
         ({"num_retained": 65}, "between 1 and num_features"),
@@ -265,8 +287,23 @@ def test_damaged_weights_and_checkpoints_get_a_sentence(tmp_path: Path) -> None:
 def test_config_survives_the_file(tmp_path: Path) -> None:
     mean = config(encoding="mean", encoding_mean=(0.3,), recipe=recipe_for("paper", MNIST))
     noise = config(design=DiscreteNoise(64, 0.8, 2), encoding="none")
-    for number, settings in enumerate((mean, noise)):
-        assert RunFolder.create(tmp_path / str(number), settings).read_config() == settings
+    ensemble = config(
+        design=Partitions(64, 4, 2, "stratified", (8, 8)), architecture="subset-ensemble", width=8
+    )
+    for number, settings in enumerate((mean, noise, ensemble)):
+        assert RunFolder.create(tmp_path / str(number), settings).config == settings
+
+
+def test_a_folder_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """It lacks what was added later, which has its default then."""
+    run = RunFolder.create(tmp_path, config())
+    values = json.loads(run.config_path.read_text())
+    del values["width"], values["start"]
+    for name in ("drops", "masks_per_example", "radius", "objective"):
+        del values["recipe"][name]
+    run.config_path.write_text(json.dumps(values))
+    assert RunFolder(tmp_path).config == config()
+    assert run.config is run.config  # read once
 
 
 def trained_by_name(
@@ -290,15 +327,15 @@ def test_training_starts_from_another_runs_weights(tmp_path: Path) -> None:
     second = trained_by_name(tmp_path / "second", 12, 1, first.path)
     fresh = trained_by_name(tmp_path / "fresh", 12, 1)
     assert log(second)[0]["loss"] < log(fresh)[0]["loss"] - 0.3
-    config = second.read_config()
+    config = second.config
     assert config.start is not None
     assert (config.start.path, config.start.epochs) == (str(first.path), 6)
     assert config.start.fingerprint == first.fingerprint()
     assert classifier_values(config)["epochs"] == 7
-    seconds = training_seconds(second)
+    seconds = second.training_seconds()
     assert seconds == pytest.approx(log(first)[-1]["seconds"] + log(second)[-1]["seconds"])
-    command = train_command(config, second)
-    assert command == f"{train_command(first.read_config(), first)} && " + command.split(" && ")[1]
+    command = second.train_command()
+    assert command == f"{first.train_command()} && " + command.split(" && ")[1]
     assert command.endswith(f"--start {first.path}")
 
 
@@ -316,8 +353,8 @@ def test_no_epochs_give_the_same_weights_another_k(tmp_path: Path) -> None:
     second = trained_by_name(tmp_path / "second", 12, 0, first.path)
     assert second.model_path.read_bytes() == first.model_path.read_bytes()
     assert second.fingerprint() != first.fingerprint()  # its votes are others
-    assert training_seconds(second) == training_seconds(first)
-    assert classifier_values(second.read_config())["epochs"] == 2
+    assert second.training_seconds() == first.training_seconds()
+    assert classifier_values(second.config)["epochs"] == 2
     procedure = Procedure(limit=4, plan=SamplingPlan(10, 50))
     dataset, measurement = certify_run(second, procedure)
     write_record(second.record_path, make_record(second, dataset, procedure, measurement))

@@ -24,8 +24,6 @@ from sparsecert.records.record import (
     SMOOTHED,
     classifier_values,
     hardware,
-    train_command,
-    training_seconds,
 )
 from sparsecert.runs.folder import RunFolder
 
@@ -50,7 +48,7 @@ def make_attack_record(
     """
     config = run.read_config()
     commands = [
-        train_command(config, run),
+        run.train_command(),
         attack_command(config.dataset, run, dataset, plan, limit),
     ]
     return {
@@ -59,7 +57,7 @@ def make_attack_record(
         **classifier_values(config),
         **attack_values(dataset, plan, limit, attacks, certificates),
         "command": " && ".join(commands),
-        "training_seconds": training_seconds(run),
+        "training_seconds": run.training_seconds(),
     }
 
 

@@ -28,10 +28,12 @@ class Design(Protocol):
     Attributes:
         name: a key of `DESIGNS`.
         rules: keys of `theory.RULES` that it certifies by.
+        encodings: that apply what it draws, its default first.
     """
 
     name: ClassVar[str]
     rules: ClassVar[tuple[str, ...]]
+    encodings: ClassVar[tuple[str, ...]]
 
     @property
     def num_features(self) -> int:

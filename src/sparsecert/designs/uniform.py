@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
-from sparsecert.errors import check_num_samples
+from sparsecert.errors import InputError, check_num_samples
 from sparsecert.theory import RULES, CertifiedRadius, check_rule, smallest_num_samples
 from sparsecert.theory.shift import check_subset_size, majority_thresholds, margin_thresholds
 from sparsecert.votes.tally import Tally
@@ -35,6 +35,7 @@ class UniformAblation:
     num_retained: int
     name: ClassVar[str] = "uniform"
     rules: ClassVar[tuple[str, ...]] = ("majority", "margin", "pairwise")
+    encodings: ClassVar[tuple[str, ...]] = ("two-channel", "mean")
 
     def __post_init__(self) -> None:
         d, k = check_subset_size(self.num_features, self.num_retained)
@@ -118,3 +119,10 @@ def membership(
     mask = np.zeros((len(retained), num_features), dtype=np.bool_)
     np.put_along_axis(mask, retained, True, axis=1)
     return mask
+
+
+def random_ablation(design: object, needed_by: str) -> UniformAblation:
+    """The design, if it is random ablation, whose sets have k features; else `InputError`."""
+    if not isinstance(design, UniformAblation):
+        raise InputError(f"expected random ablation, which {needed_by} needs, got {design}")
+    return design

@@ -15,14 +15,14 @@ from sparsecert import files
 from sparsecert._version import __version__
 from sparsecert.data import Dataset
 from sparsecert.designs.design import design_settings
-from sparsecert.designs.noise import DiscreteNoise
 from sparsecert.designs.partitions import Partitions
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import RunFolderError
 from sparsecert.evaluation import Estimate
 from sparsecert.procedures.procedure import Measurement, Procedure
 from sparsecert.procedures.sampled import SamplingPlan
-from sparsecert.runs.folder import RunConfig, RunFolder, Start
+from sparsecert.runs.config import RunConfig
+from sparsecert.runs.folder import RunFolder
 
 # Kinds of records; that of a certification has none.
 BASE_ACCURACY = "base_accuracy"
@@ -69,11 +69,10 @@ def make_record(
             "median_certified_robustness": result.median_interval,
             "certified_accuracy": [_ends(estimate) for estimate in result.certified_accuracy],
         },
-        "command": f"{train_command(config, run)} && "
-        f"{certify_command(config, run, dataset, procedure)}",
+        "command": f"{run.train_command()} && {certify_command(config, run, dataset, procedure)}",
         "hardware": hardware(),
         "seconds": round(float(measurement.seconds.sum()), 1),
-        "training_seconds": training_seconds(run),
+        "training_seconds": run.training_seconds(),
         "version": __version__,
     }
 
@@ -105,7 +104,7 @@ def make_base_record(
         "intervals": {"train_accuracy": _ends(train), "test_accuracy": _ends(test)},
         "command": shlex.join(words),
         "hardware": hardware(),
-        "training_seconds": training_seconds(run),
+        "training_seconds": run.training_seconds(),
         "version": __version__,
     }
 
@@ -153,29 +152,6 @@ def recorded_procedure(record: dict[str, Any]) -> Procedure:
     return Procedure(record["limit"], plan, record["alpha"], record["rule"])
 
 
-def train_command(config: RunConfig, run: RunFolder) -> str:
-    """The command that repeats the training."""
-    words: list[object] = ["sparsecert", "train", "--data", config.dataset]
-    design = config.design
-    if isinstance(design, UniformAblation):
-        words += ["--retained", design.num_retained, "--encoding", config.encoding]
-    elif isinstance(design, DiscreteNoise):
-        words += ["--design", design.name, "--keep-probability", design.keep_probability]
-        words += ["--num-values", design.num_values]
-    else:
-        words += ["--design", design.name, "--sets", design.num_sets, "--copies", design.copies]
-        words += ["--layout", design.layout, "--encoding", config.encoding]
-        words += [] if config.width is None else ["--width", config.width]
-    words += ["--out", run.path, "--recipe", config.recipe.name, "--model", config.architecture]
-    words += ["--epochs", config.recipe.epochs, "--batch-size", config.recipe.batch_size]
-    words += ["--seed", config.seed]
-    words += [] if config.recipe.radius is None else ["--radius", config.recipe.radius]
-    if config.start is None:
-        return shlex.join(map(str, words))
-    words += ["--start", config.start.path]
-    return f"{config.start.command} && {shlex.join(map(str, words))}"
-
-
 def certify_command(
     config: RunConfig, run: RunFolder, dataset: Dataset, procedure: Procedure
 ) -> str:
@@ -211,34 +187,6 @@ def hardware() -> str:
     return words
 
 
-def training_seconds(run: RunFolder) -> float | None:
-    """Seconds of training, that of the run it started from included; None without a log."""
-    start = run.read_config().start
-    before = 0.0 if start is None else start.seconds
-    lines = run.log_path.read_text(encoding="utf-8").splitlines() if run.log_path.exists() else []
-    if before is None or not (lines or start):
-        return None
-    try:
-        return before + (float(json.loads(lines[-1])["seconds"]) if lines else 0.0)
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(
-            f"the last line of {run.log_path} is damaged ({error!r}); remove the file, and "
-            "only the training time is lost"
-        ) from error
-
-
-def start_from(run: RunFolder) -> Start:
-    """What a run that begins with this one's weights records of it."""
-    config = run.read_config()
-    return Start(
-        str(run.path),
-        run.fingerprint(),
-        _epochs(config),
-        training_seconds(run),
-        train_command(config, run),
-    )
-
-
 def classifier_values(config: RunConfig) -> dict[str, Any]:
     """What was trained, as every record says it."""
     radius = config.recipe.radius
@@ -249,14 +197,9 @@ def classifier_values(config: RunConfig) -> dict[str, Any]:
         "encoding": config.encoding,
         "recipe": config.recipe.name,
         **({} if radius is None else {"radius_trained_for": radius}),
-        "epochs": _epochs(config),
+        "epochs": config.num_epochs,
         "precision": config.recipe.precision,
     }
-
-
-def _epochs(config: RunConfig) -> int:
-    """Of training, those of the run it started from included."""
-    return config.recipe.epochs + (0 if config.start is None else config.start.epochs)
 
 
 def _ends(estimate: Estimate) -> tuple[float, float]:

@@ -36,6 +36,16 @@ class Progress:
     seconds: float = 0.0
     num_processes: int = 1
 
+    @property
+    def loss(self) -> float:
+        """Mean loss in this epoch."""
+        return self.loss_sum / self.examples
+
+    @property
+    def ablated_accuracy(self) -> float:
+        """Share of the ablated examples of this epoch that were classified correctly."""
+        return self.correct / self.examples
+
     def start_epoch(self) -> None:
         """Reset the sums."""
         self.loss_sum, self.correct, self.examples = 0.0, 0, 0
