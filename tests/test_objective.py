@@ -18,7 +18,7 @@ from sparsecert.runs.config import ParentRun, RunConfig
 from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import train_run
 from sparsecert.streams import Stage, stream
-from sparsecert.training.objective import certificate_loss, soft_shares
+from sparsecert.training.objective import build_loss, certificate_loss, soft_shares
 from sparsecert.training.recipes import recipe_for
 from tests.test_training import batches, config
 
@@ -78,6 +78,16 @@ def test_a_higher_radius_costs_more() -> None:
     logits, labels = some_ballots()
     losses = [certificate_loss(logits, labels, 0.5 + shift) for shift in (0.0, 0.1, 0.3)]
     assert losses[0] < losses[1] < losses[2]
+
+
+def test_smoothed_labels_spread_a_share_over_all_classes() -> None:
+    logits, labels = some_ballots()
+    logits = logits[:, 0]
+    recipe = replace(recipe_for("fast", (1, 28, 28)), label_smoothing=0.2)
+    own, logs = torch.nn.functional.one_hot(labels, CLASSES), logits.log_softmax(dim=1)
+    by_hand = -((0.8 * own + 0.2 / CLASSES) * logs).sum(dim=1).mean()
+    loss = build_loss(recipe, UniformAblation(64, 12))(logits, labels)
+    torch.testing.assert_close(loss, by_hand)
 
 
 def train_fast(path: Path) -> RunFolder:

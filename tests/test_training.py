@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from scipy.stats import chisquare
 
-from sparsecert import UniformAblation, data
+from sparsecert import UniformAblation, data, models
 from sparsecert.data import Dataset
 from sparsecert.designs.noise import DiscreteNoise
 from sparsecert.designs.partitions import Partitions
@@ -26,9 +29,10 @@ from sparsecert.runs import train as run_training
 from sparsecert.runs.config import RunConfig
 from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import train, train_run
+from sparsecert.smoothing.encoding import TwoChannelEncoding
 from sparsecert.streams import Stage, stream
 from sparsecert.training import checkpoint
-from sparsecert.training.batches import Batches
+from sparsecert.training.batches import Batches, masks_of_many_sizes
 from sparsecert.training.fit import Training, fit, seeded
 from sparsecert.training.recipes import Recipe, recipe_for
 
@@ -141,6 +145,32 @@ def test_stopped_and_resumed_training_ends_in_the_same_weights(
     ]
 
 
+def test_resumed_training_pairs_weights_with_their_moments(tmp_path: Path) -> None:
+    """Also where weights lie in memory in another order than in the file."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(32, 3, 16, 16), dtype=np.uint8)
+    dataset = Dataset("x", "train", images, np.arange(32) % 2, ("a", "b"))
+    recipe = replace(recipe_for("fast", (3, 16, 16)), epochs=3, batch_size=16, precision="float32")
+
+    def training() -> Training:
+        with seeded(0):
+            model = models.build("interpolating-resnet", (6, 16, 16), 2)
+        return Training(model, dataset, UniformAblation(256, 60), TwoChannelEncoding(), recipe, 0)
+
+    whole, cut, resumed = training(), training(), training()
+    for _ in whole:
+        pass
+    for state in cut:
+        if state.step == 3:
+            break
+    cut.save(tmp_path / "checkpoint")
+    resumed.resume(tmp_path / "checkpoint")
+    assert [state.step for state in resumed] == [4, 5, 6]
+    weights = resumed.model.state_dict()
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weights[name], weight), name
+
+
 def test_a_run_goes_on_with_as_many_processes(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", config())
     model = config().build_model()
@@ -220,6 +250,70 @@ def test_masks_per_batch_and_per_example() -> None:
         assert len(labels) == 256
 
 
+def test_masks_of_many_sizes_are_uniform_and_their_sizes_log_uniform() -> None:
+    masks = masks_of_many_sizes(UniformAblation(8, 3), (0.4, 1.4), np.random.default_rng(0), 40_000)
+    sizes = masks.sum(axis=1)
+    # Rounding cuts [1.2, 4.2] at 1.5, 2.5 and 3.5.
+    expected = np.diff(np.log([1.2, 1.5, 2.5, 3.5, 4.2])) / np.log(4.2 / 1.2)
+    shares = np.bincount(sizes, minlength=6)[1:5] / len(sizes)
+    np.testing.assert_allclose(shares, expected, atol=0.012)
+    for size in range(1, 5):  # every set of a size is as likely as any other
+        sets, counts = np.unique(masks[sizes == size], axis=0, return_counts=True)
+        assert len(sets) == math.comb(8, size)
+        assert chisquare(counts).pvalue > 1e-4
+    clipped = masks_of_many_sizes(UniformAblation(8, 6), (0.01, 9), np.random.default_rng(0), 500)
+    assert set(clipped.sum(axis=1)) == set(range(1, 9))
+
+
+def test_a_network_is_trained_for_many_k() -> None:
+    recipe = replace(recipe_for("fast", MNIST), retained_range=(0.5, 1.5))
+    encoded, _ = batches(config(recipe=recipe), data.load("digits", "train")).at(0)
+    sizes = (encoded.sum(dim=1).flatten(1) > 0.5).sum(dim=1)
+    assert set(sizes.tolist()) == set(range(6, 19))
+
+
+def test_weight_decay_of_matrices_only() -> None:
+    for decayed, numbers in (("all", (6, 0)), ("matrices", (3, 3))):
+        recipe = replace(recipe_for("fast", MNIST), decayed=decayed)  # type: ignore[arg-type]
+        model = models.build("mlp", (64,), 10)
+        groups = recipe.build_optimizer(model).param_groups
+        assert tuple(len(group["params"]) for group in groups) == numbers
+        assert [group["weight_decay"] for group in groups] == [0.05, 0]
+        assert all(p.ndim == 2 for p in groups[0]["params"]) == (decayed == "matrices")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"label_smoothing": 1.0}, r"label_smoothing in \[0, 1\), got 1.0"),
+        ({"retained_range": (0.0, 1.0)}, "two positive shares"),
+        ({"retained_range": (1.2, 0.8)}, "rising, got 1.2 and 0.8"),
+        ({"retained_range": (0.5, 1.0), "objective": "radius"}, "for one k"),
+    ],
+)
+def test_recipes_out_of_range_get_a_sentence(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        replace(recipe_for("fast", MNIST), **changes)
+
+
+def test_only_random_ablation_has_a_k_to_vary(tmp_path: Path) -> None:
+    """A recipe that varies it is followed without by other designs."""
+    recipe = replace(recipe_for("fast", MNIST), retained_range=(0.5, 1.5))
+    with pytest.raises(InputError, match="random ablation, which a recipe with a retained_range"):
+        config(recipe=recipe, design=Partitions(64, 4))
+    x = np.random.default_rng(0).integers(256, size=(12, 16, 16, 3), dtype=np.uint8)
+    y = np.arange(12) % 2
+    np.savez(tmp_path / "x.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    for design, settings, shares in (
+        ("uniform", {"num_retained": 20}, (0.4, 1.4)),
+        ("partition", {"num_sets": 8}, None),
+    ):
+        name, out = str(tmp_path / "x.npz"), tmp_path / design
+        run = train_run(name, out, "fast", design=design, design_settings=settings, epochs=1)
+        assert run.config.recipe.retained_range == shares
+        assert RunFolder(out).config == run.config
+
+
 def test_every_epoch_visits_examples_once_in_a_new_order() -> None:
     orders = [stream(0, Stage.TRAINING_ORDER, epoch).permutation(1347) for epoch in range(2)]
     assert all(len(np.unique(order)) == 1347 for order in orders)
@@ -245,6 +339,13 @@ def test_paper_recipe_is_the_papers() -> None:
     assert recipe_for("paper", MNIST) == mnist
     cifar10 = replace(mnist, weight_decay=5e-4, augmentation="crop-flip")
     assert recipe_for("paper", (3, 32, 32)) == cifar10
+
+
+def test_fast_for_grey_images_is_for_one_k() -> None:
+    """What was trained by it before there were others is what it still says."""
+    grey = recipe_for("fast", MNIST)
+    assert (grey.label_smoothing, grey.decayed, grey.retained_range) == (0, "all", None)
+    assert (grey.epochs, grey.batch_size, grey.learning_rate) == (150, 256, 2e-3)
 
 
 def test_bad_settings_end_before_a_folder_exists(tmp_path: Path) -> None:
@@ -299,7 +400,8 @@ def test_a_folder_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path, config())
     values = json.loads(run.config_path.read_text())
     del values["width"], values["start"]
-    for name in ("drops", "masks_per_example", "radius", "objective"):
+    added = ("label_smoothing", "decayed", "retained_range")
+    for name in ("drops", "masks_per_example", "radius", "objective", *added):
         del values["recipe"][name]
     run.config_path.write_text(json.dumps(values))
     assert RunFolder(tmp_path).config == config()

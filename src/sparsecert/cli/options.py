@@ -11,16 +11,6 @@ from rich.console import Console
 # What is printed holds the names of paths and classes, which are not markup.
 console = Console(markup=False)
 
-Architecture = Literal[
-    "interpolating-cnn",
-    "small-interpolating-cnn",
-    "interpolating-resnet",
-    "paper-cnn",
-    "resnet18",
-    "resnet50",
-    "mlp",
-    "subset-ensemble",
-]
 RunArgument = Annotated[Path, Parameter(help="Folder that `sparsecert train --out` wrote.")]
 DataOption = Annotated[
     str | None,

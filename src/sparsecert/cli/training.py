@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sparsecert.cli.options import Architecture, console
+from sparsecert.cli.options import console
 from sparsecert.errors import InputError
+from sparsecert.names import Architecture, RecipeName
 
 
 def train_command(
@@ -22,7 +23,7 @@ def train_command(
         int | None, Parameter(help="k: features each ablated input retains.")
     ] = None,
     recipe: Annotated[
-        Literal["fast", "paper", "radius"],
+        RecipeName,
         Parameter(help="radius: goes on from --start, for certificates of --radius."),
     ] = "fast",
     encoding: Literal["two-channel", "mean"] = "two-channel",

@@ -20,6 +20,7 @@ from sparsecert.models.mlp import MLP
 from sparsecert.models.paper_cnn import PaperCNN
 from sparsecert.models.resnet import ResNet
 from sparsecert.models.subset_ensemble import SubsetEnsemble
+from sparsecert.names import Architecture
 
 __all__ = [
     "ARCHITECTURES",
@@ -35,7 +36,7 @@ __all__ = [
     "default_architecture",
 ]
 
-SUBSET_ENSEMBLE = "subset-ensemble"  # not in ARCHITECTURES: it takes the retained sets too
+SUBSET_ENSEMBLE: Architecture = "subset-ensemble"  # not among the others: it takes the sets too
 _LARGE_STEM_SIDE = 64  # from here on residual networks have the stem for large images
 
 
@@ -62,7 +63,7 @@ def default_architecture(input_shape: tuple[int, ...], encoding: str, recipe: st
     """The network the commands choose for inputs of this shape."""
     # The interpolation needs to tell NULL from a pixel, which only the two-channel encoding does.
     if (encoding, recipe) == ("two-channel", "fast") and _interpolates(input_shape):
-        return "interpolating-cnn"
+        return "interpolating-cnn" if input_shape[0] == 1 else "wide-interpolating-resnet"
     if input_shape[1:] == (28, 28):
         return "paper-cnn"
     if len(input_shape) == 3 and min(input_shape[1:]) >= _LARGE_STEM_SIDE:
@@ -129,6 +130,9 @@ ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
     "interpolating-cnn": _interpolating(InterpolatingCNN),
     "small-interpolating-cnn": _interpolating(partial(InterpolatingCNN, channels=32)),
     "interpolating-resnet": _interpolating(InterpolatingResNet),
+    "wide-interpolating-resnet": _interpolating(
+        partial(InterpolatingResNet, widths=(96, 192, 384), pooling="maximum")
+    ),
     "paper-cnn": _paper_cnn,
     "resnet18": _resnet((2, 2, 2, 2), bottleneck=False),
     "resnet50": _resnet((3, 4, 6, 3), bottleneck=True),

@@ -112,6 +112,8 @@ class RunConfig:
             raise InputError(
                 f"expected the design partition for a subset ensemble, got {self.design.name}"
             )
+        if self.recipe.retained_range is not None:
+            random_ablation(self.design, "a recipe with a retained_range")
         self._check_radius()
 
     def _check_radius(self) -> None:

@@ -21,6 +21,7 @@ from sparsecert import data, files, models, progress
 from sparsecert.data import Dataset
 from sparsecert.designs.design import build_design, check_design
 from sparsecert.designs.partitions import Partitions
+from sparsecert.designs.uniform import UniformAblation
 from sparsecert.devices import best_device, multiplies_bfloat16
 from sparsecert.errors import InputError
 from sparsecert.runs.config import RunConfig
@@ -85,6 +86,9 @@ def train_run(
         "image_shape": shape[1:] if len(shape) == 3 else None,
         "family_seed": seed,
     }
+    followed = recipe_for(recipe, shape, large=dataset.is_large)
+    if kind is not UniformAblation:  # there is no k to vary
+        followed = replace(followed, retained_range=None)
     parent = None if start is None else RunFolder.open(start)
     encoding = encoding or kind.encodings[0]
     mean, std = standardisation(dataset, encoding)
@@ -105,7 +109,7 @@ def train_run(
         encoding=encoding,
         encoding_mean=mean,
         encoding_std=std,
-        recipe=_followed(recipe_for(recipe, shape, large=dataset.is_large), out, overrides),
+        recipe=_overridden(followed, out, overrides),
         seed=seed,
         width=width,
         start=None if parent is None else parent.as_parent(),
@@ -205,7 +209,7 @@ def _check_parent(parent: RunFolder, config: RunConfig) -> None:
         )
 
 
-def _followed(recipe: Recipe, out: Path, overrides: Mapping[str, int | None]) -> Recipe:
+def _overridden(recipe: Recipe, out: Path, overrides: Mapping[str, int | None]) -> Recipe:
     """The recipe as it will be followed, which is how the run folder records it."""
     run = RunFolder(out)
     if run.config_path.exists():  # begun, perhaps on another machine

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from jaxtyping import Bool
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsecert.data import Dataset
 from sparsecert.designs.design import AnyDesign
+from sparsecert.designs.uniform import UniformAblation, random_ablation
 from sparsecert.streams import Stage, stream
 from sparsecert.training.augmentation import AUGMENTATIONS
 from sparsecert.training.recipes import Recipe
@@ -68,11 +70,18 @@ class Batches:
         """Masks of this process's examples, those of an example one after the other."""
         generator = stream(self.seed, Stage.TRAINING_MASKS, step)
         if self.recipe.mask_per == "batch":
-            return np.repeat(self.design.draw(generator, 1), self.share, axis=0)
+            return np.repeat(self._draw(generator, 1), self.share, axis=0)
         each = self.recipe.masks_per_example
-        masks = self.design.draw(generator, self.batch_size * each)
+        masks = self._draw(generator, self.batch_size * each)
         masks = masks.reshape(self.batch_size, each, -1)[self._mine]
         return masks.reshape(-1, masks.shape[2])
+
+    def _draw(self, generator: np.random.Generator, num_masks: int) -> NDArray[Any]:
+        shares = self.recipe.retained_range
+        if shares is None:
+            return self.design.draw(generator, num_masks)
+        ablation = random_ablation(self.design, "a recipe with a retained_range")
+        return masks_of_many_sizes(ablation, shares, generator, num_masks)
 
     @property
     def _mine(self) -> slice:
@@ -101,3 +110,24 @@ class Batches:
     def _start_decoding(self, step: int) -> Future[Tensor]:
         rows, generator = self._rows(step), self._generator(step)
         return self._decoder.submit(self.dataset.random_crops, rows, generator)
+
+
+def masks_of_many_sizes(
+    ablation: UniformAblation,
+    shares: tuple[float, float],
+    generator: np.random.Generator,
+    num_masks: int,
+) -> Bool[np.ndarray, "masks features"]:
+    """Retained sets for a network that is to serve many k.
+
+    The number of features of each is log-uniform between these shares of the ablation's k, rounded,
+    and at least 1 and at most d. Every set of that number is equally likely.
+    """
+    low, high = (share * ablation.num_retained for share in shares)
+    sizes = np.rint(np.exp(generator.uniform(np.log(low), np.log(high), num_masks)))
+    sizes = sizes.clip(1, ablation.num_features).astype(np.int64)
+    keys = generator.random((num_masks, ablation.num_features), dtype=np.float32)
+    largest = np.sort(keys, axis=1)[np.arange(num_masks), sizes - 1]
+    # Where keys tie, in one of 2^24 / d sets, one feature more is retained.
+    masks: NDArray[np.bool_] = keys <= largest[:, None]
+    return masks

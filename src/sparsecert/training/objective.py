@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -46,7 +47,7 @@ def build_loss(recipe: Recipe, design: AnyDesign) -> Callable[[Tensor, Tensor], 
         InputError: for a recipe with a radius, unless the design is random ablation.
     """
     if recipe.radius is None:
-        return functional.cross_entropy
+        return partial(functional.cross_entropy, label_smoothing=recipe.label_smoothing)
     ablation = random_ablation(design, "a recipe with a radius")
     threshold = float(ablation.thresholds("pairwise", 1.0)[recipe.radius])
     masks = recipe.masks_per_example

@@ -1,0 +1,18 @@
+"""Names that commands offer, without what they name: `--help` need not wait for torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Architecture = Literal[
+    "interpolating-cnn",
+    "small-interpolating-cnn",
+    "interpolating-resnet",
+    "wide-interpolating-resnet",
+    "paper-cnn",
+    "resnet18",
+    "resnet50",
+    "mlp",
+    "subset-ensemble",
+]
+RecipeName = Literal["fast", "paper", "radius"]
