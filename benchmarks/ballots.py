@@ -30,7 +30,7 @@ import sparsecert as sc
 from sparsecert import data
 from sparsecert.devices import autocast
 from sparsecert.evaluation import share
-from sparsecert.models import build
+from sparsecert.models.architectures import build
 from sparsecert.runs.folder import RunFolder
 from sparsecert.training.recipes import recipe_for
 

@@ -17,7 +17,7 @@ from timing import Spread, arguments, conditions, finish
 from torch.utils.flop_counter import FlopCounterMode
 
 import sparsecert as sc
-from sparsecert.models import build
+from sparsecert.models.architectures import build
 
 NUM_SELECTION, NUM_SAMPLES, IMAGES, SIDE = 1_000, 10_000, 16, 8_192
 

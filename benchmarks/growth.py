@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from timing import Spread, arguments, conditions, finish, in_turn
 
 import sparsecert as sc
-from sparsecert.models import build
+from sparsecert.models.architectures import build
 from sparsecert.smoothing.encoding import TwoChannelEncoding
 
 NUM_SAMPLES = (1_000, 2_000, 4_000, 8_000, 16_000)
@@ -33,7 +33,7 @@ MEMORY_SAMPLES = (1_000, 10_000, 100_000)
 DRAWN = 256  # ablations that are drawn and encoded at once, without a network
 MEMORY_SCRIPT = """
 import resource, sys, torch, sparsecert as sc
-from sparsecert.models import build
+from sparsecert.models.architectures import build
 base = build("paper-cnn", (2, 28, 28), 10).eval()
 classifier = sc.SmoothedClassifier(base, sc.UniformAblation(784, 45), 10, precision="bfloat16")
 classifier.tally(torch.rand(1, 1, 28, 28), int(sys.argv[1]), sc.Stage.ESTIMATION)

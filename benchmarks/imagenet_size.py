@@ -15,7 +15,7 @@ from instrumented import TimedClassifier
 from timing import Spread, arguments, conditions, finish, in_turn
 
 import sparsecert as sc
-from sparsecert.models import build
+from sparsecert.models.architectures import build
 
 SIDE, K, CLASSES = 224, 1_000, 1_000
 NUM_SELECTION = NUM_SAMPLES = 54  # a pass for each of two lanes

@@ -19,7 +19,7 @@ from instrumented import TimedClassifier
 from timing import Spread, arguments, conditions, finish, in_turn
 
 import sparsecert as sc
-from sparsecert.models import build
+from sparsecert.models.architectures import build
 
 D, K, CLASSES = 784, 45, 10
 NUM_SELECTION, NUM_SAMPLES = 1_000, 10_000

@@ -60,7 +60,7 @@ def main(
         print(rule, values)
     result = {
         "benchmark": "sequential",
-        **classifier_values(folder.read_config()),
+        **classifier_values(folder.config),
         "num_images": limit,
         "num_selection": num_selection,
         "num_samples": num_samples,

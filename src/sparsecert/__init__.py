@@ -44,7 +44,7 @@ from sparsecert.votes.tally import Tally
 
 if TYPE_CHECKING:
     from sparsecert.estimator import SparseCertifiedClassifier
-    from sparsecert.models import SubsetEnsemble
+    from sparsecert.models.architectures import SubsetEnsemble
     from sparsecert.procedures.run import load
     from sparsecert.smoothing.encoding import MeanEncoding, TwoChannelEncoding
     from sparsecert.smoothing.family import FixedSmoothedClassifier
@@ -88,7 +88,7 @@ _NEED_TORCH = {
     "FixedSmoothedClassifier": "sparsecert.smoothing.family",
     "SmoothedClassifier": "sparsecert.smoothing.sampled",
     "SparseCertifiedClassifier": "sparsecert.estimator",
-    "SubsetEnsemble": "sparsecert.models",
+    "SubsetEnsemble": "sparsecert.models.architectures",
     "TwoChannelEncoding": "sparsecert.smoothing.encoding",
     "load": "sparsecert.procedures.run",
 }

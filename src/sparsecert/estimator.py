@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,15 +13,15 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sparsecert import models
 from sparsecert.certification import Certification
 from sparsecert.data.dataset import checked_dataset, scale_features
 from sparsecert.designs.family import Partitions
 from sparsecert.errors import InputError
+from sparsecert.models.architectures import SubsetEnsemble
 from sparsecert.rules import check_family_rule
-from sparsecert.runs.folder import RunConfig, RunFolder
+from sparsecert.smoothing.encoding import TwoChannelEncoding
 from sparsecert.smoothing.family import FixedSmoothedClassifier
-from sparsecert.training.fit import train
+from sparsecert.training.fit import fit, seeded
 from sparsecert.training.recipes import recipe_for
 
 _FEATURES_PER_SET = 3
@@ -94,6 +92,8 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
                 "present"
             )
         check_family_rule(self.rule)
+        if self.epochs < 1:
+            raise InputError(f"expected at least 1 epoch, got {self.epochs}")
         d = self.n_features_in_
         seed = int(check_random_state(self.random_state).randint(2**31))
         num_sets = max(1, d // _FEATURES_PER_SET) if self.num_sets is None else self.num_sets
@@ -103,24 +103,13 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         dataset = checked_dataset("X", "train", inputs, labels, names, self.feature_range_)
         recipe = recipe_for("fast", dataset.input_shape)
         batch_size = min(recipe.batch_size, max(1, len(dataset) // _STEPS_PER_EPOCH))
-        config = RunConfig(
-            dataset=dataset.name,
-            train_fingerprint=dataset.fingerprint(),
-            input_shape=dataset.input_shape,
-            class_names=dataset.class_names,
-            feature_range=dataset.feature_range,
-            architecture=models.SUBSET_ENSEMBLE,
-            design=design,
-            encoding="two-channel",
-            encoding_mean=None,
-            encoding_std=None,
-            recipe=replace(recipe, epochs=self.epochs, batch_size=batch_size),
-            seed=seed,
-            width=self.width,
-        )
-        with TemporaryDirectory() as folder:
-            run = RunFolder.create(Path(folder) / "run", config)
-            base = train(run, config, dataset)
+        recipe = replace(recipe, epochs=self.epochs, batch_size=batch_size)
+        encoding, hidden = TwoChannelEncoding(), (self.width, self.width)
+        with seeded(seed):
+            base = SubsetEnsemble(
+                design.ablation.membership, encoding.output_channels(1), len(names), hidden
+            )
+        fit(base, dataset, design, encoding, recipe, seed)
         self.smoothed_ = FixedSmoothedClassifier(base, design.ablation, len(names))
         return self
 

@@ -113,7 +113,7 @@ def test_the_pairwise_rule_is_attacked_and_compared_with_its_own_certificates(
     votes = stored_votes(opened, dataset, indices, procedure.plan, Stage.ESTIMATION).votes
     selection = stored_votes(opened, dataset, indices, procedure.plan, Stage.SELECTION).votes
     label = select_label(selection, "pairwise")
-    design = opened.read_config().design
+    design = opened.config.design
     assert isinstance(design, UniformAblation)
     radius = certify_tally(votes, label, design, 0.05, "pairwise").radius
     radius = np.where(label == dataset.labels[indices], radius, -1)

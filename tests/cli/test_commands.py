@@ -110,7 +110,7 @@ def test_vectors_end_to_end(tmp_path: Path, output: Output, fails: Fails) -> Non
     run("certify", path, *SMALL)
     assert "(features)" in output()
     # A table with another range of its own is scaled as the training data was.
-    own, scaled = data.load("breast-cancer", "test"), RunFolder(path).read_config().feature_range
+    own, scaled = data.load("breast-cancer", "test"), RunFolder(path).config.feature_range
     assert scaled is not None
     raw = own.inputs * (np.array(scaled.high) - scaled.low) + scaled.low
     table = tmp_path / "table.npz"
@@ -125,7 +125,7 @@ def test_vectors_end_to_end(tmp_path: Path, output: Output, fails: Fails) -> Non
 def test_mean_encoding_end_to_end(tmp_path: Path) -> None:
     words = ["--retained", 12, "--encoding", "mean", "--epochs", 10, "--batch-size", 100]
     path = train(tmp_path / "run", *words)
-    config = RunFolder(path).read_config()
+    config = RunFolder(path).config
     assert config.recipe.batch_size == 100
     assert config.encoding_mean is not None
     assert config.encoding_mean[0] == pytest.approx(0.305, abs=0.01)

@@ -11,7 +11,7 @@ from sparsecert.designs.design import design_settings, sampled
 from sparsecert.designs.family import Partitions
 from sparsecert.designs.registry import build_design
 from sparsecert.errors import InputError
-from sparsecert.models import MLP, SubsetEnsemble
+from sparsecert.models.architectures import MLP, SubsetEnsemble
 from sparsecert.smoothing.encoding import NoiseEncoding, TwoChannelEncoding
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 

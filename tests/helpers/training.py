@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from sparsecert import UniformAblation, data
-from sparsecert.runs.folder import RunConfig, RunFolder
+from sparsecert.runs.config import RunConfig
+from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import train_run
 from sparsecert.training.fit import train
 from sparsecert.training.recipes import recipe_for

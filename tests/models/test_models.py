@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,10 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sparsecert import models
 from sparsecert.errors import InputError
-from sparsecert.models import MLP, InterpolatingCNN, InterpolatingResNet, Interpolation, PaperCNN
+from sparsecert.models import Architecture
+from sparsecert.models import architectures as models
+from sparsecert.models.architectures import (
+    MLP,
+    InterpolatingCNN,
+    InterpolatingResNet,
+    Interpolation,
+    PaperCNN,
+)
 from sparsecert.smoothing.encoding import TwoChannelEncoding
+from sparsecert.training import RecipeName
+from sparsecert.training.recipes import RECIPES
 
 
 def output_shapes(model: nn.Sequential, x: Tensor) -> list[tuple[str, tuple[int, ...]]]:
@@ -184,7 +194,34 @@ def test_interpolating_resnet(channels: int, height: int, width: int) -> None:
     assert num_parameters(model) == stem + blocks + shortcuts + 2 * normalised + 24 * 7 + 7
 
 
+def test_the_wide_interpolating_resnet_sees_the_maximum_over_pixels() -> None:
+    narrow, wide = (
+        models.build(name, (6, 16, 20), 7).eval()
+        for name in ("interpolating-resnet", "wide-interpolating-resnet")
+    )
+    assert list(wide.state_dict()) == list(narrow.state_dict())  # weights change hands by name
+    assert isinstance(wide, nn.Sequential)
+    shapes = output_shapes(wide, encoded_images(3, 16, 20))
+    assert shapes[2:4] == [("Sequential", (384, 2, 3)), ("AdaptiveMaxPool2d", (384, 1, 1))]
+
+
+def test_weights_that_are_loaded_keep_their_place_in_memory() -> None:
+    """Channels last, which is faster, whatever the file has."""
+    model = models.build("interpolating-resnet", (6, 16, 16), 3)
+    contiguous = {name: value.contiguous() for name, value in model.state_dict().items()}
+    model.load_state_dict(contiguous)
+    convolutions = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    assert len(convolutions) == 9
+    for layer in convolutions:
+        assert layer.weight.is_contiguous(memory_format=torch.channels_last)
+
+
 # MLP, and networks by name
+
+
+def test_commands_offer_the_networks_and_recipes_there_are() -> None:
+    assert {*models.ARCHITECTURES, models.SUBSET_ENSEMBLE} == set(get_args(Architecture))
+    assert set(RECIPES) == set(get_args(RecipeName))
 
 
 @pytest.mark.parametrize("hidden", [(), (5,), (8, 6)])
@@ -210,6 +247,7 @@ def test_mlp(hidden: tuple[int, ...]) -> None:
         ("small-interpolating-cnn", (2, 28, 28)),
         ("interpolating-resnet", (2, 28, 28)),
         ("interpolating-resnet", (6, 32, 32)),
+        ("wide-interpolating-resnet", (6, 32, 32)),
         ("mlp", (2, 8, 8)),
         ("mlp", (60,)),
     ],
@@ -301,6 +339,7 @@ def test_defaults_by_shape() -> None:
         ((1, 28, 28), "fast", "interpolating-cnn"),
         ((3, 32, 32), "paper", "resnet18"),
         ((3, 224, 224), "paper", "resnet50"),
+        ((3, 32, 32), "fast", "wide-interpolating-resnet"),
         ((1, 8, 8), "fast", "mlp"),
         ((30,), "paper", "mlp"),
     ):

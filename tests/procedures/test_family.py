@@ -114,7 +114,7 @@ def test_one_network_for_all_sets(tmp_path: Path) -> None:
     run("certify", path, "--rule", "pairwise")
     assert record(path)["architecture"] == "mlp"
     assert record(path)["accuracy"] > 0.85
-    assert RunFolder(path).read_config().width is None
+    assert RunFolder(path).config.width is None
 
 
 def test_what_does_not_fit_gets_a_sentence(family_run: Path, tmp_path: Path, fails: Fails) -> None:

@@ -15,7 +15,8 @@ from accelerate import Accelerator
 from sparsecert import UniformAblation, data
 from sparsecert.errors import InputError
 from sparsecert.records.record import classifier_values, train_command
-from sparsecert.runs.folder import RunConfig, RunFolder, Start
+from sparsecert.runs.config import RunConfig
+from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import train_run
 from sparsecert.streams import Stage, stream
 from sparsecert.training.fit import Batches
@@ -94,7 +95,7 @@ def train_for(path: Path, start: RunFolder | None, radius: int | None, **options
 
 
 def held_out_loss(run: RunFolder, radius: int) -> float:
-    config, dataset = run.read_config(), data.load("digits", "test")
+    config, dataset = run.config, data.load("digits", "test")
     assert isinstance(config.design, UniformAblation)
     rows, generator = np.arange(200), stream(0, Stage.EVALUATION, 0)
     mask = torch.from_numpy(config.design.draw(generator, 64 * len(rows)))
@@ -144,15 +145,15 @@ def test_an_example_is_seen_on_many_masks() -> None:
 
 
 def test_config_with_a_radius_survives_the_file(tmp_path: Path) -> None:
-    assert RunFolder.create(tmp_path / "run", for_radius(2)).read_config() == for_radius(2)
+    assert RunFolder.create(tmp_path / "run", for_radius(2)).config == for_radius(2)
 
 
 def test_the_radius_is_recorded(tmp_path: Path, fast_run: RunFolder) -> None:
     run = train_for(tmp_path / "second", fast_run, 1, epochs=1)
-    values = classifier_values(run.read_config())
+    values = classifier_values(run.config)
     assert (values["recipe"], values["radius_trained_for"], values["epochs"]) == ("radius", 1, 21)
-    assert "--recipe radius" in train_command(run.read_config(), run)
-    assert "--radius 1 --start" in train_command(run.read_config(), run)
+    assert "--recipe radius" in train_command(run.config, run)
+    assert "--radius 1 --start" in train_command(run.config, run)
 
 
 def test_bad_settings_get_a_sentence(tmp_path: Path, fast_run: RunFolder) -> None:

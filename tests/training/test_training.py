@@ -88,7 +88,7 @@ def test_a_run_goes_on_in_the_precision_it_was_begun_in(
             "sparsecert.runs.train.multiplies_bfloat16", lambda _, name=good_at: name == "bfloat16"
         )
         run = train_run(name, tmp_path / "run", "fast", design_settings=settings, epochs=1)
-        assert run.read_config().recipe.precision == begun_in
+        assert run.config.recipe.precision == begun_in
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_config_survives_the_file(tmp_path: Path) -> None:
     mean = config(encoding="mean", encoding_mean=(0.3,), recipe=recipe_for("paper", MNIST))
     noise = config(design=DiscreteNoise(64, 0.8, 2), encoding="none")
     for number, settings in enumerate((mean, noise)):
-        assert RunFolder.create(tmp_path / str(number), settings).read_config() == settings
+        assert RunFolder.create(tmp_path / str(number), settings).config == settings
 
 
 def test_training_starts_from_another_runs_weights(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_training_starts_from_another_runs_weights(tmp_path: Path) -> None:
     second = trained_by_name(tmp_path / "second", epochs=1, start=first.path)
     fresh = trained_by_name(tmp_path / "fresh", epochs=1)
     assert log(second.path)[0]["loss"] < log(fresh.path)[0]["loss"] - 0.3
-    config = second.read_config()
+    config = second.config
     assert config.start is not None
     assert (config.start.path, config.start.epochs) == (str(first.path), 6)
     assert config.start.fingerprint == first.fingerprint()
@@ -208,7 +208,7 @@ def test_training_starts_from_another_runs_weights(tmp_path: Path) -> None:
         log(first.path)[-1]["seconds"] + log(second.path)[-1]["seconds"]
     )
     command = train_command(config, second)
-    assert command == f"{train_command(first.read_config(), first)} && " + command.split(" && ")[1]
+    assert command == f"{train_command(first.config, first)} && " + command.split(" && ")[1]
     assert command.endswith(f"--start {first.path}")
 
 
@@ -227,7 +227,7 @@ def test_no_epochs_give_the_same_weights_another_k(tmp_path: Path) -> None:
     assert second.model_path.read_bytes() == first.model_path.read_bytes()
     assert second.fingerprint() != first.fingerprint()  # its votes are others
     assert training_seconds(second) == training_seconds(first)
-    assert classifier_values(second.read_config())["epochs"] == 2
+    assert classifier_values(second.config)["epochs"] == 2
     procedure = Procedure(limit=4, plan=SamplingPlan(10, 50))
     dataset, measurement = certify_run(second, procedure)
     write_record(second.record_path, make_record(second, dataset, procedure, measurement))

@@ -130,7 +130,7 @@ def stored_certificates(images: RunImages, rule: str | None = None) -> Certifica
     record = read_record(images.run)
     if record["dataset"] != images.dataset.name:
         return None
-    design = images.run.read_config().design
+    design = images.run.config.design
     procedure = recorded_procedure(design, record)
     stored = procedure.counted(images)
     radius = np.full(len(stored), -1, dtype=np.int64)

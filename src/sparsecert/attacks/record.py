@@ -22,11 +22,9 @@ from sparsecert.records.record import (
     ATTACK,
     SMOOTHED,
     classifier_values,
-    command,
     hardware,
-    train_command,
-    training_seconds,
 )
+from sparsecert.runs.config import command
 from sparsecert.runs.folder import RunFolder
 
 
@@ -48,9 +46,9 @@ def make_attack_record(
         attacks: what became of them.
         certificates: of the same images, in the same order; None if the run has none.
     """
-    config = run.read_config()
+    config = run.config
     commands = [
-        train_command(config, run),
+        run.train_command(),
         attack_command(config.dataset, run, dataset, plan, limit),
     ]
     return {
@@ -59,7 +57,7 @@ def make_attack_record(
         **classifier_values(config),
         **attack_values(dataset, plan, limit, attacks, certificates),
         "command": " && ".join(commands),
-        "training_seconds": training_seconds(run),
+        "training_seconds": run.training_seconds(),
     }
 
 

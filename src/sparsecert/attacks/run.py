@@ -34,7 +34,7 @@ def attack_run(
         The record.
     """
     images = run_images(run, dataset_name, limit)
-    plan = replace(plan, rule=attacked_rule(run.read_config().design, plan.rule))
+    plan = replace(plan, rule=attacked_rule(run.config.design, plan.rule))
     # First, since an attack is too dear to find afterwards that votes lack what the rule needs.
     certificates = stored_certificates(images, plan.rule)
     target = run_target(run, plan.rule)

@@ -63,7 +63,7 @@ def attack_command(
     from sparsecert.runs.folder import RunFolder
 
     folder = RunFolder.open(run)
-    config = folder.read_config()
+    config = folder.config
     plan = plan_for(
         config.design,
         attack,

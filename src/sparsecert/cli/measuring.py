@@ -62,7 +62,7 @@ def predict_command(
     from sparsecert.runs.folder import RunFolder
 
     folder = RunFolder.open(run)
-    config = folder.read_config()
+    config = folder.config
     procedure = procedure_for(config.design, **how.settings())
     images = run_images(folder, data, limit)
     prediction = procedure.predict(images, LocalExecution(show_progress=True, compile=compile))
@@ -128,7 +128,7 @@ def _certify(
 
     for path in filter(None, (record, tsv)):
         check_writable(path)  # what would fail after hours of counting fails now
-    design = run.read_config().design
+    design = run.config.design
     procedure = procedure_for(design, **how.settings())
     images = run_images(run, data, limit)
     here = LocalExecution(show_progress=True, compile=compile)

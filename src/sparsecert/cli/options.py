@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -16,16 +16,6 @@ from sparsecert.theory.schedule import ALPHA, NUM_SAMPLES, NUM_SELECTION, Sampli
 # What is printed holds the names of paths and classes, which are not markup.
 console = Console(markup=False)
 
-Architecture = Literal[
-    "interpolating-cnn",
-    "small-interpolating-cnn",
-    "interpolating-resnet",
-    "paper-cnn",
-    "resnet18",
-    "resnet50",
-    "mlp",
-    "subset-ensemble",
-]
 RunArgument = Annotated[Path, Parameter(help="Folder that `sparsecert train --out` wrote.")]
 DataOption = Annotated[
     str | None,

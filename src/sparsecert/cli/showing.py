@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sparsecert.cli.options import Architecture, LimitOption, RunArgument, console
+from sparsecert.cli.options import LimitOption, RunArgument, console
+from sparsecert.models import Architecture
 
 
 def report_command(

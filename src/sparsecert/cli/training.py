@@ -8,10 +8,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sparsecert.cli.options import Architecture, DesignOptions, console
+from sparsecert.cli.options import DesignOptions, console
 from sparsecert.designs.design import options
 from sparsecert.designs.registry import DESIGNS
 from sparsecert.errors import InputError
+from sparsecert.models import Architecture
+from sparsecert.training import RecipeName
 
 
 def train_command(
@@ -25,7 +27,7 @@ def train_command(
         int | None, Parameter(help="k: features each ablated input retains.")
     ] = None,
     recipe: Annotated[
-        Literal["fast", "paper", "radius"],
+        RecipeName,
         Parameter(help="radius: goes on from --start, for certificates of --radius."),
     ] = "fast",
     encoding: Annotated[

@@ -57,12 +57,14 @@ class Design(Units, Protocol):
         rules: by which it certifies, its default first.
         encodings: that apply what it draws, its default first.
         retains: whether it draws which units are retained, and not what is added to them.
+        architecture: the network that goes with it unless another is asked for, if there is one.
     """
 
     name: ClassVar[str]
     rules: ClassVar[tuple[str, ...]]
     encodings: ClassVar[tuple[str, ...]]
     retains: ClassVar[bool]
+    architecture: ClassVar[str | None]
 
     @staticmethod
     def unit(input_shape: tuple[int, ...]) -> str:

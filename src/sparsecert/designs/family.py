@@ -214,6 +214,7 @@ class Partitions(PixelUnits):
     rules: ClassVar[tuple[str, ...]] = ("plurality", "run-off", "pairwise")
     encodings: ClassVar[tuple[str, ...]] = UniformAblation.encodings
     retains: ClassVar[bool] = True
+    architecture: ClassVar[str | None] = "subset-ensemble"
 
     def __post_init__(self) -> None:
         for name in ("num_features", "num_sets", "copies", "family_seed"):

@@ -40,6 +40,7 @@ class DiscreteNoise:
     rules: ClassVar[tuple[str, ...]] = ("majority",)
     encodings: ClassVar[tuple[str, ...]] = ("none",)
     retains: ClassVar[bool] = False
+    architecture: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         for name in ("num_features", "num_values"):

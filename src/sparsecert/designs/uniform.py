@@ -14,7 +14,7 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from sparsecert.designs.design import PixelUnits, option
-from sparsecert.errors import check_num_samples
+from sparsecert.errors import InputError, check_num_samples
 from sparsecert.theory.shift import check_subset_size, majority_thresholds, margin_thresholds
 
 
@@ -36,6 +36,7 @@ class UniformAblation(PixelUnits):
     rules: ClassVar[tuple[str, ...]] = ("majority", "margin", "pairwise")
     encodings: ClassVar[tuple[str, ...]] = ("two-channel", "mean")
     retains: ClassVar[bool] = True
+    architecture: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         d, k = check_subset_size(self.num_features, self.num_retained)
@@ -80,3 +81,10 @@ class UniformAblation(PixelUnits):
     def lead_thresholds(self) -> NDArray[np.float64]:
         """Those of Corollary 2: what a bound on a lead must exceed, by radius; rising."""
         return margin_thresholds(self.num_features, self.num_retained)
+
+
+def random_ablation(design: object, needed_by: str) -> UniformAblation:
+    """The design, if it is random ablation, whose sets have k features; else `InputError`."""
+    if not isinstance(design, UniformAblation):
+        raise InputError(f"expected random ablation, which {needed_by} needs, got {design}")
+    return design

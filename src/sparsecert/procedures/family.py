@@ -49,7 +49,7 @@ class FamilyProcedure(Procedure):
 
     def classifier(self, run: RunFolder, *, compile: bool = False) -> FixedSmoothedClassifier:
         """The run's vote, on the best device there is."""
-        family = family_of(run.read_config().design)
+        family = family_of(run.config.design)
         return FixedSmoothedClassifier(ablation=family, compile=compile, **base_classifier(run))
 
     def count(self, images: RunImages, execution: Execution) -> None:
@@ -77,7 +77,7 @@ class FamilyProcedure(Procedure):
         """Predictions and certificates of stored ballots; see `Procedure`."""
         what = f"ballots in {images.run.tallies_path}; run `sparsecert certify` first"
         stored = images.of(_store(images).read(_settings(images)), what)
-        family = family_of(images.run.read_config().design)
+        family = family_of(images.run.config.design)
         certification = certify_ballots(stored.votes.scores, family, self.rule)
         prediction = Prediction(certification.label, certification.tally.first_choice)
         return Measurement(images, prediction, certification, stored.seconds)
@@ -113,7 +113,7 @@ class FamilyProcedure(Procedure):
 
 
 def _store(images: RunImages) -> BallotStore:
-    config = images.run.read_config()
+    config = images.run.config
     num_sets = family_of(config.design).num_sets
     return BallotStore(images.run.tallies_path, num_sets, config.num_classes)
 

@@ -183,7 +183,7 @@ class Procedure(ABC):
 
 def base_classifier(run: RunFolder) -> dict[str, Any]:
     """The run's network and how it votes, as smoothed classifiers take it."""
-    config = run.read_config()
+    config = run.config
     return {
         "base": run.load_model().to(best_device()),
         "num_classes": config.num_classes,

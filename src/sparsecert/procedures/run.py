@@ -63,7 +63,7 @@ def load_evaluation_data(
     Raises:
         InputError: if its inputs or classes are not those the model was trained on.
     """
-    config = run.read_config()
+    config = run.config
     dataset = data.load(dataset_name or config.dataset, split, config.feature_range)
     if dataset.input_shape != config.input_shape:
         raise InputError(
@@ -88,7 +88,7 @@ def load(path: str | Path) -> SmoothedClassifier | FixedSmoothedClassifier:
         RunFolderError: if there is no finished run.
     """
     run = RunFolder.open(Path(path))
-    return procedure_for(run.read_config().design).classifier(run)
+    return procedure_for(run.config.design).classifier(run)
 
 
 def run_images(

@@ -98,7 +98,7 @@ class SampledProcedure(Procedure):
 
     def classifier(self, run: RunFolder, *, compile: bool = False) -> SmoothedClassifier:
         """The run's smoothed classifier, on the best device there is, or several alike."""
-        design, devices = sampled(run.read_config().design), alike_devices()
+        design, devices = sampled(run.config.design), alike_devices()
         return SmoothedClassifier(
             ablation=design, compile=compile, devices=devices, **base_classifier(run)
         )
@@ -114,7 +114,7 @@ class SampledProcedure(Procedure):
         tallies = _Tallies(self, images)
         tallies.count(Stage.SELECTION, execution)
         label = select_label(tallies.stored(Stage.SELECTION).votes, self.rule)
-        design = sampled(images.run.read_config().design)
+        design = sampled(images.run.config.design)
 
         def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
             certified = certify_by_look(tally, label[rows], design, self.alpha, self.rule)
@@ -127,7 +127,7 @@ class SampledProcedure(Procedure):
         tallies = _Tallies(self, images)
         selection, estimation = map(tallies.stored, (Stage.SELECTION, Stage.ESTIMATION))
         label, tally = select_label(selection.votes, self.rule), estimation.votes
-        design = sampled(images.run.read_config().design)
+        design = sampled(images.run.config.design)
         certified = certify_by_look(tally, label, design, self.alpha, self.rule)
         named = name_by_look(tally, self.alpha, self.rule)
         end = stop(tally, certified, named)
@@ -166,7 +166,7 @@ class SampledProcedure(Procedure):
             tallies.stored(stage).votes.has_rankings
             for stage in (Stage.SELECTION, Stage.ESTIMATION)
         )
-        rules = images.run.read_config().design.rules
+        rules = images.run.config.design.rules
         return tuple(rule for rule in rules if ranked or not RULES[rule].needs_rankings)
 
     def to_record(self, certification: Certification) -> dict[str, Any]:
@@ -199,7 +199,7 @@ class _Tallies:
 
     def __init__(self, procedure: SampledProcedure, images: RunImages) -> None:
         self.procedure, self.images = procedure, images
-        num_classes = images.run.read_config().num_classes
+        num_classes = images.run.config.num_classes
         self.store = TallyStore(images.run.tallies_path, num_classes)
         self._smoothed: SmoothedClassifier | None = None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ import torch
 from sparsecert import files
 from sparsecert._version import __version__
 from sparsecert.data import Dataset
-from sparsecert.designs.design import design_settings, options
+from sparsecert.designs.design import design_settings
 from sparsecert.errors import RunFolderError
 from sparsecert.evaluation import Estimate
 from sparsecert.procedures.procedure import Measurement, Procedure
-from sparsecert.runs.folder import RunConfig, RunFolder, Start
+from sparsecert.runs.config import RunConfig, command
+from sparsecert.runs.folder import RunFolder
 
 # Kinds of records; that of a certification has none.
 BASE_ACCURACY = "base_accuracy"
@@ -36,7 +36,7 @@ def make_record(
     median that is N/A.
     """
     run, dataset = measurement.images.run, measurement.images.dataset
-    config, result = run.read_config(), measurement.evaluation
+    config, result = run.config, measurement.evaluation
     described = procedure.to_record(measurement.certification)
     return {
         **classifier_values(config),
@@ -57,11 +57,11 @@ def make_record(
             "median_certified_robustness": result.median_interval,
             "certified_accuracy": [_ends(estimate) for estimate in result.certified_accuracy],
         },
-        "command": f"{train_command(config, run)} && "
+        "command": f"{run.train_command()} && "
         f"{certify_command(config, run, dataset, procedure, limit)}",
         "hardware": hardware(),
         "seconds": round(float(measurement.seconds.sum()), 1),
-        "training_seconds": training_seconds(run),
+        "training_seconds": run.training_seconds(),
         "version": __version__,
     }
 
@@ -78,7 +78,7 @@ def make_base_record(
         train: accuracy on training inputs.
         test: accuracy on test inputs.
     """
-    config = run.read_config()
+    config = run.config
     retained = {"retained": getattr(config.design, "num_retained", None)}
     recipe = {"recipe": config.recipe.name, "epochs": config.recipe.epochs, "limit": limit}
     words = command("reproduce", table, data=config.dataset, **retained, **recipe)
@@ -91,7 +91,7 @@ def make_base_record(
         "intervals": {"train_accuracy": _ends(train), "test_accuracy": _ends(test)},
         "command": words,
         "hardware": hardware(),
-        "training_seconds": training_seconds(run),
+        "training_seconds": run.training_seconds(),
         "version": __version__,
     }
 
@@ -126,39 +126,6 @@ def read_record(run: RunFolder) -> dict[str, Any]:
     return record
 
 
-def command(name: str, *arguments: object, **options: object) -> str:
-    """A command line of sparsecert; options that are None or an empty list are left out."""
-    words: list[object] = ["sparsecert", name, *arguments]
-    for option, value in options.items():
-        if value is not None:
-            words += [f"--{option.replace('_', '-')}", value]
-    return shlex.join(map(str, words))
-
-
-def train_command(config: RunConfig, run: RunFolder) -> str:
-    """The command that repeats the training."""
-    design, recipe, start = config.design, config.recipe, config.start
-    settings = {flag: getattr(design, name) for name, (flag, _, _) in options(design).items()}
-    several = len(design.encodings) > 1
-    words = command(
-        "train",
-        data=config.dataset,
-        design=design.name,
-        **settings,
-        encoding=config.encoding if several else None,
-        width=config.width,
-        out=run.path,
-        recipe=recipe.name,
-        model=config.architecture,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        seed=config.seed,
-        radius=recipe.radius,
-        start=None if start is None else start.path,
-    )
-    return words if start is None else f"{start.command} && {words}"
-
-
 def certify_command(
     config: RunConfig, run: RunFolder, dataset: Dataset, procedure: Procedure, limit: int | None
 ) -> str:
@@ -184,34 +151,6 @@ def hardware() -> str:
     return words
 
 
-def training_seconds(run: RunFolder) -> float | None:
-    """Seconds of training, that of the run it started from included; None without a log."""
-    start = run.read_config().start
-    before = 0.0 if start is None else start.seconds
-    lines = run.log_path.read_text(encoding="utf-8").splitlines() if run.log_path.exists() else []
-    if before is None or not (lines or start):
-        return None
-    try:
-        return before + (float(json.loads(lines[-1])["seconds"]) if lines else 0.0)
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(
-            f"the last line of {run.log_path} is damaged ({error!r}); remove the file, and "
-            "only the training time is lost"
-        ) from error
-
-
-def start_from(run: RunFolder) -> Start:
-    """What a run that begins with this one's weights records of it."""
-    config = run.read_config()
-    return Start(
-        str(run.path),
-        run.fingerprint(),
-        _epochs(config),
-        training_seconds(run),
-        train_command(config, run),
-    )
-
-
 def classifier_values(config: RunConfig) -> dict[str, Any]:
     """What was trained, as every record says it."""
     radius = config.recipe.radius
@@ -222,14 +161,9 @@ def classifier_values(config: RunConfig) -> dict[str, Any]:
         "encoding": config.encoding,
         "recipe": config.recipe.name,
         **({} if radius is None else {"radius_trained_for": radius}),
-        "epochs": _epochs(config),
+        "epochs": config.num_epochs,
         "precision": config.recipe.precision,
     }
-
-
-def _epochs(config: RunConfig) -> int:
-    """Of training, those of the run it started from included."""
-    return config.recipe.epochs + (0 if config.start is None else config.start.epochs)
 
 
 def _ends(estimate: Estimate) -> tuple[float, float]:

@@ -72,7 +72,7 @@ def write_report(run: RunFolder) -> Path:
     Raises:
         RunFolderError: if the run has not been certified, or the page cannot be written.
     """
-    config, record = run.read_config(), read_record(run)
+    config, record = run.config, read_record(run)
     images = run_images(run, record["dataset"], record["limit"])
     dataset = images.dataset
     procedure: Any = recorded_procedure(config.design, record)

@@ -121,7 +121,7 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
     Raises:
         RunFolderError: if it is not a run folder, or damaged.
     """
-    config = run.read_config()
+    config = run.config
     recipe = config.recipe
     if run.is_trained:
         state = f"finished, fingerprint {run.fingerprint()}"

@@ -24,7 +24,7 @@ PLAN = AttackPlan("pointwise")
 
 def attack_smoothed(run: RunFolder, limit: int | None) -> dict[str, Any]:
     """Certify and attack the same images of a run; returns the attack's record."""
-    procedure = procedure_for(run.read_config().design)
+    procedure = procedure_for(run.config.design)
     here = LocalExecution(show_progress=True)
     if not run.record_path.exists():  # else what was certified before is compared with
         measurement = certify_images(run_images(run, limit=limit), procedure, here)

@@ -23,7 +23,7 @@ from sparsecert.attacks.campaign import Target
 from sparsecert.data import Dataset
 from sparsecert.devices import best_device
 from sparsecert.errors import RunFolderError
-from sparsecert.models import MLP, PaperCNN
+from sparsecert.models.architectures import MLP, PaperCNN
 from sparsecert.streams import Stage, stream
 
 _BATCH = 128

@@ -130,7 +130,7 @@ def repeat(table: PaperTable, row: PaperRow, options: Options) -> dict[str, Any]
 
 def _certified(run: RunFolder, row: CertifiedRow, options: Options) -> dict[str, Any]:
     settings = {name: getattr(row, name) for name in ("num_selection", "num_samples", "alpha")}
-    procedure = procedure_for(run.read_config().design, **settings)
+    procedure = procedure_for(run.config.design, **settings)
     here = LocalExecution(show_progress=True)
     measurement = certify_images(run_images(run, limit=options.limit), procedure, here)
     record = records.make_record(procedure, measurement, options.limit)

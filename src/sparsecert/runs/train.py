@@ -1,23 +1,36 @@
-"""What `sparsecert train` does: from names of data and recipe to a trained run."""
+"""What `sparsecert train` does: from names of data and recipe to a trained run.
+
+    sparsecert train --data mnist --retained 45 --out runs/mnist-k45
+    accelerate launch -m sparsecert train ...      # several devices or machines
+
+Processes on several machines need the run folder on a disk they share.
+"""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sparsecert import data, models
+from torch import nn
+
+from sparsecert import data, files, progress
 from sparsecert.data import Dataset
+from sparsecert.designs.design import options
 from sparsecert.designs.registry import build_design, check_design
 from sparsecert.devices import best_device, multiplies_bfloat16
-from sparsecert.smoothing.encoding import channel_mean
 from sparsecert.errors import InputError
-from sparsecert.designs.family import Partitions
+from sparsecert.models import architectures as models
+from sparsecert.runs.config import RunConfig
+from sparsecert.runs.folder import RunFolder
+from sparsecert.smoothing.encoding import channel_mean
+from sparsecert.training.fit import Training, seeded
 from sparsecert.training.recipes import Recipe, recipe_for
-from sparsecert.records.record import start_from
-from sparsecert.runs.folder import RunConfig, RunFolder
-from sparsecert.training.fit import train
+
+CHECKPOINT_SECONDS = 60.0
 
 # Of the channels of ImageNet's training images, as its pretrained networks use them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -35,13 +48,11 @@ def train_run(
     design_settings: Mapping[str, Any],
     encoding: str | None = None,
     architecture: str | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
     width: int | None = None,
     start: Path | None = None,
-    radius: int | None = None,
     seed: int = 0,
     show_progress: bool = False,
+    **overrides: int | None,
 ) -> RunFolder:
     """Train a base classifier into a run folder, or finish one that was cut off.
 
@@ -52,66 +63,122 @@ def train_run(
         design: a key of `designs.DESIGNS`.
         design_settings: num_retained for "uniform"; keep_probability and num_values for "lee2019";
             num_sets, copies and layout for "partition".
-        encoding: "two-channel" or "mean"; "none" for noise.
-        architecture: a key of `models.ARCHITECTURES`; by default that of `start`, or chosen by
-            recipe and shape.
-        epochs: instead of the recipe's.
-        batch_size: instead of the recipe's, where memory is short.
+        encoding: by default the design's first.
+        architecture: a name of `models.build`, or "subset-ensemble"; by default that of `start`, or
+            chosen by design, recipe and shape.
         width: of the hidden layers of a subset ensemble's members; by default that of `start`, or
             `DEFAULT_WIDTH`.
         start: a trained run with the same network, perhaps for another design, whose weights
             training begins with; fresh ones by default.
-        radius: pixels or features to be certified; the recipe "radius" needs it.
         seed: of everything random in training, and of random partitions.
         show_progress: draw a progress bar.
+        overrides: fields of the recipe; None leaves them as they are. Its `radius`, the pixels or
+            features to be certified, the recipe "radius" needs.
 
     Raises:
         InputError: for settings that do not fit the data or one another.
         RunFolderError: if `out` holds another run, or `start` none that is trained.
     """
-    dataset = data.load(dataset_name, "train")
+    dataset, kind = data.load(dataset_name, "train"), check_design(design)
     shape = dataset.input_shape
     derived = {
-        "num_features": check_design(design).features_of(shape),
+        "num_features": kind.features_of(shape),
         "image_shape": shape[1:] if len(shape) == 3 else None,
         "family_seed": seed,
     }
-    earlier = None if start is None else RunFolder.open(start)
-    encoding = encoding or check_design(design).encodings[0]
-    if architecture is None and design == Partitions.name:
-        architecture = models.SUBSET_ENSEMBLE
-    elif architecture is None and earlier is not None:
-        architecture = earlier.read_config().architecture
+    followed = recipe_for(recipe, shape, large=dataset.is_large)
+    if "num_retained" not in options(kind):  # there is no k to vary
+        followed = replace(followed, retained_range=None)
+    parent = None if start is None else RunFolder.open(start)
+    encoding = encoding or kind.encodings[0]
     mean, std = standardisation(dataset, encoding)
+    architecture = architecture or kind.architecture
+    if architecture is None and parent is not None:
+        architecture = parent.config.architecture
+    if width is None and architecture == models.SUBSET_ENSEMBLE:
+        width = (parent and parent.config.width) or DEFAULT_WIDTH
     config = RunConfig(
         dataset=data.lasting_name(dataset_name),
         train_fingerprint=dataset.fingerprint(),
-        input_shape=dataset.input_shape,
-        feature_range=dataset.feature_range,
+        input_shape=shape,
         class_names=dataset.class_names,
-        architecture=architecture
-        or models.default_architecture(dataset.input_shape, encoding, recipe),
+        feature_range=dataset.feature_range,
+        architecture=architecture or models.default_architecture(shape, encoding, recipe),
         design=build_design(design, {**design_settings, **derived}),
         encoding=encoding,
         encoding_mean=mean,
         encoding_std=std,
-        recipe=_followed(
-            recipe_for(recipe, dataset.input_shape, large=dataset.is_large),
-            out,
-            epochs=epochs,
-            batch_size=batch_size,
-            radius=radius,
-        ),
+        recipe=_overridden(followed, out, overrides),
         seed=seed,
-        width=_width(architecture, width, earlier),
-        start=None if earlier is None else start_from(earlier),
+        width=width,
+        start=None if parent is None else parent.as_parent(),
     )
     config.build_model()  # a network that does not fit ends here, before there is a folder
-    if earlier is not None:
-        _check_start(earlier, config)
+    if parent is not None:
+        _check_parent(parent, config)
     run = RunFolder.create(out, config)
-    train(run, config, dataset, show_progress=show_progress)
+    train(run, dataset, show_progress=show_progress)
     return run
+
+
+def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> nn.Module:
+    """Train the run's base classifier, or finish training that was cut off.
+
+    Writes a checkpoint every minute and a line of `train.jsonl` per epoch; at the end the weights,
+    and the checkpoint goes.
+
+    Args:
+        run: the folder.
+        dataset: the training split.
+        show_progress: draw a progress bar with loss and accuracy on ablated inputs.
+
+    Returns:
+        The trained network, in evaluation mode on the CPU.
+    """
+    config = run.config
+    if dataset.num_classes != config.num_classes or dataset.input_shape != config.input_shape:
+        raise InputError(
+            f"expected inputs of shape {config.input_shape} in {config.num_classes} classes, "
+            f"got {dataset.input_shape} in {dataset.num_classes}"
+        )
+    if run.is_trained:
+        return run.load_model()
+    with seeded(config.seed):
+        model = config.build_model()
+    if config.start is not None and not run.checkpoint_path.exists():
+        model.load_state_dict(RunFolder.open(Path(config.start.path)).load_model().state_dict())
+    training = Training(
+        model, dataset, config.design, config.build_encoding(), config.recipe, config.seed
+    )
+    if run.checkpoint_path.exists():
+        training.resume(run.checkpoint_path)
+    accelerator = training.accelerator
+    if accelerator.is_main_process:
+        _forget_lines_after(run, training.progress.step)
+    saved = time.monotonic()
+    with progress.bar(show_progress and accelerator.is_main_process) as bar:
+        task = bar.add_task("training", total=training.num_steps, completed=training.progress.step)
+        for state in training:
+            epoch, rest = divmod(state.step, training.steps_per_epoch)
+            bar.update(
+                task,
+                advance=1,
+                description=f"epoch {epoch + (rest > 0)}/{config.recipe.epochs}  "
+                f"loss {state.loss:.3f}  ablated accuracy {state.ablated_accuracy:.3f}",
+            )
+            if not accelerator.is_main_process:
+                continue
+            if rest == 0:
+                _log_epoch(run, epoch, training)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                training.save(run.checkpoint_path)
+                saved = time.monotonic()
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        run.save_model(model.cpu())
+        run.checkpoint_path.unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
+    return run.load_model()
 
 
 def standardisation(
@@ -125,36 +192,50 @@ def standardisation(
     return channel_mean(dataset.inputs) if encoding == "mean" else None, None
 
 
-def _check_start(earlier: RunFolder, config: RunConfig) -> None:
+def _check_parent(parent: RunFolder, config: RunConfig) -> None:
     """Raise `InputError` where this run's weights are not for the same network."""
-    theirs = earlier.read_config()
+    theirs = parent.config
     for name in ("architecture", "width", "input_shape", "class_names", "encoding"):
         if getattr(theirs, name) != getattr(config, name):
             raise InputError(
                 f"expected a run to start from with {name} {getattr(config, name)!r}, as this one "
-                f"has, got {getattr(theirs, name)!r} in {earlier.path}"
+                f"has, got {getattr(theirs, name)!r} in {parent.path}"
             )
     if config.is_ensemble and theirs.design != config.design:
         raise InputError(
             f"expected an ensemble to start from with the same sets, {config.design}, got "
-            f"{theirs.design} in {earlier.path}"
+            f"{theirs.design} in {parent.path}"
         )
 
 
-def _width(architecture: str | None, width: int | None, earlier: RunFolder | None) -> int | None:
-    """The width as the run folder records it; by default that of the run to start from."""
-    if width is not None or architecture != models.SUBSET_ENSEMBLE:
-        return width
-    before = None if earlier is None else earlier.read_config().width
-    return DEFAULT_WIDTH if before is None else before
-
-
-def _followed(recipe: Recipe, out: Path, **overrides: int | None) -> Recipe:
+def _overridden(recipe: Recipe, out: Path, overrides: Mapping[str, int | None]) -> Recipe:
     """The recipe as it will be followed, which is how the run folder records it."""
     run = RunFolder(out)
     if run.config_path.exists():  # begun, perhaps on another machine
-        precision = run.read_config().recipe.precision
+        precision = run.config.recipe.precision
     else:
         precision = recipe.precision if multiplies_bfloat16(best_device()) else "float32"
     given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
     return replace(recipe, precision=precision, **given)
+
+
+def _log_epoch(run: RunFolder, epoch: int, training: Training) -> None:
+    state = training.progress
+    line = {
+        "epoch": epoch,
+        "step": state.step,
+        "loss": state.loss,
+        "ablated_accuracy": state.ablated_accuracy,
+        "learning_rate": training.learning_rate,
+        "seconds": round(state.seconds, 1),
+    }
+    with run.log_path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _forget_lines_after(run: RunFolder, step: int) -> None:
+    """Drop log lines of epochs that a resumed run is going to repeat."""
+    if run.log_path.exists():
+        lines = run.log_path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        files.write_text(run.log_path, "".join(kept))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sparsecert.certification import Certification, Prediction, certify_ballots
 from sparsecert.designs.family import FixedAblation, check_family
 from sparsecert.errors import InputError
-from sparsecert.models import SubsetEnsemble
+from sparsecert.models.architectures import SubsetEnsemble
 from sparsecert.smoothing.encoding import Encoding
 from sparsecert.smoothing.voter import Voter
 

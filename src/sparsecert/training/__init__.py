@@ -1,1 +1,7 @@
 """Fitting a base classifier to ablated inputs; needs no folder."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+RecipeName = Literal["fast", "paper", "radius"]

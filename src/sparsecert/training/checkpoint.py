@@ -36,6 +36,16 @@ class Progress:
     seconds: float = 0.0
     num_processes: int = 1
 
+    @property
+    def loss(self) -> float:
+        """Mean loss in this epoch."""
+        return self.loss_sum / self.examples
+
+    @property
+    def ablated_accuracy(self) -> float:
+        """Share of the ablated examples of this epoch that were classified correctly."""
+        return self.correct / self.examples
+
     def start_epoch(self) -> None:
         """Reset the sums."""
         self.loss_sum, self.correct, self.examples = 0.0, 0, 0
@@ -76,9 +86,21 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: optim.Optimizer) ->
         model.load_state_dict(weights)
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
+        _order_as_parameters(optimizer)
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
             f"the checkpoint {path} is damaged or of another model: {error}. "
             "Remove it to train from the start"
         ) from error
     return progress
+
+
+def _order_as_parameters(optimizer: optim.Optimizer) -> None:
+    """Lay the state out in memory as the parameters are.
+
+    Fused optimisers pair the numbers of both by their places in memory, without a check.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

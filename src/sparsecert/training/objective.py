@@ -18,11 +18,17 @@ changes: it holds for whatever base classifier comes out.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
+
+from sparsecert.designs.design import Design
+from sparsecert.designs.uniform import random_ablation
+from sparsecert.training.recipes import Recipe
 
 _MARGIN_SCALE = 0.3  # of a difference of logits
 _SHARE_SCALE = 0.05  # of a share against its threshold
@@ -30,6 +36,26 @@ _SHARE_SCALE = 0.05  # of a share against its threshold
 _SHARPNESS = 60.0
 _LOST_TO_CONFIDENCE, _LOST_TO_ABSTENTION = 0.006, 0.02
 _ACCURACY_WEIGHT = 0.5
+
+
+def build_loss(recipe: Recipe, design: Design) -> Callable[[Tensor, Tensor], Tensor]:
+    """What a recipe minimises: a function of `(ballots, classes)` logits and `(ballots,)` labels.
+
+    The ballots of an example stand one after the other.
+
+    Raises:
+        InputError: for a recipe with a radius, unless the design is random ablation.
+    """
+    if recipe.radius is None:
+        return partial(functional.cross_entropy, label_smoothing=recipe.label_smoothing)
+    ablation = random_ablation(design, "a recipe with a radius")
+    threshold = float(ablation.share_thresholds()[recipe.radius])
+    masks = recipe.masks_per_example
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        return certificate_loss(logits.view(-1, masks, logits.shape[1]), labels[::masks], threshold)
+
+    return loss
 
 
 def certificate_loss(

@@ -35,6 +35,11 @@ class Recipe:
             (`objective.certificate_loss`).
         masks_per_example: retained sets on which each example of a step is seen.
         radius: pixels or features to be certified; objective "radius" only.
+        label_smoothing: share of the target that is spread over all classes; cross-entropy only.
+        decayed: weight decay is for "all" parameters, or for "matrices" and other parameters of
+            several dimensions, not for biases and the scales of normalisation.
+        retained_range: random ablation only. Instead of k features each example retains a number
+            that is log-uniform between these shares of k, so that one network serves many k.
     """
 
     name: str
@@ -52,6 +57,9 @@ class Recipe:
     objective: Literal["cross-entropy", "radius"] = "cross-entropy"
     masks_per_example: int = 1
     radius: int | None = None
+    label_smoothing: float = 0.0
+    decayed: Literal["all", "matrices"] = "all"
+    retained_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 0 or self.batch_size < 1:
@@ -64,6 +72,19 @@ class Recipe:
         check_precision(self.precision)
         if not self.learning_rate > 0:
             raise InputError(f"expected a positive learning rate, got {self.learning_rate}")
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"expected label_smoothing in [0, 1), got {self.label_smoothing}")
+        if self.retained_range is not None:
+            low, high = self.retained_range
+            if not 0 < low <= high < math.inf:
+                raise InputError(
+                    f"expected retained_range as two positive shares of k, rising, got {low} and "
+                    f"{high}"
+                )
+            if self.objective == "radius":
+                raise InputError(
+                    "expected the recipe radius without retained_range: it is for one k"
+                )
 
     def learning_rate_at(self, step: int, num_steps: int) -> float:
         """The learning rate of step 0, 1, ... out of `num_steps`."""
@@ -78,20 +99,18 @@ class Recipe:
 
     def build_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """A fresh optimiser for the model's parameters."""
+        decayed: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for parameter in model.parameters():
+            is_decayed = self.decayed == "all" or parameter.ndim > 1
+            (decayed if is_decayed else others).append(parameter)
+        groups = [
+            {"params": decayed, "weight_decay": self.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
         if self.optimizer == "sgd":
-            return optim.SGD(
-                model.parameters(),
-                lr=self.learning_rate,
-                momentum=0.9,
-                weight_decay=self.weight_decay,
-                fused=True,
-            )
-        return optim.AdamW(
-            model.parameters(),
-            lr=self.learning_rate,
-            weight_decay=self.weight_decay,
-            fused=True,
-        )
+            return optim.SGD(groups, lr=self.learning_rate, momentum=0.9, fused=True)
+        return optim.AdamW(groups, lr=self.learning_rate, fused=True)
 
 
 Kind = Literal["features", "grey", "colour", "large"]
@@ -149,7 +168,15 @@ RECIPES: dict[str, dict[Kind, Recipe]] = {
     "fast": {
         "features": _FAST,
         "grey": _FAST_IMAGES,
-        "colour": replace(_FAST_IMAGES, augmentation="crop-flip"),
+        "colour": replace(
+            _FAST_IMAGES,
+            epochs=40,
+            learning_rate=2.5e-3,
+            augmentation="crop-flip",
+            label_smoothing=0.1,
+            decayed="matrices",
+            retained_range=(0.4, 1.4),
+        ),
         "large": replace(_PAPER_LARGE, name="fast", mask_per="example", precision="bfloat16"),
     },
     "radius": {

@@ -1,0 +1,215 @@
+"""What `config.json` of a run folder holds: everything that decides what is trained."""
+
+from __future__ import annotations
+
+import math
+import platform
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sparsecert._version import __version__
+from sparsecert.data import FeatureRange
+from sparsecert.designs.design import Design, design_settings, options
+from sparsecert.designs.family import family_of
+from sparsecert.designs.registry import build_design
+from sparsecert.designs.uniform import random_ablation
+from sparsecert.errors import InputError
+from sparsecert.models import architectures as models
+from sparsecert.smoothing.encoding import Encoding, MeanEncoding, NoiseEncoding, TwoChannelEncoding
+from sparsecert.streams import Stage, stream
+from sparsecert.training.recipes import Recipe
+
+FORMAT = "sparsecert-run-2"
+
+
+@dataclass(frozen=True)
+class ParentRun:
+    """A trained run whose weights another one begins with.
+
+    Attributes:
+        path: its folder.
+        fingerprint: of its votes.
+        epochs: how long it was trained, its own start included.
+        seconds: the same in time; None where there is no log.
+        command: that trained it.
+    """
+
+    path: str
+    fingerprint: str
+    epochs: int
+    seconds: float | None
+    command: str
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything needed to rebuild a trained base classifier and to repeat its training.
+
+    Attributes:
+        dataset: the name `sparsecert.data.load` was given.
+        train_fingerprint: hash of the training split.
+        input_shape: shape of one raw input, `(channels, height, width)` or `(features,)`.
+        class_names: one per class.
+        feature_range: how feature vectors were scaled to [0, 1]; None for images.
+        architecture: a key of `sparsecert.models.ARCHITECTURES`.
+        design: the ablation (or noise) the model was trained for.
+        encoding: "two-channel" or "mean"; "none" for noise, which makes nothing NULL.
+        encoding_mean: the mean shown as NULL, or by which channels are standardised.
+        encoding_std: the standard deviation by which channels are standardised.
+        recipe: the training recipe, with every override applied.
+        seed: of training.
+        width: of the hidden layers of a subset ensemble's members; None for other networks.
+        start: the run whose weights training begins with; None for fresh ones.
+    """
+
+    dataset: str
+    train_fingerprint: str
+    input_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    feature_range: FeatureRange | None
+    architecture: str
+    design: Design
+    encoding: str
+    encoding_mean: tuple[float, ...] | None
+    encoding_std: tuple[float, ...] | None
+    recipe: Recipe
+    seed: int
+    width: int | None = None
+    start: ParentRun | None = None
+
+    def __post_init__(self) -> None:
+        stream(self.seed, Stage.TRAINING_MODEL, 0)  # says what is wrong with a seed
+        expected = self.design.features_of(self.input_shape)
+        if self.design.num_features != expected:
+            raise InputError(
+                f"expected a design for the {expected} features of inputs of shape "
+                f"{self.input_shape}, got one for {self.design.num_features}"
+            )
+        if self.encoding not in self.design.encodings:
+            raise InputError(
+                f"expected the encoding to be {' or '.join(self.design.encodings)}, as the design "
+                f"{self.design.name} needs it, got {self.encoding!r}"
+            )
+        if not self.recipe.epochs and self.start is None:
+            raise InputError("expected at least 1 epoch, or a run to start from, got neither")
+        if self.is_ensemble != (self.width is not None):
+            raise InputError("expected a width for a subset ensemble, and for no other network")
+        if self.is_ensemble and self.design.architecture != self.architecture:
+            raise InputError(
+                f"expected the design partition for a subset ensemble, got {self.design.name}"
+            )
+        if self.recipe.retained_range is not None:
+            random_ablation(self.design, "a recipe with a retained_range")
+        self._check_radius()
+
+    def _check_radius(self) -> None:
+        """Raise `InputError` unless the recipe's objective can be followed."""
+        radius = self.recipe.radius
+        if self.recipe.objective == "cross-entropy":
+            if radius is not None:
+                raise InputError(f"expected a radius only with the recipe radius, got {radius}")
+            return
+        design = random_ablation(self.design, "the recipe radius")
+        if self.start is None:
+            raise InputError("expected a trained run to start from, which the recipe radius needs")
+        reachable = design.share_thresholds() < 1
+        if radius is None or not 0 <= radius < len(reachable) or not reachable[radius]:
+            raise InputError(
+                f"expected a radius from 0 to {int(reachable.sum()) - 1}, which is as far as "
+                f"{design} can certify, got {radius}"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether each retained set has a network of its own."""
+        return self.architecture == models.SUBSET_ENSEMBLE
+
+    @property
+    def num_epochs(self) -> int:
+        """Of training, those of the run it starts from included."""
+        return self.recipe.epochs + (0 if self.start is None else self.start.epochs)
+
+    def build_encoding(self) -> Encoding:
+        """The encoding the model was trained with."""
+        if self.encoding == "none":
+            return NoiseEncoding(design_settings(self.design)["num_values"])
+        if self.encoding == "mean":
+            return MeanEncoding(self.encoding_mean or ())
+        return TwoChannelEncoding(self.encoding_mean, self.encoding_std)
+
+    def build_model(self) -> nn.Module:
+        """A freshly initialised network of the right shape."""
+        channels = self.build_encoding().output_channels(self.input_shape[0])
+        shape = (channels, *self.input_shape[1:])
+        if self.width is None:
+            return models.build(self.architecture, shape, self.num_classes)
+        family = family_of(self.design)
+        each = math.prod(shape) // family.num_features
+        hidden = (self.width, self.width)
+        return models.SubsetEnsemble(family.membership, each, self.num_classes, hidden)
+
+    def train_command(self, path: Path) -> str:
+        """The commands that repeat the training into this folder, those before it included."""
+        recipe, start, taken = self.recipe, self.start, options(self.design)
+        words = command(
+            "train",
+            data=self.dataset,
+            design=self.design.name,
+            **{flag: getattr(self.design, name) for name, (flag, _, _) in taken.items()},
+            encoding=None if self.encoding == "none" else self.encoding,
+            width=self.width,
+            out=path,
+            recipe=recipe.name,
+            model=self.architecture,
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            seed=self.seed,
+            radius=recipe.radius,
+            start=None if start is None else start.path,
+        )
+        return words if start is None else f"{start.command} && {words}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, with the versions that wrote it."""
+        versions = {"sparsecert": __version__, "torch": torch.__version__}
+        return {
+            "format": FORMAT,
+            **asdict(self),
+            **design_settings(self.design),
+            "versions": {**versions, "python": platform.python_version()},
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> RunConfig:
+        """The inverse of `to_json`; what folders of earlier versions lack has its default."""
+        fields = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        ends, start = fields["feature_range"], fields.get("start")
+        fields["design"] = build_design(values["design"], values)
+        fields["recipe"] = Recipe(**_with_tuples(values["recipe"]))
+        fields["feature_range"] = None if ends is None else FeatureRange(**_with_tuples(ends))
+        fields["start"] = None if start is None else ParentRun(**start)
+        return cls(**_with_tuples(fields))
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists where we have tuples."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+
+
+def command(name: str, *arguments: object, **options: object) -> str:
+    """A command line of sparsecert; options that are None are left out."""
+    words: list[object] = ["sparsecert", name, *arguments]
+    for option, value in options.items():
+        if value is not None:
+            words += [f"--{option.replace('_', '-')}", value]
+    return shlex.join(map(str, words))
