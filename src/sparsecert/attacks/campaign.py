@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sparsecert import data, progress
 from sparsecert.attacks.attack import AttackResult, Victim
@@ -33,8 +32,6 @@ from sparsecert.procedures.sequential import replay, sequentially_counted_images
 from sparsecert.records.record import read_record, recorded_procedure
 from sparsecert.runs.folder import RunFolder
 from sparsecert.streams import Stage
-
-_MOST_STARTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,6 @@ def attack_images(
     store = AttackStore(target.folder, math.prod(dataset.input_shape))
     settings = AttackSettings(target.fingerprint, dataset.fingerprint(), plan.to_json())
     missing = np.setdiff1d(indices, store.read(settings).index)
-    nearest = _OtherClasses(dataset) if plan.start == "nearest" and len(missing) else None
     with progress.bar(show_progress) as bar:
         task = bar.add_task(
             f"{plan.attack}: images attacked",
@@ -126,9 +122,7 @@ def attack_images(
         for index in missing:
             started = time.perf_counter()
             rows = np.array([index])
-            labels = dataset.labels[rows]
-            starts = None if nearest is None else nearest.than(int(labels[0]))
-            result = plan.run(target.victim, dataset.batch(rows), labels, rows, starts)
+            result = plan.run(target.victim, dataset.batch(rows), dataset.labels[rows], rows)
             seconds = time.perf_counter() - started
             store.append(settings, _stored(rows, result, seconds))
             bar.update(task, advance=1)
@@ -220,18 +214,6 @@ def _radius(
         estimation = stored_votes(run, dataset, indices, plan, Stage.ESTIMATION).votes
         radii = [certify_tally(estimation, top, design, alpha, rule).radius for rule in rules]
     return np.where(top == dataset.labels[indices], np.max(radii, axis=0), -1)
-
-
-class _OtherClasses:
-    """Training images, evenly spread, by what class they are not."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        train = data.load(dataset.name, "train", dataset.feature_range)
-        self._rows = data.representatives(train.labels, _MOST_STARTS)
-        self._images, self._labels = train.batch(self._rows), train.labels[self._rows]
-
-    def than(self, label: int) -> Tensor:
-        return self._images[self._labels != label]
 
 
 def _stored(indices: NDArray[np.int64], result: AttackResult, seconds: float) -> StoredAttacks:

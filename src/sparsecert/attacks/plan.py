@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ class AttackPlan:
         attack: a key of `ATTACKS`.
         budget: the largest number of changed features; any by default.
         repetitions: pointwise: starts per image.
-        start: pointwise: salt-and-pepper noise, or the nearest training image of another class.
         steps: sparse-rs: steps without success that end the search; sigma-zero:
             gradient steps. By default 300 and 200.
         probe: the attacked procedure, of sampled designs.
@@ -47,7 +46,6 @@ class AttackPlan:
     attack: str
     budget: int | None = None
     repetitions: int = 10
-    start: Literal["noise", "nearest"] = "noise"
     steps: int | None = None
     probe: Probe = field(default_factory=Probe)
     seed: int = 0
@@ -58,8 +56,6 @@ class AttackPlan:
             raise InputError(
                 f"expected attack to be one of {', '.join(ATTACKS)}, got {self.attack!r}"
             )
-        if self.start not in ("noise", "nearest"):
-            raise InputError(f"expected start to be noise or nearest, got {self.start!r}")
         if self.budget is not None and as_integer(self.budget, "budget") < 1:
             raise InputError(f"expected a budget of at least 1 feature, got {self.budget}")
         if as_integer(self.seed, "the seed") < 0:
@@ -80,15 +76,22 @@ class AttackPlan:
             check_num_samples(self.steps, "steps")
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; the rule stands there once, and majority and margin have one name."""
+        """As JSON values; the rule stands there once, and majority and margin have one name.
+
+        Stored attacks are found by these values. They all say that pointwise starts from noise, as
+        the first ones did, when there was another start.
+        """
         values = asdict(self)
         del values["probe"]["rule"]
-        return values | {"rule": None if self.rule in MOST_VOTES else self.rule}
+        rule = None if self.rule in MOST_VOTES else self.rule
+        return values | {"start": "noise", "rule": rule}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AttackPlan:
         """The inverse of `to_json`."""
-        return cls(**{**values, "probe": Probe(**values["probe"])})
+        options = {**values, "probe": Probe(**values["probe"])}
+        del options["start"]
+        return cls(**options)
 
     @property
     def procedure(self) -> Probe:
@@ -101,9 +104,8 @@ class AttackPlan:
         images: Tensor,
         labels: NDArray[np.int64],
         indices: NDArray[np.int64],
-        starts: Tensor | None = None,
     ) -> AttackResult:
-        """Attack these images; `starts` are those that "nearest" starts from."""
+        """Attack these images."""
         attack, options = ATTACKS[self.attack]
         return attack(
             victim,
@@ -113,18 +115,14 @@ class AttackPlan:
             probe=self.procedure,
             seed=self.seed,
             indices=indices,
-            **options(self, starts),
+            **{name: getattr(self, name) for name in options},
         )
 
 
-# Each attack, and what it takes beside what all of them take.
-_Options = Callable[[AttackPlan, Tensor | None], dict[str, Any]]
-ATTACKS: dict[str, tuple[Callable[..., AttackResult], _Options]] = {
-    "pointwise": (
-        pointwise_attack,
-        lambda plan, starts: {"repetitions": plan.repetitions, "starts": starts},
-    ),
-    "sparse-rs": (sparse_rs_attack, lambda plan, _: {"steps": plan.steps}),
-    "sigma-zero": (sigma_zero_attack, lambda plan, _: {"steps": plan.steps}),
-    "greedy": (greedy_attack, lambda *_: {}),
+# Each attack, and which of a plan's options it takes beside what all of them take.
+ATTACKS: dict[str, tuple[Callable[..., AttackResult], tuple[str, ...]]] = {
+    "pointwise": (pointwise_attack, ("repetitions",)),
+    "sparse-rs": (sparse_rs_attack, ("steps",)),
+    "sigma-zero": (sigma_zero_attack, ("steps",)),
+    "greedy": (greedy_attack, ()),
 }

@@ -14,9 +14,6 @@ from sparsecert.attacks.query import Fools, Queries, Version, changed_features, 
 from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
-_NEAREST_TRIED = 10
-_NOTHING = np.empty(0, dtype=np.int64)
-
 
 def pointwise_attack(
     victim: Victim,
@@ -25,7 +22,6 @@ def pointwise_attack(
     budget: int | None = None,
     *,
     repetitions: int = 10,
-    starts: Tensor | None = None,
     probe: Probe = DEFAULT_PROBE,
     seed: int = 0,
     indices: Sequence[int] | NDArray[np.int64] | None = None,
@@ -37,8 +33,8 @@ def pointwise_attack(
     noise, where none is so clearly. It then resets pixels to the original's, in random order, as
     long as the image stays misclassified or abstained on, until no single pixel can be reset. Of a
     smoothed classifier's image, only the few starts that come down furthest on a part of the
-    ballots are followed to the end. It needs no gradient and is weak: it never moves a change from
-    one pixel to another.
+    ballots are followed to the end. It needs no gradient, and never moves a change from one pixel
+    to another.
 
     Args:
         victim: the attacked classifier.
@@ -46,8 +42,6 @@ def pointwise_attack(
         labels: `(batch,)` correct classes.
         budget: the largest number of changed pixels that counts; any by default.
         repetitions: starts per image; the smallest result counts.
-        starts: images to start from instead of noise: for each attacked image the nearest one
-            that fools, by number of differing pixels, among the 10 nearest.
         probe: the attacked procedure.
         seed: names the random streams, together with `indices`.
         indices: each image's index in its data set; 0, 1, ... by default.
@@ -58,11 +52,8 @@ def pointwise_attack(
     check_num_samples(repetitions, "repetitions")
 
     def search(queries: Queries, _: int, generator: np.random.Generator) -> Iterator[Tensor]:
-        if starts is None:
-            begun = _noise(queries, repetitions, generator)
-        else:
-            begun = _nearest(queries, starts, repetitions)
-        yield from found_images(reset_features(queries, begun, generator))
+        starts = _noise(queries, repetitions, generator)
+        yield from found_images(reset_features(queries, starts, generator))
 
     return attack_each(
         victim, images, labels, budget, search, probe=probe, seed=seed, indices=indices
@@ -107,14 +98,3 @@ def _noise(queries: Queries, repetitions: int, generator: np.random.Generator) -
     if queries.abstains:
         find_least(lambda versions: queries.fooled(versions, strict=True))
     return list(least.values())
-
-
-def _nearest(queries: Queries, starts: Tensor, repetitions: int) -> list[Version]:
-    """The nearest of these images that fools, once for each repetition."""
-    differs = starts != queries.original
-    distance = (differs if starts.ndim == 2 else differs.any(dim=1).flatten(1)).sum(dim=1)
-    for start in starts[distance.argsort(stable=True)[:_NEAREST_TRIED]]:
-        version = queries.version(start)
-        if queries.fooled([version], strict=True)[0]:
-            return [queries.change(version, start, _NOTHING) for _ in range(repetitions)]
-    return []

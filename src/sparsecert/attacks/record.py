@@ -122,7 +122,7 @@ def attack_command(
     if plan.budget is not None:
         words += ["--budget", plan.budget]
     if plan.attack == "pointwise":
-        words += ["--repetitions", plan.repetitions, "--start", plan.start]
+        words += ["--repetitions", plan.repetitions]
     elif plan.steps is not None:
         words += ["--steps", plan.steps]
     probe = plan.probe

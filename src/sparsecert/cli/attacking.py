@@ -25,10 +25,6 @@ def attack_command(
         int | None, Parameter(help="Most pixels or features to change; any by default.")
     ] = None,
     repetitions: Annotated[int, Parameter(help="pointwise: starts per image.")] = 10,
-    start: Annotated[
-        Literal["noise", "nearest"],
-        Parameter(help="pointwise: from noise, or the nearest training image of another class."),
-    ] = "noise",
     steps: Annotated[
         int | None,
         Parameter(
@@ -60,7 +56,7 @@ def attack_command(
     from sparsecert.runs.folder import RunFolder
 
     probe = Probe(num_samples, alpha, num_search, num_gradient)
-    plan = AttackPlan(attack, budget, repetitions, start, steps, probe, seed, rule)
+    plan = AttackPlan(attack, budget, repetitions, steps, probe, seed, rule)
     folder = RunFolder.open(run)
     if record is not None:
         check_writable(record)
