@@ -40,6 +40,7 @@ class DiscreteNoise:
     num_values: int
     name: ClassVar[str] = "lee2019"
     rules: ClassVar[tuple[str, ...]] = ("majority",)
+    retains: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name in ("num_features", "num_values"):

@@ -46,6 +46,7 @@ class Partitions:
     family_seed: int = 0
     name: ClassVar[str] = "partition"
     rules: ClassVar[tuple[str, ...]] = ("plurality", "run-off", "pairwise")
+    retains: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("num_features", "num_sets", "copies", "family_seed"):

@@ -35,6 +35,7 @@ class UniformAblation:
     num_retained: int
     name: ClassVar[str] = "uniform"
     rules: ClassVar[tuple[str, ...]] = ("majority", "margin", "pairwise")
+    retains: ClassVar[bool] = True  # a sample is a mask over features; noise changes values
 
     def __post_init__(self) -> None:
         d, k = check_subset_size(self.num_features, self.num_retained)
