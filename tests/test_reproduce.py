@@ -13,10 +13,11 @@ import torch
 from sparsecert import cli, data
 from sparsecert.attacks import AttackPlan, Probe
 from sparsecert.errors import InputError, RunFolderError
-from sparsecert.reproduce import adversarial, attacked, entries, figure1, frontier, overview
+from sparsecert.reproduce import experiment, figures, overview
 from sparsecert.reproduce.baselines import Binarised, baseline_target
 from sparsecert.reproduce.experiment import Options
 from sparsecert.reproduce.paper import AttackedRow, BaseRow, CertifiedRow, PaperTable
+from sparsecert.reproduce.tables import TABLES
 
 DIGITS = PaperTable(
     "table9",
@@ -50,8 +51,7 @@ DIGITS = PaperTable(
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(overview.TABLES, "table9", DIGITS)
-    monkeypatch.setattr(figure1, "TABLE", DIGITS)
+    monkeypatch.setitem(TABLES, "table9", DIGITS)
 
 
 def reproduce(folder: Path, *words: object) -> None:
@@ -98,7 +98,7 @@ def test_a_row_is_trained_certified_recorded_and_compared(
 
 @pytest.mark.usefixtures("table")
 def test_the_compared_scheme_is_trained_certified_and_reported(tmp_path: Path) -> None:
-    overview.TABLES["table9"] = PaperTable("table9", "digits", DIGITS.rows[2:])
+    TABLES["table9"] = PaperTable("table9", "digits", DIGITS.rows[2:])
     reproduce(tmp_path, "table9", "--limit", 20, "--epochs", 2)
     (record_path,) = (tmp_path / "results").glob("*.json")
     record = json.loads(record_path.read_text())
@@ -122,7 +122,7 @@ def test_base_classifiers_are_measured_on_both_splits(
     row = BaseRow(
         label="k = 16", dataset="digits", settings={"num_retained": 16}, train=91.5, test=81.25
     )
-    monkeypatch.setitem(overview.TABLES, "table9", PaperTable("table9", "bases", (row,)))
+    monkeypatch.setitem(TABLES, "table9", PaperTable("table9", "bases", (row,)))
     reproduce(tmp_path, "table9", "--epochs", 30)
     (path,) = (tmp_path / "results").glob("*.json")
     record = json.loads(path.read_text())
@@ -165,11 +165,10 @@ def test_classifiers_are_attacked_side_by_side(
 ) -> None:
     probe = Probe(num_samples=300)
     plan = AttackPlan("pointwise", repetitions=2, probe=probe)
-    monkeypatch.setitem(overview.TABLES, "table9", ATTACKED)
-    monkeypatch.setattr(attacked, "PLAN", plan)
-    monkeypatch.setattr(adversarial, "PLAN", plan)
-    monkeypatch.setattr(adversarial, "TABLE", ATTACKED)
-    monkeypatch.setattr(adversarial, "_FIGURE3", 2)
+    monkeypatch.setitem(TABLES, "table9", ATTACKED)
+    monkeypatch.setattr(experiment, "PLAN", plan)
+    monkeypatch.setattr(figures, "PLAN", plan)
+    monkeypatch.setattr(figures, "_FIGURE3", 2)
     narrow = ["--limit", 6, "--epochs", 20]
     reproduce(tmp_path, "table9", *narrow)
     output = capsys.readouterr().out
@@ -195,6 +194,7 @@ def test_classifiers_are_attacked_side_by_side(
     assert "## Table 9: attacked digits" in page
     assert "| **nearest-neighbour** | paper | pointwise |  | 99.0 % | 9.5 |" in page
     assert "; attack " in page
+    monkeypatch.setitem(TABLES, "table2", ATTACKED)
     reproduce(tmp_path, "figure3", "--retained", 16, *narrow)
     reproduce(tmp_path, "figure5", "--retained", 16, *narrow)
     for name in ("figure3", "figure5"):
@@ -246,7 +246,7 @@ def test_another_network_on_as_many_images_as_the_paper(
         num_selection=30,
         num_samples=150,
     )
-    monkeypatch.setitem(overview.TABLES, "table9", PaperTable("table9", "d", (row,), limit=25))
+    monkeypatch.setitem(TABLES, "table9", PaperTable("table9", "d", (row,), limit=25))
     reproduce(tmp_path, "table9", "--epochs", 1, "--model", "mlp")
     (path,) = (tmp_path / "results").glob("*.json")
     assert path.name == "table9-digits-k16-two-channel-mlp-fast1-n25.json"
@@ -287,7 +287,7 @@ def test_records_match_rows_by_what_was_measured() -> None:
 
 
 def test_tables_are_the_papers() -> None:
-    sizes = {name: len(table.rows) for name, table in overview.TABLES.items()}
+    sizes = {name: len(table.rows) for name, table in TABLES.items()}
     assert sizes == {
         "table1": 20,
         "table2": 5,
@@ -298,15 +298,15 @@ def test_tables_are_the_papers() -> None:
         "table7": 2,
         "table8": 4,
     }
-    names = [row.folder_name for row in overview.TABLES["table1"].rows]
+    names = [row.folder_name for row in TABLES["table1"].rows]
     assert len(set(names)) == 20
-    rows = overview.TABLES["table1"].rows
+    rows = TABLES["table1"].rows
     peak = [row.label for row in rows if isinstance(row, CertifiedRow) and row.median == 8]
     assert peak == ["k = 40", "k = 45"]
 
 
-@pytest.mark.usefixtures("table")
-def test_figures_are_written(tmp_path: Path) -> None:
+def test_figures_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TABLES, "table1", DIGITS)
     reproduce(tmp_path, "figure1", "--retained", 16, "--epochs", 1)
     reproduce(tmp_path, "figure2")
     reproduce(tmp_path, "figure4", "--data", "digits", "--retained", 12)
@@ -331,12 +331,12 @@ def test_what_there_is_not_gets_a_sentence(
         reproduce(tmp_path, *words)
     assert end.value.code == 2
     assert sentence in " ".join(capsys.readouterr().err.split())
-    assert set(entries.FIGURES) == {*(f"figure{number}" for number in range(1, 6)), "frontier"}
+    assert set(figures.FIGURES) == {*(f"figure{number}" for number in range(1, 6)), "frontier"}
 
 
 def test_an_overview_passes_over_records_of_benchmarks(tmp_path: Path) -> None:
     (tmp_path / "benchmark-growth.json").write_text('{"benchmark": "growth"}')
-    assert overview.read_results(tmp_path) == []
+    assert overview.read_results(tmp_path) == {}
 
 
 def test_an_overview_of_foreign_files_gets_a_sentence(
@@ -366,7 +366,7 @@ def test_frontier_draws_the_records_of_a_data_set(tmp_path: Path) -> None:
     reproduce(tmp_path, "frontier", "--data", "digits")
     assert (tmp_path / "results" / "frontier.png").stat().st_size > 0
     options = Options(dataset="digits", results=tmp_path / "results")
-    (axes,) = frontier.draw(options).axes
+    (axes,) = figures.frontier(options).axes
     assert axes.get_legend_handles_labels()[1] == ["the paper", "majority"]
     (record,) = (json.loads(path.read_text()) for path in (tmp_path / "results").glob("*.json"))
     ((x, y),) = next(
@@ -378,4 +378,4 @@ def test_frontier_draws_the_records_of_a_data_set(tmp_path: Path) -> None:
 
 def test_frontier_without_records_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="certify --record"):
-        frontier.draw(Options(dataset="digits", results=tmp_path))
+        figures.frontier(Options(dataset="digits", results=tmp_path))

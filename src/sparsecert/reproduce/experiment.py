@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sparsecert.data import check_limit
+from sparsecert import data
+from sparsecert.attacks import AttackPlan, PlainClassifier
+from sparsecert.attacks.campaign import attack_images
+from sparsecert.attacks.record import attack_values
+from sparsecert.attacks.run import attack_run
 from sparsecert.errors import InputError
+from sparsecert.evaluation import share
 from sparsecert.procedures.procedure import (
     Procedure,
     base_accuracy,
@@ -17,7 +23,7 @@ from sparsecert.procedures.procedure import (
 )
 from sparsecert.procedures.sampled import SamplingPlan
 from sparsecert.records import record as records
-from sparsecert.reproduce.attacked import attack_baseline, attack_smoothed
+from sparsecert.reproduce.baselines import BASELINES, baseline_target
 from sparsecert.reproduce.paper import (
     AttackedRow,
     CertifiedRow,
@@ -27,6 +33,8 @@ from sparsecert.reproduce.paper import (
 )
 from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import train_run
+
+PLAN = AttackPlan("pointwise")
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ class Options:
     results: Path = Path("results")
 
     def __post_init__(self) -> None:
-        check_limit(self.limit)
+        data.check_limit(self.limit)
 
 
 def chosen_rows(table: PaperTable, options: Options) -> Sequence[PaperRow]:
@@ -79,8 +87,7 @@ def chosen_rows(table: PaperTable, options: Options) -> Sequence[PaperRow]:
 def trained_run(row: PaperClassifier, options: Options) -> RunFolder:
     """The row's run folder, trained by the recipe unless that is done."""
     recipe = options.recipe if options.epochs is None else f"{options.recipe}{options.epochs}"
-    if options.architecture is not None:
-        row = replace(row, architecture=options.architecture)
+    row = replace(row, architecture=options.architecture or row.architecture)
     return train_run(
         row.dataset,
         options.out / f"{row.folder_name}-{recipe}",
@@ -107,39 +114,63 @@ def repeat(table: PaperTable, row: PaperRow, options: Options) -> dict[str, Any]
     Returns:
         The record.
     """
-    if options.limit is None:
-        options = replace(options, limit=table.limit)
+    limit = options.limit or table.limit
     if isinstance(row, AttackedRow) and row.classifier != records.SMOOTHED:
         epochs = "" if options.epochs is None else f"-{options.epochs}"
         folder = options.out / f"{row.folder_name}{epochs}"
-        record = attack_baseline(row, folder, options.limit, options.epochs)
+        record = _attacked_baseline(table, row, folder, limit, options.epochs)
     else:
         run = trained_run(row, options)
         folder = run.path
         if isinstance(row, CertifiedRow):
-            record = _certified(run, row, options)
+            plan = SamplingPlan(row.num_selection, row.num_samples)
+            record = _certified(run, Procedure(limit, plan, row.alpha))
         elif isinstance(row, AttackedRow):
-            record = attack_smoothed(run, options.limit)
+            if not run.record_path.exists():  # else what was certified before is compared with
+                _certified(run, Procedure(limit))
+            record = attack_run(run, PLAN, limit, show_progress=True)
         else:
-            record = _base(run, table, options)
-    images = "" if options.limit is None else f"-n{options.limit}"
+            record = _base(run, table, limit)
+    images = "" if limit is None else f"-n{limit}"
     records.write_record(options.results / f"{table.name}-{folder.name}{images}.json", record)
     return record
 
 
-def _certified(run: RunFolder, row: CertifiedRow, options: Options) -> dict[str, Any]:
-    plan = SamplingPlan(row.num_selection, row.num_samples)
-    procedure = Procedure(options.limit, plan, row.alpha)
+def _certified(run: RunFolder, procedure: Procedure) -> dict[str, Any]:
     dataset, measurement = certify_run(run, procedure, show_progress=True)
     record = records.make_record(run, dataset, procedure, measurement)
     records.write_record(run.record_path, record)
     return record
 
 
-def _base(run: RunFolder, table: PaperTable, options: Options) -> dict[str, Any]:
-    splits = {split: load_evaluation_data(run, split=split) for split in ("train", "test")}
-    accuracies = {
-        split: base_accuracy(run, dataset, options.limit, show_progress=True)
-        for split, dataset in splits.items()
+def _base(run: RunFolder, table: PaperTable, limit: int | None) -> dict[str, Any]:
+    train, test = (
+        base_accuracy(run, load_evaluation_data(run, split=split), limit, show_progress=True)
+        for split in ("train", "test")
+    )
+    return records.make_base_record(run, table.name, limit, train, test)
+
+
+def _attacked_baseline(
+    table: PaperTable, row: AttackedRow, folder: Path, limit: int | None, epochs: int | None
+) -> dict[str, Any]:
+    """Train a baseline unless that is done, and attack it; returns the record."""
+    target = baseline_target(row.classifier, row.dataset, folder, epochs, show_progress=True)
+    dataset = data.load(row.dataset, "test")
+    indices = data.representatives(dataset.labels, limit)
+    attacks = attack_images(target, dataset, indices, PLAN, show_progress=True)
+    words = ["sparsecert", "reproduce", table.name, "--data", row.dataset]
+    words += [] if limit is None else ["--limit", str(limit)]
+    words += [] if epochs is None else ["--epochs", str(epochs)]
+    assert isinstance(target.victim, PlainClassifier)
+    every = share(target.victim.predict(dataset.batch(range(len(dataset)))) == dataset.labels)
+    return {
+        "kind": records.ATTACK,
+        "classifier": row.classifier,
+        "design": "none",
+        "epochs": BASELINES[row.classifier].epochs if epochs is None else epochs,
+        **attack_values(dataset, PLAN, limit, attacks),
+        "test_accuracy": every.value,
+        "command": shlex.join(words),
+        "training_seconds": None,
     }
-    return records.make_base_record(run, table.name, options.limit, **accuracies)
