@@ -220,18 +220,13 @@ def test_a_budget_is_kept() -> None:
 
 def test_pointwise_ends_where_no_single_pixel_can_be_reset() -> None:
     victim, images, labels, _ = linear_problem((1, 8, 8), 4)
-    start = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(8))
-    for starts in (None, start):
-        result = pointwise_attack(victim, images, labels, repetitions=3, starts=starts)
-        for row in np.flatnonzero(result.success):
-            changed = np.flatnonzero(changed_features(result.adversarial[row], images[row]))
-            for feature in changed:
-                reset = result.adversarial[row].clone()
-                reset.view(-1)[feature] = images[row].view(-1)[feature]
-                assert victim.predict(reset[None])[0] == labels[row]
-    values = result.adversarial[result.success] != images[result.success]
-    from_starts = result.adversarial[result.success][values]
-    assert np.isin(from_starts.numpy(), start.numpy()).all()
+    result = pointwise_attack(victim, images, labels, repetitions=3)
+    for row in np.flatnonzero(result.success):
+        changed = np.flatnonzero(changed_features(result.adversarial[row], images[row]))
+        for feature in changed:
+            reset = result.adversarial[row].clone()
+            reset.view(-1)[feature] = images[row].view(-1)[feature]
+            assert victim.predict(reset[None])[0] == labels[row]
 
 
 def test_more_repetitions_are_not_worse_and_an_empty_batch_is_empty() -> None:

@@ -1,13 +1,17 @@
-"""Pointwise against foolbox's, where foolbox is installed."""
+"""Pointwise's resets against foolbox's, where foolbox is installed."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from sparsecert.attacks import pointwise_attack
-from sparsecert.attacks.query import changed_features
+from sparsecert.attacks.attack import DEFAULT_PROBE, attack_each
+from sparsecert.attacks.query import Queries, changed_features
+from sparsecert.attacks.reset import found_images, reset_features
 from tests.attacks.victims import linear_problem
 
 foolbox = pytest.importorskip("foolbox")
@@ -25,7 +29,6 @@ def test_sizes_are_those_of_foolbox_from_the_same_starts() -> None:
     theirs, ours = [], []
     for row, candidates in enumerate(chosen):
         part = slice(row, row + 1)
-        # Ours starts from the nearest of those it is given: give it the one start.
         start = candidates[:1]
         attack = foolbox.attacks.PointwiseAttack()
         found = attack.run(
@@ -35,8 +38,21 @@ def test_sizes_are_those_of_foolbox_from_the_same_starts() -> None:
             starting_points=start,
         )
         theirs.append(changed_features(found[0], images[row]).sum())
-        result = pointwise_attack(
-            victim, images[part], labels[part], repetitions=1, starts=start, indices=[row]
+
+        def search(
+            queries: Queries, _: int, generator: np.random.Generator, start: Tensor = start[0]
+        ) -> Iterator[Tensor]:
+            return found_images(reset_features(queries, [queries.version(start)], generator))
+
+        result = attack_each(
+            victim,
+            images[part],
+            labels[part],
+            None,
+            search,
+            probe=DEFAULT_PROBE,
+            seed=0,
+            indices=[row],
         )
         ours.append(int(result.size[0]))
     assert min(ours) > 0

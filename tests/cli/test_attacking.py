@@ -73,7 +73,7 @@ def test_attack_writes_record_and_page(folder: Path, tmp_path: Path, output: Out
     ballots = result["ballots"]
     saved = ballots["saved_by_cache"] + ballots["saved_by_early_answers"]
     assert ballots["drawn"] + saved == ballots["needed_without_savings"]
-    assert "--attack pointwise --limit 4 --repetitions 2 --start noise" in result["command"]
+    assert "--attack pointwise --limit 4 --repetitions 2" in result["command"]
     low, high = result["intervals"]["success"]
     assert low <= result["success"] <= high
 
@@ -129,7 +129,7 @@ def test_stored_attacks_are_kept_apart_by_plan_and_read_again(
     plans = [
         AttackPlan("sigma-zero", steps=3, probe=probe),
         AttackPlan("sigma-zero", steps=3, probe=probe, seed=1),
-        AttackPlan("pointwise", repetitions=1, start="nearest", probe=probe),
+        AttackPlan("pointwise", repetitions=1, probe=probe),
     ]
     records = [attack_run(run_folder, plan, 2) for plan in plans]
     assert len(parts(folder)) == 6

@@ -353,6 +353,12 @@ def test_images_are_of_all_classes_though_the_classes_come_in_turns(limit: int) 
     np.testing.assert_array_equal(indices, data.representatives(labels, limit))
 
 
+def test_classes_that_come_in_turns_are_seen_though_examples_are_missing() -> None:
+    labels = np.delete(np.arange(10_000) % 10, [3, 1_234, 5_678])
+    assert len(np.unique(labels[data.evenly_spread(len(labels), 100)])) < 10
+    assert len(np.unique(labels[data.representatives(labels, 100)])) == 10
+
+
 @pytest.mark.parametrize("in_turns", [False, True])
 def test_images_of_a_smaller_limit_are_among_those_of_a_larger(in_turns: bool) -> None:
     """So that images which are attacked have been certified."""

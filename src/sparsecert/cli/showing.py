@@ -18,10 +18,13 @@ def report_command(
     open: Annotated[bool, Parameter(help="Open the page in a browser.", negative="")] = False,
 ) -> None:
     """Write the page of the run's latest certification: one self-contained HTML file."""
+    from sparsecert.records.record import read_record
     from sparsecert.report.page import write_report
+    from sparsecert.reproduce.overview import beside_paper
     from sparsecert.runs.folder import RunFolder
 
-    page = write_report(RunFolder.open(run))
+    folder = RunFolder.open(run)
+    page = write_report(folder, beside_paper(read_record(folder)))
     console.print(f"report: {page}", soft_wrap=True)
     if open:
         webbrowser.open(page.resolve().as_uri())

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from sparsecert.errors import InputError, as_integer
-
-_UNLIKELY = 1e-3  # of class counts so far from the data set's, in a random order
 
 
 def check_limit(limit: int | None) -> None:
@@ -29,10 +26,10 @@ def representatives(labels: NDArray[np.int64], limit: int | None) -> NDArray[np.
     """`limit` examples spread evenly over a data set, whatever the order of its classes.
 
     They are the first of each of `limit` stretches of equal length. Where the classes come in
-    turns, those may all be of a few classes: of 10 that alternate, every hundredth example is of
-    the same one. If a chi-square test finds so, they are of each stretch the one that comes first
-    in a fixed random order. Either way, those of a limit that divides another are among the
-    other's, if both divide the number of examples.
+    turns, those would be of a few classes: of 10 that alternate, every hundredth example is of the
+    same one. There, most examples being of the class of that one turn before them, they are of
+    each stretch the one that comes first in a fixed random order. Either way, those of a limit that
+    divides another are among the other's, if both divide the number of examples.
 
     Args:
         labels: `(examples,)` classes of the whole data set, in its order.
@@ -47,11 +44,10 @@ def representatives(labels: NDArray[np.int64], limit: int | None) -> NDArray[np.
     first = evenly_spread(len(labels), limit)
     if len(first) == len(labels):
         return first
-    counts = np.bincount(labels)
-    present = counts > 0
-    expected = counts[present] * (len(first) / len(labels))
-    observed = np.bincount(labels[first], minlength=len(counts))[present]
-    if stats.chisquare(observed, expected, sum_check=False).pvalue >= _UNLIKELY:
+    turn = len(np.unique(labels))
+    as_a_turn_before = labels[turn:] == labels[:-turn]
+    as_just_before = labels[turn:] == labels[turn - 1 : -1]  # sorted classes are no turns
+    if 2 * np.count_nonzero(as_a_turn_before & ~as_just_before) <= len(as_a_turn_before):
         return first
     priority = np.random.default_rng(0).permutation(len(labels))
     order = np.argsort(priority)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -85,30 +86,25 @@ def attack_section(run: RunFolder, dataset: Dataset, unit: str) -> AttackSection
         name: stored_attacks(run, dataset, AttackPlan.from_json(record["plan"]), record["limit"])
         for name, record in records.items()
     }
-    rules = {name: record["rule"] for name, record in records.items()}
+    cells = {name: dict(tables.attack_rows(record, unit)) for name, record in records.items()}
+    heads = tuple(next(iter(cells.values())))
     rows = []
-    for rule, names in itertools.groupby(records, key=lambda name: rules[name]):
+    for rule, names in itertools.groupby(records, key=lambda name: records[name]["rule"]):
         alike = list(names)
-        rows += [_cells(name, records[name]) for name in alike]
-        common = _common_images([attacks[name] for name in alike])
-        if len(alike) > 1 and len(common):
-            sizes = [_on(attacks[name], common).size for name in alike]
+        rows += [(name, *cells[name].values()) for name in alike]
+        parts = [attacks[name] for name in alike]
+        common = reduce(np.intersect1d, [part.index for part in parts])
+        if len(parts) > 1 and len(common):
+            sizes = [part.size[np.searchsorted(part.index, common)] for part in parts]
             median = tables.magnitude(median_attack_magnitude(strongest(sizes)))
+            known = {"images": str(len(common)), tables.magnitude_head(unit): median}
             name = f"strongest on each image{_of(rule)}"
-            rows.append((name, str(len(common)), "", median, "", "", ""))
+            rows.append((name, *(known.get(head, "") for head in heads)))
     return AttackSection(
-        columns=(
-            "attack",
-            "images",
-            "correct when unchanged",
-            f"median magnitude ({unit})",
-            "within a certified radius",
-            "queries per image",
-            "ballots drawn",
-        ),
+        columns=("attack", *heads),
         rows=rows,
         alarms=[sentence for record in records.values() for sentence in contradictions(record)],
-        plot=_plot(run, dataset, attacks, rules, unit),
+        plot=_plot(run, dataset, attacks, records, unit),
         gallery=fooling_images(dataset, attacks, _GALLERY_SIZE),
     )
 
@@ -155,39 +151,18 @@ def _of(rule: str | None) -> str:
     return "" if rule is None else f", {rule} rule"
 
 
-def _cells(name: str, record: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        name,
-        str(record["num_images"]),
-        f"{record['accuracy']:.1%}",
-        tables.median_magnitude(record),
-        tables.within_certificate(record),
-        f"{record['queries'] / record['num_images']:.0f}",
-        tables.ballots(record),
-    )
-
-
-def _common_images(attacks: list[StoredAttacks]) -> NDArray[np.int64]:
-    common = attacks[0].index
-    for part in attacks[1:]:
-        common = np.intersect1d(common, part.index)
-    return common
-
-
-def _on(attacks: StoredAttacks, indices: NDArray[np.int64]) -> StoredAttacks:
-    return attacks.take(np.searchsorted(attacks.index, indices))
-
-
 def _plot(
     run: RunFolder,
     dataset: Dataset,
     attacks: dict[str, StoredAttacks],
-    rules: dict[str, str | None],
+    records: dict[str, dict[str, Any]],
     unit: str,
 ) -> Figure | None:
     points = {}
     for attack, part in attacks.items():
-        certificates = stored_certificates(RunImages(run, dataset, part.index), rules[attack])
+        certificates = stored_certificates(
+            RunImages(run, dataset, part.index), records[attack]["rule"]
+        )
         if certificates is not None and certificates.stored.any():
             rows = np.flatnonzero(certificates.stored)
             points[attack] = (certificates.radius[rows], part.size[rows])

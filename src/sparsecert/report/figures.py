@@ -24,8 +24,7 @@ def certified_accuracy_curve(evaluations: dict[str, Evaluation], unit: str) -> F
         evaluations: by name of the rule.
         unit: what rho counts, "pixels" or "features".
     """
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _integer_plane()
     for name, evaluation in evaluations.items():
         shares = evaluation.certified_accuracy
         rho = np.arange(len(shares))
@@ -40,7 +39,6 @@ def certified_accuracy_curve(evaluations: dict[str, Evaluation], unit: str) -> F
         )
     axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     axes.set(xlabel=f"changed {unit}, rho", ylabel="certified accuracy", ylim=(0, 1))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(title="rule")
     return figure
 
@@ -54,8 +52,7 @@ def shift_against_rho(d: int, retained: Sequence[int], max_rho: int, unit: str) 
         max_rho: where the axis ends.
         unit: what rho counts.
     """
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _integer_plane()
     rho = np.arange(min(max_rho, d) + 1)
     for k in retained:
         bold = k == retained[0]
@@ -63,7 +60,6 @@ def shift_against_rho(d: int, retained: Sequence[int], max_rho: int, unit: str) 
         axes.plot(rho, shift, linewidth=2.4 if bold else 1, label=f"k = {k}")
     axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     axes.set(xlabel=f"changed {unit}, rho", ylabel="Δ(d, k, rho)", ylim=(0, 1))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(title=f"d = {d}", loc="outside right upper")
     return figure
 
@@ -81,8 +77,7 @@ def attacks_against_radius(
             of the attack.
         unit: what both count.
     """
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _integer_plane()
     top = 1.1 * max([1, *(size.max() for _, size in points.values())])
     for number, (name, (radius, size)) in enumerate(points.items()):
         colour = f"C{number}"
@@ -93,7 +88,6 @@ def attacks_against_radius(
     end = max([0, *(radius.max() for radius, _ in points.values())])
     axes.plot([-1, end], [-1, end], color="grey", linewidth=0.8, linestyle=":")
     axes.set(xlabel=f"certified radius, {unit}", ylabel=f"attack magnitude, {unit}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     return figure
 
@@ -167,11 +161,18 @@ def _arms(
 
 def training_curve(epochs: Sequence[int], accuracy: Sequence[float]) -> Figure:
     """Accuracy on ablated training inputs, by epoch."""
-    figure = Figure(figsize=(6, 2.6), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _integer_plane(height=2.6)
     axes.plot(epochs, accuracy)
     axes.set(xlabel="epoch", ylabel="ablated accuracy", ylim=(0, 1))
     return figure
+
+
+def _integer_plane(height: float = 3.6) -> tuple[Figure, Axes]:
+    """An empty plot whose horizontal axis counts."""
+    figure = Figure(figsize=(6, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure, axes
 
 
 def picture(image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,28 +16,18 @@ import torch
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sparsecert import files
-from sparsecert.data import Dataset, evenly_spread
-from sparsecert.designs.noise import DiscreteNoise
-from sparsecert.designs.uniform import UniformAblation
+from sparsecert.data import Dataset
 from sparsecert.evaluation import certified_robustness
 from sparsecert.procedures.procedure import Measurement
-from sparsecert.procedures.run import (
-    load,
-    recorded_procedure,
-    run_images,
-)
+from sparsecert.procedures.run import load, recorded_procedure, run_images
 from sparsecert.records.record import read_record
 from sparsecert.report import figures, tables
-from sparsecert.report.attacks import AttackSection, FoolingImage, attack_section
-from sparsecert.reproduce.overview import matching_rows
-from sparsecert.reproduce.paper import CertifiedRow
+from sparsecert.report.attacks import attack_section
 from sparsecert.runs.folder import RunFolder
-from sparsecert.smoothing.family import FixedSmoothedClassifier
-from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage, stream
+from sparsecert.theory.shift import majority_thresholds
 
 _GALLERY_SIZE = 8
 _ABLATED_SAMPLES = 4
@@ -46,7 +37,8 @@ _ABLATED_SAMPLES = 4
 class _Ballot:
     """One ablated sample of the gallery and the base classifier's answer."""
 
-    picture: Markup | None
+    image: NDArray[np.float32]
+    mask: NDArray[np.bool_] | None
     answer: str
     correct: bool
 
@@ -56,7 +48,7 @@ class _Exhibit:
     """One test image of the gallery."""
 
     index: int
-    picture: Markup | None
+    image: NDArray[np.float32]
     target: str
     ballots: list[_Ballot]
     votes: list[tuple[str, float]]
@@ -64,27 +56,29 @@ class _Exhibit:
     certified: str
 
 
-def write_report(run: RunFolder) -> Path:
+def write_report(run: RunFolder, beside: Sequence[tuple[str, ...]] = ()) -> Path:
     """Write the page of the run's latest record; returns its path.
 
     Everything but the gallery's few ablated samples comes from stored tallies.
+
+    Args:
+        run: a certified run.
+        beside: a table that sets the record beside the paper, its heads first; none by default.
 
     Raises:
         RunFolderError: if the run has not been certified, or the page cannot be written.
     """
     config, record = run.config, read_record(run)
     images = run_images(run, record["dataset"], record["limit"])
-    dataset = images.dataset
-    procedure: Any = recorded_procedure(config.design, record)
+    dataset, procedure = images.dataset, recorded_procedure(config.design, record)
     measurements = {
         rule: replace(procedure, rule=rule).measure(images)
         for rule in procedure.rules_of_votes(images)
     }
     chosen = measurements[record["rule"]]
-    design = config.design
-    unit = design.unit(config.input_shape)
+    unit = config.design.unit(config.input_shape)
     page = _TEMPLATE.render(
-        title=f"{record['dataset']}, {design} {unit}",
+        title=f"{record['dataset']}, {config.design} {unit}",
         record=record,
         unit=unit,
         summaries={
@@ -92,22 +86,15 @@ def write_report(run: RunFolder) -> Path:
             for rule, measurement in measurements.items()
         },
         certified=tables.certified_rows(chosen.evaluation),
-        curve=_svg(
-            figures.certified_accuracy_curve(
-                {rule: measurement.evaluation for rule, measurement in measurements.items()}, unit
-            )
+        curve=figures.certified_accuracy_curve(
+            {rule: measurement.evaluation for rule, measurement in measurements.items()}, unit
         ),
-        limits=_limits(design, unit) if isinstance(design, UniformAblation) else None,
+        limits=_limits(record, unit),
         training=_training(run),
-        gallery=_gallery(load(run.path), dataset, chosen, config.class_names, unit),
-        retains=not isinstance(design, DiscreteNoise),
-        attacks=_attacks(attack_section(run, dataset, unit)),
-        columns=CertifiedRow.COLUMNS[1:],
-        paper=[
-            (table.name.replace("table", "Table "), row.label, row.paper_cells()[1:])
-            for table, row in matching_rows(record)
-        ],
-        here=CertifiedRow.record_cells(record)[1:],
+        gallery=_gallery(run, dataset, chosen, unit),
+        retains=config.design.retains,
+        attacks=attack_section(run, dataset, unit),
+        beside=beside,
         config=json.dumps(config.to_json(), indent=2),
     )
     files.make_folder(run.report_path.parent)
@@ -115,116 +102,73 @@ def write_report(run: RunFolder) -> Path:
     return run.report_path
 
 
-def _limits(ablation: UniformAblation, unit: str) -> tuple[Markup, int]:
-    """The figure of Delta against rho, and the largest radius there can be."""
-    d, k = ablation.num_features, ablation.num_retained
-    others = sorted({max(1, k // 2), min(d, 2 * k)} - {k})
-    ceiling = len(ablation.share_thresholds()) - 1
-    figure = figures.shift_against_rho(d, [k, *others], 2 * (ceiling + 1), unit)
-    return _svg(figure), ceiling
-
-
-def _attacks(section: AttackSection | None) -> dict[str, Any] | None:
-    """The part on attacks, with its pictures as the page holds them."""
-    if section is None:
+def _limits(record: Mapping[str, Any], unit: str) -> tuple[Figure, int] | None:
+    """Delta against rho, and the largest radius there can be, where every k-subset is drawn."""
+    if "num_retained" not in record:
         return None
-
-    def pictures(shown: FoolingImage) -> tuple[Markup | None, Markup | None]:
-        return _picture(shown.original), _picture(shown.adversarial)
-
-    return {
-        "columns": section.columns,
-        "rows": section.rows,
-        "alarms": section.alarms,
-        "plot": None if section.plot is None else _svg(section.plot),
-        "gallery": [(shown, *pictures(shown)) for shown in section.gallery],
-    }
+    d, k = record["num_features"], record["num_retained"]
+    others = sorted({max(1, k // 2), min(d, 2 * k)} - {k})
+    ceiling = len(majority_thresholds(d, k)) - 1
+    return figures.shift_against_rho(d, [k, *others], 2 * (ceiling + 1), unit), ceiling
 
 
-def _training(run: RunFolder) -> Markup | None:
+def _training(run: RunFolder) -> Figure | None:
     if not run.log_path.exists():
         return None
     lines = [json.loads(line) for line in run.log_path.read_text(encoding="utf-8").splitlines()]
-    return _svg(
-        figures.training_curve(
-            [line["epoch"] for line in lines], [line["ablated_accuracy"] for line in lines]
-        )
+    return figures.training_curve(
+        [line["epoch"] for line in lines], [line["ablated_accuracy"] for line in lines]
     )
 
 
 def _gallery(
-    smoothed: SmoothedClassifier | FixedSmoothedClassifier,
-    dataset: Dataset,
-    measurement: Measurement,
-    class_names: tuple[str, ...],
-    unit: str,
+    run: RunFolder, dataset: Dataset, measurement: Measurement, unit: str
 ) -> list[_Exhibit]:
     """Images from the most robust to the misclassified, evenly spread over that order."""
-    certification = measurement.certification
+    smoothed, config = load(run.path), run.config
+    names, certification = config.class_names, measurement.certification
     robustness = certified_robustness(
         certification.radius, certification.label == measurement.targets
     )
     order = np.argsort(-robustness, kind="stable")
-    return [
-        _exhibit(smoothed, dataset, measurement, int(row), class_names, unit)
-        for row in order[np.linspace(0, len(order) - 1, min(_GALLERY_SIZE, len(order)), dtype=int)]
-    ]
+    exhibits = []
+    for row in order[np.linspace(0, len(order) - 1, min(_GALLERY_SIZE, len(order)), dtype=int)]:
+        index, target = int(measurement.indices[row]), int(measurement.targets[row])
+        x = dataset.batch([index])
+        drawn, answers = smoothed.few_ballots(
+            x, _ABLATED_SAMPLES, stream(0, Stage.ILLUSTRATION, index)
+        )
+        shown = [(x[0].numpy(), mask) for mask in drawn]
+        if not config.design.retains:  # what was drawn is no mask but noise
+            noisy = smoothed.encoding(x, torch.from_numpy(drawn))
+            shown = [(image.numpy(), None) for image in noisy]
+        votes = certification.tally.votes[row]
+        predicted = int(measurement.prediction.label[row])
+        radius, label = int(certification.radius[row]), names[certification.label[row]]
+        exhibits.append(
+            _Exhibit(
+                index=index,
+                image=x[0].numpy(),
+                target=names[target],
+                ballots=[
+                    _Ballot(*sample, names[answer], int(answer) == target)
+                    for sample, answer in zip(shown, answers, strict=True)
+                ],
+                votes=[
+                    (names[c], float(votes[c] / votes.sum()))
+                    for c in np.argsort(-votes, kind="stable")[:3]
+                ],
+                prediction="abstains" if predicted < 0 else names[predicted],
+                certified=f"{label}, up to {radius} {unit}" if radius >= 0 else "nothing",
+            )
+        )
+    return exhibits
 
 
-def _exhibit(
-    smoothed: SmoothedClassifier | FixedSmoothedClassifier,
-    dataset: Dataset,
-    measurement: Measurement,
-    row: int,
-    class_names: tuple[str, ...],
-    unit: str,
-) -> _Exhibit:
-    index = int(measurement.indices[row])
-    target = int(measurement.targets[row])
-    x = dataset.batch([index])
-    masks, answers = _few_ballots(smoothed, x, index)
-    image = x[0].numpy()
-    if masks.dtype == np.bool_:
-        samples = [_picture(image, mask) for mask in masks]
-    else:
-        samples = [
-            _picture(noisy.numpy()) for noisy in smoothed.encoding(x, torch.from_numpy(masks))
-        ]
-    votes = measurement.certification.tally.votes[row]
-    ranked = np.argsort(-votes, kind="stable")[:3]
-    predicted = int(measurement.prediction.label[row])
-    radius = int(measurement.certification.radius[row])
-    certified = class_names[measurement.certification.label[row]]
-    return _Exhibit(
-        index=index,
-        picture=_picture(image),
-        target=class_names[target],
-        ballots=[
-            _Ballot(sample, class_names[answer], int(answer) == target)
-            for sample, answer in zip(samples, answers, strict=True)
-        ],
-        votes=[(class_names[c], float(votes[c] / votes.sum())) for c in ranked],
-        prediction="abstains" if predicted < 0 else class_names[predicted],
-        certified=f"{certified}, up to {radius} {unit}" if radius >= 0 else "nothing",
-    )
-
-
-def _few_ballots(
-    smoothed: SmoothedClassifier | FixedSmoothedClassifier, x: Tensor, index: int
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """What the design did to the input on a few ballots, and what they answer."""
-    if isinstance(smoothed, FixedSmoothedClassifier):
-        chosen = evenly_spread(smoothed.ablation.num_sets, _ABLATED_SAMPLES)
-        answers = smoothed.ballots(x)[0].argmax(dim=1).numpy()
-        return smoothed.ablation.membership[chosen], answers[chosen]
-    masks = smoothed.ablation.draw(stream(0, Stage.ILLUSTRATION, index), _ABLATED_SAMPLES)
-    return masks, smoothed.base_answers(x, torch.from_numpy(masks))
-
-
-def _picture(image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Markup | None:
-    """An inline PNG; None for feature vectors."""
+def _picture(image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Markup:
+    """An inline PNG; nothing for feature vectors."""
     if image.ndim != 3 or image.shape[0] not in (1, 3):
-        return None
+        return Markup()
     buffer = io.BytesIO()
     figures.picture(image, mask).savefig(buffer, format="png", dpi=96)
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -238,10 +182,8 @@ def _svg(figure: Figure) -> Markup:
     return Markup(text[text.index("<svg") :])
 
 
-def _template_environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("sparsecert.report", "."), autoescape=True, trim_blocks=True
-    )
-
-
-_TEMPLATE: Any = _template_environment().get_template("page.html")
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("sparsecert.report", "."), autoescape=True, trim_blocks=True
+)
+_ENVIRONMENT.filters |= {"picture": _picture, "svg": _svg}
+_TEMPLATE = _ENVIRONMENT.get_template("page.html")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -17,9 +17,23 @@ def percent(estimate: Estimate) -> str:
     return f"{estimate.value:.2%} [{estimate.low:.2%}, {estimate.high:.2%}]".replace("%", " %")
 
 
-def median(value: int | None) -> str:
-    """A median certified robustness, which may be N/A."""
-    return "N/A" if value is None else str(value)
+def median(
+    value: float | None, ends: Sequence[float | None] | None = None, none: str = "N/A"
+) -> str:
+    """A median, with its interval if there is one.
+
+    Args:
+        value: of certified robustness, which may be N/A.
+        ends: of the interval.
+        none: stands for None.
+    """
+    shown = [none if number is None else f"{number:g}" for number in (value, *(ends or ()))]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]" if ends else shown[0]
+
+
+def magnitude(value: float | None, ends: Sequence[float | None] | None = None) -> str:
+    """A median attack magnitude; None where half of the images or more withstood."""
+    return median(value, ends, "none found")
 
 
 def summary_rows(
@@ -33,14 +47,15 @@ def summary_rows(
         sampling: how ballots were sampled; their number is told where it is sequential.
     """
     evaluation = measurement.evaluation
-    interval = evaluation.median_interval
-    ends = "" if interval is None else f" [{median(interval[0])}, {median(interval[1])}]"
     rows = [
         ("images", str(evaluation.num_images)),
         ("classification accuracy", percent(evaluation.accuracy)),
         ("abstained", percent(evaluation.abstained)),
         ("base classifier's accuracy on ablated inputs", f"{evaluation.ablated_accuracy:.2%}"),
-        (f"median certified robustness ({unit})", median(evaluation.median) + ends),
+        (
+            f"median certified robustness ({unit})",
+            median(evaluation.median, evaluation.median_interval),
+        ),
         (
             "the same, uncertified counted as radius 0",
             median(evaluation.median_authors_convention),
@@ -55,16 +70,9 @@ def summary_rows(
     return rows
 
 
-def magnitude(value: float | None) -> str:
-    """An attack magnitude; None where half of the images or more withstood."""
-    return "none found" if value is None else f"{value:g}"
-
-
-def median_magnitude(record: Mapping[str, Any]) -> str:
-    """Median attack magnitude of an attack's record, with its interval."""
-    ends = record["intervals"]["median_attack_magnitude"]
-    interval = "" if ends is None else f" [{magnitude(ends[0])}, {magnitude(ends[1])}]"
-    return magnitude(record["median_attack_magnitude"]) + interval
+def magnitude_head(unit: str) -> str:
+    """What a table calls a median attack magnitude, in pixels or features."""
+    return f"median attack magnitude ({unit})"
 
 
 def within_certificate(record: Mapping[str, Any]) -> str:
@@ -100,7 +108,10 @@ def attack_rows(record: Mapping[str, Any], unit: str) -> list[tuple[str, str]]:
         ("images", str(images)),
         ("correct when unchanged", percent(Estimate(record["accuracy"], *ends["accuracy"]))),
         ("fooled by the attack", percent(Estimate(record["success"], *ends["success"]))),
-        (f"median attack magnitude ({unit})", median_magnitude(record)),
+        (
+            magnitude_head(unit),
+            magnitude(record["median_attack_magnitude"], ends["median_attack_magnitude"]),
+        ),
         ("successes within a certified radius", within_certificate(record)),
         ("queries per image", f"{record['queries'] / images:.0f}"),
         ("seconds per image", f"{record['seconds'] / images:.1f}"),

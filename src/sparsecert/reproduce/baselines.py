@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +113,7 @@ def baseline_target(
     """
     baseline = BASELINES[name]
     if epochs is not None and baseline.epochs:
-        baseline = Baseline(**{**asdict(baseline), "epochs": epochs})
+        baseline = replace(baseline, epochs=epochs)
     train = data.load(dataset_name, "train")
     described = {"format": _FORMAT, "name": name, **asdict(baseline), "data": train.fingerprint()}
     model = _model(name, train)

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
-from matplotlib.figure import Figure
 from rich.console import Console
 
 from sparsecert import files
 from sparsecert.attacks.record import contradictions
 from sparsecert.errors import InputError
-from sparsecert.reproduce import adversarial, figure1, figure2, figure4, frontier
 from sparsecert.reproduce.experiment import Options, chosen_rows, repeat
-from sparsecert.reproduce.overview import TABLES, checked_results, comparison, write_overview
+from sparsecert.reproduce.figures import FIGURES
+from sparsecert.reproduce.overview import checked_results, comparison, write_overview
+from sparsecert.reproduce.tables import TABLES
 
-FIGURES: dict[str, Callable[[Options], Figure]] = {
-    "figure1": figure1.draw,
-    "figure2": figure2.draw,
-    "figure3": adversarial.draw_few,
-    "figure4": figure4.draw,
-    "figure5": adversarial.draw_more,
-    "frontier": frontier.draw,
-}
 OVERVIEW = "overview"
 
 
@@ -37,6 +26,13 @@ def reproduce(name: str, options: Options, console: Console) -> None:
     Raises:
         InputError: for an unknown name.
     """
+    if name in FIGURES:
+        figure, path = FIGURES[name](options), options.results / f"{name}.png"
+        files.make_folder(path.parent)
+        with files.atomic_path(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=150)
+        console.print(f"figure: {path}", soft_wrap=True)
+        return
     if name in TABLES:
         table = TABLES[name]
         checked_results(options.results)  # before the hours of training
@@ -45,19 +41,7 @@ def reproduce(name: str, options: Options, console: Console) -> None:
         for _, record in rows:
             for sentence in contradictions(record):
                 console.print(f"error: {sentence}", style="bold red")
-        console.print(f"overview: {write_overview(options.results)}", soft_wrap=True)
-    elif name in FIGURES:
-        path = _save(FIGURES[name](options), options.results / f"{name}.png")
-        console.print(f"figure: {path}", soft_wrap=True)
-    elif name == OVERVIEW:
-        console.print(f"overview: {write_overview(options.results)}", soft_wrap=True)
-    else:
+    elif name != OVERVIEW:
         known = ", ".join([*TABLES, *FIGURES, OVERVIEW])
         raise InputError(f"expected one of {known}, got {name!r}")
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    files.make_folder(path.parent)
-    with files.atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
-    return path
+    console.print(f"overview: {write_overview(options.results)}", soft_wrap=True)

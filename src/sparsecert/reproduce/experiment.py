@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from sparsecert.data import check_limit
+from sparsecert import data
+from sparsecert.attacks import AttackPlan, PlainClassifier
+from sparsecert.attacks.campaign import attack_images
+from sparsecert.attacks.record import attack_values
+from sparsecert.attacks.run import attack_run
 from sparsecert.errors import InputError
+from sparsecert.evaluation import share
 from sparsecert.procedures.execution import LocalExecution
 from sparsecert.procedures.run import (
     base_accuracy,
@@ -18,7 +24,7 @@ from sparsecert.procedures.run import (
     run_images,
 )
 from sparsecert.records import record as records
-from sparsecert.reproduce.attacked import attack_baseline, attack_smoothed
+from sparsecert.reproduce.baselines import BASELINES, baseline_target
 from sparsecert.reproduce.paper import (
     AttackedRow,
     CertifiedRow,
@@ -26,8 +32,12 @@ from sparsecert.reproduce.paper import (
     PaperRow,
     PaperTable,
 )
+from sparsecert.runs.config import command
 from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import train_run
+
+PLAN = AttackPlan("pointwise")
+HERE = LocalExecution(show_progress=True)
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ class Options:
     results: Path = Path("results")
 
     def __post_init__(self) -> None:
-        check_limit(self.limit)
+        data.check_limit(self.limit)
 
 
 def chosen_rows(table: PaperTable, options: Options) -> Sequence[PaperRow]:
@@ -80,8 +90,7 @@ def chosen_rows(table: PaperTable, options: Options) -> Sequence[PaperRow]:
 def trained_run(row: PaperClassifier, options: Options) -> RunFolder:
     """The row's run folder, trained by the recipe unless that is done."""
     recipe = options.recipe if options.epochs is None else f"{options.recipe}{options.epochs}"
-    if options.architecture is not None:
-        row = replace(row, architecture=options.architecture)
+    row = replace(row, architecture=options.architecture or row.architecture)
     return train_run(
         row.dataset,
         options.out / f"{row.folder_name}-{recipe}",
@@ -108,40 +117,65 @@ def repeat(table: PaperTable, row: PaperRow, options: Options) -> dict[str, Any]
     Returns:
         The record.
     """
-    if options.limit is None:
-        options = replace(options, limit=table.limit)
+    limit = options.limit or table.limit
     if isinstance(row, AttackedRow) and row.classifier != records.SMOOTHED:
         epochs = "" if options.epochs is None else f"-{options.epochs}"
         folder = options.out / f"{row.folder_name}{epochs}"
-        record = attack_baseline(row, folder, options.limit, options.epochs)
+        record = _attacked_baseline(table, row, folder, limit, options.epochs)
     else:
         run = trained_run(row, options)
         folder = run.path
         if isinstance(row, CertifiedRow):
-            record = _certified(run, row, options)
+            settings = ("num_selection", "num_samples", "alpha")
+            record = _certified(run, limit, {name: getattr(row, name) for name in settings})
         elif isinstance(row, AttackedRow):
-            record = attack_smoothed(run, options.limit)
+            if not run.record_path.exists():  # else what was certified before is compared with
+                _certified(run, limit)
+            record = attack_run(run, PLAN, limit, execution=HERE)
         else:
-            record = _base(run, table, options)
-    images = "" if options.limit is None else f"-n{options.limit}"
+            record = _base(run, table, limit)
+    images = "" if limit is None else f"-n{limit}"
     records.write_record(options.results / f"{table.name}-{folder.name}{images}.json", record)
     return record
 
 
-def _certified(run: RunFolder, row: CertifiedRow, options: Options) -> dict[str, Any]:
-    settings = {name: getattr(row, name) for name in ("num_selection", "num_samples", "alpha")}
+def _certified(
+    run: RunFolder, limit: int | None, settings: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     procedure = procedure_for(run.config.design, **settings)
-    here = LocalExecution(show_progress=True)
-    measurement = certify_images(run_images(run, limit=options.limit), procedure, here)
-    record = records.make_record(procedure, measurement, options.limit)
+    measurement = certify_images(run_images(run, limit=limit), procedure, HERE)
+    record = records.make_record(procedure, measurement, limit)
     records.write_record(run.record_path, record)
     return record
 
 
-def _base(run: RunFolder, table: PaperTable, options: Options) -> dict[str, Any]:
-    splits = {split: load_evaluation_data(run, split=split) for split in ("train", "test")}
-    accuracies = {
-        split: base_accuracy(run, dataset, options.limit, LocalExecution(show_progress=True))
-        for split, dataset in splits.items()
+def _base(run: RunFolder, table: PaperTable, limit: int | None) -> dict[str, Any]:
+    train, test = (
+        base_accuracy(run, load_evaluation_data(run, split=split), limit, HERE)
+        for split in ("train", "test")
+    )
+    return records.make_base_record(run, table.name, limit, train, test)
+
+
+def _attacked_baseline(
+    table: PaperTable, row: AttackedRow, folder: Path, limit: int | None, epochs: int | None
+) -> dict[str, Any]:
+    """Train a baseline unless that is done, and attack it; returns the record."""
+    target = baseline_target(row.classifier, row.dataset, folder, epochs, show_progress=True)
+    dataset = data.load(row.dataset, "test")
+    indices = data.representatives(dataset.labels, limit)
+    attacks = attack_images(target, dataset, indices, PLAN, HERE)
+    options = {"data": row.dataset, "limit": limit, "epochs": epochs}
+    victim = target.load()
+    assert isinstance(victim, PlainClassifier)
+    every = share(victim.predict(dataset.batch(range(len(dataset)))) == dataset.labels)
+    return {
+        "kind": records.ATTACK,
+        "classifier": row.classifier,
+        "design": "none",
+        "epochs": BASELINES[row.classifier].epochs if epochs is None else epochs,
+        **attack_values(dataset, PLAN, limit, attacks),
+        "test_accuracy": every.value,
+        "command": command("reproduce", table.name, **options),
+        "training_seconds": None,
     }
-    return records.make_base_record(run, table.name, options.limit, **accuracies)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +11,32 @@ from rich.table import Table
 
 from sparsecert import files
 from sparsecert.errors import RunFolderError
-from sparsecert.records.record import ATTACK, BASE_ACCURACY
-from sparsecert.reproduce import table1, table2, table3, table4, table5, table6, table7, table8
-from sparsecert.reproduce.paper import (
-    AttackedRow,
-    BaseRow,
-    CertifiedRow,
-    PaperRow,
-    PaperTable,
-)
+from sparsecert.records.record import ATTACK
+from sparsecert.reproduce.paper import ROWS, CertifiedRow, PaperRow, PaperTable
+from sparsecert.reproduce.tables import TABLES
 
-TABLES: dict[str, PaperTable] = {
-    table.TABLE.name: table.TABLE
-    for table in (table1, table2, table3, table4, table5, table6, table7, table8)
-}
-
-
-@dataclass(frozen=True)
-class Result:
-    """A record and the file it came from."""
-
-    path: Path
-    record: Mapping[str, Any]
+Results = Mapping[str, Mapping[str, Any]]  # records, by the names of their files
 
 
 def matching_rows(record: Mapping[str, Any]) -> list[tuple[PaperTable, PaperRow]]:
     """The rows of the paper that a record repeats."""
     return [(table, row) for table in TABLES.values() for row in table.rows if row.matches(record)]
+
+
+def beside_paper(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A certification under the rows of the paper that it repeats, for its page.
+
+    Returns:
+        Heads, the paper's rows, and the record's; nothing if it repeats none.
+    """
+    rows = [
+        (f"{table.heading}, {row.label}", *row.paper_cells()[1:])
+        for table, row in matching_rows(record)
+    ]
+    if not rows:
+        return []
+    own = (f"this run, {record['rule']} rule", *CertifiedRow.record_cells(record)[1:])
+    return [("", *CertifiedRow.COLUMNS[1:]), *rows, own]
 
 
 def comparison(table: PaperTable, rows: Sequence[tuple[PaperRow, Mapping[str, Any]]]) -> Table:
@@ -51,19 +49,19 @@ def comparison(table: PaperTable, rows: Sequence[tuple[PaperRow, Mapping[str, An
     return shown
 
 
-def read_results(folder: Path) -> list[Result]:
+def read_results(folder: Path) -> Results:
     """Every result record in the folder, by name; records of benchmarks are passed over.
 
     Raises:
         RunFolderError: for a JSON file that is not a result record.
     """
-    results = []
+    results = {}
     for path in sorted(folder.glob("*.json")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             if "benchmark" in record:
                 continue
-            _kind(record).record_cells(record)
+            ROWS[record.get("kind")].record_cells(record)
             missing = {"dataset", "design", "command", "hardware", "training_seconds"} - set(record)
             if missing:
                 raise ValueError(f"it lacks {', '.join(sorted(missing))}")
@@ -71,11 +69,11 @@ def read_results(folder: Path) -> list[Result]:
             raise RunFolderError(
                 f"{path} is not a result record ({error!r}); move it out of {folder}"
             ) from error
-        results.append(Result(path, record))
+        results[path.stem] = record
     return results
 
 
-def checked_results(folder: Path) -> list[Result]:
+def checked_results(folder: Path) -> Results:
     """The folder's records, once it is sure that the overview can be written beside them.
 
     Raises:
@@ -96,21 +94,15 @@ def write_overview(folder: Path) -> Path:
         RunFolderError: if another README.md is there, or a file that is not a result record.
     """
     results = checked_results(folder)
-    parts = [_HEAD]
-    for table in TABLES.values():
-        section = _section(table, results)
-        if section:
-            parts.append(section)
-    others = [result for result in results if not matching_rows(result.record)]
-    for kind in (CertifiedRow, BaseRow, AttackedRow):
-        rows = _other_rows(result for result in others if _kind(result.record) is kind)
-        if rows:
-            columns = ("record", "data and design", *kind.COLUMNS)
-            parts.append(f"## Beyond the paper: {kind.SUBJECT}\n\n{_markdown(rows, columns)}")
-    parts.append(_provenance(results))
+    parts = [
+        _HEAD,
+        *(_repeated(table, results) for table in TABLES.values()),
+        *(_others(kind, results) for kind in ROWS),
+        _provenance(results),
+    ]
     path = folder / "README.md"
     files.make_folder(folder)
-    files.write_text(path, "\n\n".join(parts) + "\n")
+    files.write_text(path, "\n\n".join(filter(None, parts)) + "\n")
     return path
 
 
@@ -125,37 +117,41 @@ that are classified correctly but not certified even at 0 count as N/A here and 
 where that changes the median, both are given."""
 
 
-def _section(table: PaperTable, results: Iterable[Result]) -> str:
+def _repeated(table: PaperTable, results: Results) -> str:
     """The table's rows that have been repeated; empty if none has."""
     rows = []
     for row in table.rows:
-        repeated = [result for result in results if row.matches(result.record)]
+        repeated = {name: record for name, record in results.items() if row.matches(record)}
         if repeated:
             rows.append((f"**{row.label}**", *row.paper_cells()))
-        for result in repeated:
-            name, *cells = row.record_cells(result.record)
-            rows.append(("", f"[{name}]({result.path.name})", *cells))
-    if not rows:
-        return ""
-    number = table.name.removeprefix("table")
+        for name, record in repeated.items():
+            classifier, *cells = row.record_cells(record)
+            rows.append(("", f"[{classifier}]({name}.json)", *cells))
     notes = f"{table.notes}\n\n" if table.notes else ""
-    return f"## Table {number}: {table.title}\n\n{notes}{_markdown(rows, ('', *table.columns))}"
+    return _section(f"{table.heading}: {table.title}\n\n{notes}", ("", *table.columns), rows)
 
 
-def _kind(record: Mapping[str, Any]) -> type[CertifiedRow] | type[BaseRow] | type[AttackedRow]:
-    kinds: dict[str | None, type[BaseRow] | type[AttackedRow]]
-    kinds = {BASE_ACCURACY: BaseRow, ATTACK: AttackedRow}
-    return kinds.get(record.get("kind"), CertifiedRow)
+def _others(kind: str | None, results: Results) -> str:
+    """The records of one kind that repeat nothing; empty if there are none."""
+    row = ROWS[kind]
+    rows = [
+        (_link(name), f"{record['dataset']}, {_design(record)}", *row.record_cells(record))
+        for name, record in results.items()
+        if record.get("kind") == kind and not matching_rows(record)
+    ]
+    heads = ("record", "data and design", *row.COLUMNS)
+    return _section(f"Beyond the paper: {row.SUBJECT}\n\n", heads, rows)
 
 
-def _other_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
-    rows = []
-    for result in results:
-        record = result.record
-        design = f"{record['dataset']}, {_design(record)}"
-        link = f"[{result.path.stem}]({result.path.name})"
-        rows.append((link, design, *_kind(record).record_cells(record)))
-    return rows
+def _section(text: str, heads: Sequence[str], rows: Iterable[tuple[str, ...]]) -> str:
+    """A heading, what follows it, and a table; empty without rows."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    table = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *lines]
+    return f"## {text}" + "\n".join(table) if lines else ""
+
+
+def _link(name: str) -> str:
+    return f"[{name}]({name}.json)"
 
 
 def _design(record: Mapping[str, Any]) -> str:
@@ -167,21 +163,14 @@ def _design(record: Mapping[str, Any]) -> str:
     return str(record["design"])
 
 
-def _provenance(results: Iterable[Result]) -> str:
+def _provenance(results: Results) -> str:
     """Commands and hardware, which the tables have no room for."""
     lines = ["## How they were made", ""]
-    for result in results:
-        record = result.record
-        lines.append(f"- [{result.path.stem}]({result.path.name}): {record['hardware']}; ")
+    for name, record in results.items():
         doing = "attack" if record.get("kind") == ATTACK else "certification"
         times = {"training": record["training_seconds"], doing: record.get("seconds")}
-        lines[-1] += ", ".join(f"{name} {s:.0f} s" for name, s in times.items() if s is not None)
-        if "note" in record:
-            lines[-1] += f". {record['note']}"
+        taken = ", ".join(f"{what} {s:.0f} s" for what, s in times.items() if s is not None)
+        note = f". {record['note']}" if "note" in record else ""
+        lines.append(f"- {_link(name)}: {record['hardware']}; {taken}{note}")
         lines += ["", *(f"      {command}" for command in record["command"].split(" && ")), ""]
     return "\n".join(lines).rstrip()
-
-
-def _markdown(rows: Iterable[tuple[str, ...]], columns: Sequence[str]) -> str:
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

@@ -34,6 +34,8 @@ class PaperClassifier:
     architecture: str | None = None
     architecture_matters: bool = True
 
+    KIND: ClassVar[str | None] = None  # of the records that repeat it
+
     @property
     def folder_name(self) -> str:
         """A name for the run, which rows that differ in the procedure alone share."""
@@ -41,17 +43,26 @@ class PaperClassifier:
         architecture = self.architecture or "default"
         return "-".join([self.dataset, *settings, self.encoding, architecture])
 
-    def matches(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record repeats this row, whatever its recipe, rule and number of images."""
-        wanted = {
+    @property
+    def _wanted(self) -> dict[str, Any]:
+        """What a record says that repeats this row."""
+        named = self.architecture is not None and self.architecture_matters
+        return {
+            "kind": self.KIND,
             "dataset": self.dataset,
             "design": self.design,
             "encoding": self.encoding,
             **self.settings,
+            **({"architecture": self.architecture} if named else {}),
         }
-        if self.architecture is not None and self.architecture_matters:
-            wanted["architecture"] = self.architecture
-        return all(record.get(name) == value for name, value in wanted.items())
+
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record repeats this row, whatever its recipe and number of images.
+
+        Certificates may be by any rule, attacks any on the majority's class.
+        """
+        said = {"sampling": "fixed", **record}  # the first records could say nothing else
+        return all(said.get(name) == value for name, value in self._wanted.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +95,11 @@ class CertifiedRow(PaperClassifier):
         "certified at it",
     )
 
-    def matches(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record repeats this row, whatever its recipe, rule and number of images."""
-        wanted = ("num_selection", "num_samples", "alpha")
-        same = all(record.get(name) == getattr(self, name) for name in wanted)
-        same = same and record.get("sampling", "fixed") == "fixed"
-        return same and super().matches(record)
+    @property
+    def _wanted(self) -> dict[str, Any]:
+        names = ("num_selection", "num_samples", "alpha")
+        procedure = {name: getattr(self, name) for name in names}
+        return {**super()._wanted, **procedure, "sampling": "fixed"}
 
     def paper_cells(self) -> tuple[str, ...]:
         """The paper's values, one for each of `COLUMNS`."""
@@ -102,18 +112,17 @@ class CertifiedRow(PaperClassifier):
     def record_cells(record: Mapping[str, Any]) -> tuple[str, ...]:
         """Values and 95 % intervals of a record, one for each of `COLUMNS`."""
         median = record["median_certified_robustness"]
-        ends = record["intervals"]["median_certified_robustness"]
-        interval = "" if ends is None else f" [{tables.median(ends[0])}, {tables.median(ends[1])}]"
+        shown = tables.median(median, record["intervals"]["median_certified_robustness"])
         authors = record["median_certified_robustness_authors_convention"]
         if authors != median:
-            interval += f"; {tables.median(authors)} as the authors count"
+            shown += f"; {tables.median(authors)} as the authors count"
         sequential = ", sequential" if record.get("sampling") == "sequential" else ""
         return (
             f"{_trained(record)}, {record['rule']}{sequential}",
             f"{record['num_images']}",
             _percent(record, "accuracy"),
             _percent(record, "abstained"),
-            tables.median(median) + interval,
+            shown,
             "" if median is None else _percent(record, "certified_accuracy", median),
         )
 
@@ -130,12 +139,9 @@ class BaseRow(PaperClassifier):
     train: float
     test: float
 
+    KIND = BASE_ACCURACY
     SUBJECT: ClassVar = "base classifiers on ablated inputs"
     COLUMNS: ClassVar = ("classifier", "images per split", "training images", "test images")
-
-    def matches(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record repeats this row, whatever its recipe and number of images."""
-        return record.get("kind") == BASE_ACCURACY and super().matches(record)
 
     def paper_cells(self) -> tuple[str, ...]:
         """The paper's values, one for each of `COLUMNS`."""
@@ -162,6 +168,7 @@ class AttackedRow(PaperClassifier):
     accuracy: float
     median: float
 
+    KIND = ATTACK
     SUBJECT: ClassVar = "attacks"
     COLUMNS: ClassVar = (
         "classifier",
@@ -179,13 +186,11 @@ class AttackedRow(PaperClassifier):
             return super().folder_name
         return f"{self.dataset}-{self.classifier}"
 
-    def matches(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record attacks this row's classifier by the paper's rule, by any attack."""
-        if record.get("kind") != ATTACK or record.get("classifier") != self.classifier:
-            return False
-        if record["rule"] is not None:
-            return False
-        return self.classifier != SMOOTHED or super().matches(record)
+    @property
+    def _wanted(self) -> dict[str, Any]:
+        plain = {"kind": self.KIND, "dataset": self.dataset}
+        classifier = super()._wanted if self.classifier == SMOOTHED else plain
+        return {**classifier, "classifier": self.classifier, "rule": None}
 
     def paper_cells(self) -> tuple[str, ...]:
         """The paper's values, one for each of `COLUMNS`."""
@@ -199,50 +204,18 @@ class AttackedRow(PaperClassifier):
             record["attack"] + (f", {record['rule']} rule" if record["rule"] else ""),
             f"{record['num_images']}",
             _percent(record, "accuracy"),
-            tables.median_magnitude(record),
+            tables.magnitude(
+                record["median_attack_magnitude"], record["intervals"]["median_attack_magnitude"]
+            ),
             tables.within_certificate(record) if record["classifier"] == SMOOTHED else "",
         )
 
 
 PaperRow = CertifiedRow | BaseRow | AttackedRow
-
-
-def certified_by_retained(
-    dataset: str,
-    paper: Mapping[int, tuple[float, float, int | None]],
-    architecture: str | None = None,
-) -> tuple[CertifiedRow, ...]:
-    """A row for each k; `paper` gives accuracy and abstentions in percent, and the median."""
-    return tuple(
-        CertifiedRow(
-            label=f"k = {k}",
-            dataset=dataset,
-            settings={"num_retained": k},
-            architecture=architecture,
-            architecture_matters=False,
-            accuracy=accuracy,
-            abstained=abstained,
-            median=median,
-        )
-        for k, (accuracy, abstained, median) in paper.items()
-    )
-
-
-def base_by_retained(
-    dataset: str, paper: Mapping[int, tuple[float, float]], architecture: str
-) -> tuple[BaseRow, ...]:
-    """A row for each k; `paper` gives accuracy on training and test images, in percent."""
-    return tuple(
-        BaseRow(
-            label=f"k = {k}",
-            dataset=dataset,
-            settings={"num_retained": k},
-            architecture=architecture,
-            train=train,
-            test=test,
-        )
-        for k, (train, test) in paper.items()
-    )
+# By kind of the records that can repeat them.
+ROWS: dict[str | None, type[CertifiedRow] | type[BaseRow] | type[AttackedRow]] = {
+    row.KIND: row for row in (CertifiedRow, BaseRow, AttackedRow)
+}
 
 
 @dataclass(frozen=True)
@@ -263,6 +236,11 @@ class PaperTable:
     rows: tuple[CertifiedRow, ...] | tuple[BaseRow, ...] | tuple[AttackedRow, ...]
     notes: str = ""
     limit: int | None = None
+
+    @property
+    def heading(self) -> str:
+        """As the paper calls it: "Table 1"."""
+        return self.name.replace("table", "Table ")
 
     @property
     def columns(self) -> tuple[str, ...]:

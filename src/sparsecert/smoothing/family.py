@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sparsecert.certification import Certification, Prediction, certify_ballots
@@ -102,6 +104,24 @@ class FixedSmoothedClassifier(Voter):
         """
         with torch.inference_mode():
             return self._logits(x).cpu()
+
+    def few_ballots(
+        self, x: Tensor, number: int, generator: np.random.Generator
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """A few ballots on one input, to be shown.
+
+        Args:
+            x: one input, as a batch of 1.
+            number: of ballots, if the family has so many sets.
+            generator: chooses the sets.
+
+        Returns:
+            `(number, features)` retained features, and `(number,)` classes.
+        """
+        sets = self.ablation.num_sets
+        chosen = generator.choice(sets, min(number, sets), replace=False)
+        answers: NDArray[np.int64] = self.ballots(x)[0].argmax(dim=1).numpy()
+        return self.ablation.membership[chosen], answers[chosen]
 
     def shares(self, x: Tensor) -> Float[Tensor, "batch classes"]:
         """The softmax of the ballots, averaged over the sets; differentiable in x.

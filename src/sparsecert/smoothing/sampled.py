@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -265,6 +266,22 @@ class SmoothedClassifier(Voter):
             logits = self.cast(self.on_device(x), mask)
         choices: NDArray[np.int64] = first_choices(logits).cpu().numpy()
         return choices
+
+    def few_ballots(
+        self, x: Tensor, number: int, generator: np.random.Generator
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """A few ballots on one input, to be shown.
+
+        Args:
+            x: one input, as a batch of 1.
+            number: of ballots.
+            generator: draws them.
+
+        Returns:
+            `(number, features)`, as the design draws it, and `(number,)` classes.
+        """
+        drawn = self.ablation.draw(generator, number)
+        return drawn, self.base_answers(x, torch.from_numpy(drawn))
 
     def _count_on(
         self,
