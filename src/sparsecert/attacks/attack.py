@@ -7,7 +7,7 @@ change to the largest with fresh ballots, and the first that fools them is the r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -91,6 +91,10 @@ class AttackResult:
     def success(self) -> NDArray[np.bool_]:
         """`(batch,)` whether a fooling image was found."""
         return np.asarray(self.size >= 0)
+
+    def take(self, rows: NDArray[np.int64]) -> AttackResult:
+        """The images at these rows."""
+        return AttackResult(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def attack_each(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +13,14 @@ from sparsecert import data
 from sparsecert.attacks.attack import AttackResult, Victim
 from sparsecert.attacks.fixed import victim_of
 from sparsecert.attacks.plan import AttackPlan, attacked_alike
-from sparsecert.attacks.store import AttackSettings, AttackStore, StoredAttacks
+from sparsecert.attacks.store import AttackSettings, AttackStore
 from sparsecert.data import Dataset
 from sparsecert.procedures.execution import Execution, Finished, Work
 from sparsecert.procedures.procedure import RunImages
 from sparsecert.procedures.run import load, recorded_procedure
 from sparsecert.records.record import read_record
 from sparsecert.runs.folder import RunFolder
+from sparsecert.votes.store import Stored
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def attack_images(
     indices: NDArray[np.int64],
     plan: AttackPlan,
     execution: Execution,
-) -> StoredAttacks:
+) -> Stored[AttackResult]:
     """Attack the images that have not been attacked by this plan yet.
 
     Args:
@@ -89,18 +89,18 @@ def attack_images(
 
     def keep(finished: Sequence[Finished[AttackResult]]) -> None:
         for part in finished:
-            store.append(settings, _stored(part))
+            store.append(settings, [Stored(part.images, part.seconds, part.result)])
 
-    missing = np.setdiff1d(indices, store.read(settings).index)
+    missing = np.setdiff1d(indices, store.read(settings).indices)
     words = f"{plan.attack}: images attacked"
     execution.run(Work(words, len(indices), missing, start, keep))
     stored = store.read(settings)
-    return stored.take(np.searchsorted(stored.index, indices))
+    return stored.take(np.searchsorted(stored.indices, indices))
 
 
 def stored_attacks(
     run: RunFolder, dataset: Dataset, plan: AttackPlan, limit: int | None
-) -> StoredAttacks:
+) -> Stored[AttackResult]:
     """The attacks on a run's smoothed classifier by this plan that are stored.
 
     Args:
@@ -112,7 +112,7 @@ def stored_attacks(
     store = _store(run.attacks_path, dataset)
     stored = store.read(_settings(run.fingerprint(), dataset, plan))
     chosen = data.representatives(dataset.labels, limit)
-    return stored.take(np.flatnonzero(np.isin(stored.index, chosen)))
+    return stored.take(np.flatnonzero(np.isin(stored.indices, chosen)))
 
 
 def stored_certificates(images: RunImages, rule: str | None = None) -> Certificates | None:
@@ -144,24 +144,8 @@ def stored_certificates(images: RunImages, rule: str | None = None) -> Certifica
 
 
 def _store(folder: Path, dataset: Dataset) -> AttackStore:
-    return AttackStore(folder, math.prod(dataset.input_shape))
+    return AttackStore(folder, dataset.input_shape)
 
 
 def _settings(fingerprint: str, dataset: Dataset, plan: AttackPlan) -> AttackSettings:
     return AttackSettings(fingerprint, dataset.fingerprint(), plan.to_json())
-
-
-def _stored(part: Finished[AttackResult]) -> StoredAttacks:
-    result = part.result
-    return StoredAttacks(
-        part.images,
-        result.size,
-        result.label,
-        result.queries,
-        result.drawn,
-        result.cached,
-        result.skipped,
-        result.confirmations,
-        part.seconds,
-        result.adversarial.flatten(1).cpu().numpy().astype(np.float32),
-    )

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from sparsecert._version import __version__
+from sparsecert.attacks.attack import AttackResult
 from sparsecert.attacks.campaign import Certificates
 from sparsecert.attacks.plan import ATTACKS, AttackPlan
-from sparsecert.attacks.store import StoredAttacks
 from sparsecert.attacks.summary import summarise, within_certificate
 from sparsecert.data import Dataset
 from sparsecert.errors import RunFolderError
@@ -26,6 +26,7 @@ from sparsecert.records.record import (
 )
 from sparsecert.runs.config import command
 from sparsecert.runs.folder import RunFolder
+from sparsecert.votes.store import Stored
 
 
 def make_attack_record(
@@ -33,7 +34,7 @@ def make_attack_record(
     dataset: Dataset,
     plan: AttackPlan,
     limit: int | None,
-    attacks: StoredAttacks,
+    attacks: Stored[AttackResult],
     certificates: Certificates | None,
 ) -> dict[str, Any]:
     """The record of an attack on a run's smoothed classifier, as JSON values.
@@ -65,7 +66,7 @@ def attack_values(
     dataset: Dataset,
     plan: AttackPlan,
     limit: int | None,
-    attacks: StoredAttacks,
+    attacks: Stored[AttackResult],
     certificates: Certificates | None = None,
 ) -> dict[str, Any]:
     """What a record says about the attack itself.
@@ -73,8 +74,8 @@ def attack_values(
     Null stands for a median that is infinite, as half of the images withstood; and for what is
     counted within certified radii where nothing is certified.
     """
-    summary = summarise(attacks.size)
-    needed = attacks.drawn + attacks.cached + attacks.skipped
+    summary = summarise(attacks.votes.size)
+    needed = attacks.votes.drawn + attacks.votes.cached + attacks.votes.skipped
     return {
         "dataset": dataset.name,
         "attack": plan.attack,
@@ -88,15 +89,15 @@ def attack_values(
         "accuracy": summary.accuracy.value,
         "success": summary.success.value,
         "median_attack_magnitude": summary.median,
-        "attack_magnitudes": attacks.size.tolist(),
+        "attack_magnitudes": attacks.votes.size.tolist(),
         **_within(attacks, certificates),
-        "queries": int(attacks.queries.sum()),
-        "confirmations": int(attacks.confirmations.sum()),
+        "queries": int(attacks.votes.queries.sum()),
+        "confirmations": int(attacks.votes.confirmations.sum()),
         "ballots": {
             "needed_without_savings": int(needed.sum()),
-            "drawn": int(attacks.drawn.sum()),
-            "saved_by_cache": int(attacks.cached.sum()),
-            "saved_by_early_answers": int(attacks.skipped.sum()),
+            "drawn": int(attacks.votes.drawn.sum()),
+            "saved_by_cache": int(attacks.votes.cached.sum()),
+            "saved_by_early_answers": int(attacks.votes.skipped.sum()),
         },
         "intervals": {
             "accuracy": _ends(summary.accuracy),
@@ -188,7 +189,7 @@ def contradictions(record: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _within(attacks: StoredAttacks, certificates: Certificates | None) -> dict[str, Any]:
+def _within(attacks: Stored[AttackResult], certificates: Certificates | None) -> dict[str, Any]:
     if certificates is None:
         return {
             "images_with_votes": 0,
@@ -198,13 +199,13 @@ def _within(attacks: StoredAttacks, certificates: Certificates | None) -> dict[s
             "abstained_within_certificate": None,
             "certified_radii": None,
         }
-    within = within_certificate(attacks.size, attacks.label, certificates.radius)
+    within = within_certificate(attacks.votes.size, attacks.votes.label, certificates.radius)
     return {
         "images_with_votes": int(np.count_nonzero(certificates.stored)),
         "attempts_within_certificate": within.attempts,
         "successes_within_certificate": len(within.misclassified) + len(within.abstained),
-        "misclassified_within_certificate": attacks.index[within.misclassified].tolist(),
-        "abstained_within_certificate": attacks.index[within.abstained].tolist(),
+        "misclassified_within_certificate": attacks.indices[within.misclassified].tolist(),
+        "abstained_within_certificate": attacks.indices[within.abstained].tolist(),
         "certified_radii": certificates.radius.tolist(),
     }
 

@@ -11,16 +11,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from sparsecert.attacks.attack import AttackResult
 from sparsecert.attacks.campaign import stored_attacks, stored_certificates
 from sparsecert.attacks.plan import AttackPlan
 from sparsecert.attacks.record import contradictions, read_attack_records
-from sparsecert.attacks.store import StoredAttacks
 from sparsecert.attacks.summary import median_attack_magnitude, strongest
 from sparsecert.data import Dataset
 from sparsecert.procedures.procedure import RunImages
 from sparsecert.report import tables
 from sparsecert.report.figures import attacks_against_radius
 from sparsecert.runs.folder import RunFolder
+from sparsecert.votes.store import Stored
 
 _GALLERY_SIZE = 8
 
@@ -93,9 +94,9 @@ def attack_section(run: RunFolder, dataset: Dataset, unit: str) -> AttackSection
         alike = list(names)
         rows += [(name, *cells[name].values()) for name in alike]
         parts = [attacks[name] for name in alike]
-        common = reduce(np.intersect1d, [part.index for part in parts])
+        common = reduce(np.intersect1d, [part.indices for part in parts])
         if len(parts) > 1 and len(common):
-            sizes = [part.size[np.searchsorted(part.index, common)] for part in parts]
+            sizes = [part.votes.size[np.searchsorted(part.indices, common)] for part in parts]
             median = tables.magnitude(median_attack_magnitude(strongest(sizes)))
             known = {"images": str(len(common)), tables.magnitude_head(unit): median}
             name = f"strongest on each image{_of(rule)}"
@@ -110,7 +111,7 @@ def attack_section(run: RunFolder, dataset: Dataset, unit: str) -> AttackSection
 
 
 def fooling_images(
-    dataset: Dataset, attacks: dict[str, StoredAttacks], most: int
+    dataset: Dataset, attacks: dict[str, Stored[AttackResult]], most: int
 ) -> list[FoolingImage]:
     """The smallest change found on each image, of the first few images that were changed.
 
@@ -121,21 +122,21 @@ def fooling_images(
     """
     best: dict[int, tuple[int, str, int]] = {}
     for attack, part in attacks.items():
-        for row in map(int, np.flatnonzero(part.size > 0)):
-            candidate = (int(part.size[row]), attack, row)
-            index = int(part.index[row])
+        for row in map(int, np.flatnonzero(part.votes.size > 0)):
+            candidate = (int(part.votes.size[row]), attack, row)
+            index = int(part.indices[row])
             best[index] = min(best.get(index, candidate), candidate)
     shown = []
     for index in sorted(best)[:most]:
         size, attack, row = best[index]
-        label = int(attacks[attack].label[row])
+        label = int(attacks[attack].votes.label[row])
         shown.append(
             FoolingImage(
                 index,
                 attack,
                 size,
                 dataset.batch([index])[0].numpy(),
-                attacks[attack].adversarial[row].reshape(dataset.input_shape),
+                attacks[attack].votes.adversarial[row].numpy(),
                 dataset.class_names[dataset.labels[index]],
                 "abstains" if label < 0 else dataset.class_names[label],
             )
@@ -154,16 +155,16 @@ def _of(rule: str | None) -> str:
 def _plot(
     run: RunFolder,
     dataset: Dataset,
-    attacks: dict[str, StoredAttacks],
+    attacks: dict[str, Stored[AttackResult]],
     records: dict[str, dict[str, Any]],
     unit: str,
 ) -> Figure | None:
     points = {}
     for attack, part in attacks.items():
         certificates = stored_certificates(
-            RunImages(run, dataset, part.index), records[attack]["rule"]
+            RunImages(run, dataset, part.indices), records[attack]["rule"]
         )
         if certificates is not None and certificates.stored.any():
             rows = np.flatnonzero(certificates.stored)
-            points[attack] = (certificates.radius[rows], part.size[rows])
+            points[attack] = (certificates.radius[rows], part.votes.size[rows])
     return attacks_against_radius(points, unit) if points else None
