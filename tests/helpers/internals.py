@@ -15,13 +15,13 @@ from sparsecert.training import checkpoint, fit
 
 # Statements for `commands.kill_when`: store what has been finished at once, in small pieces.
 STORE_AT_ONCE = """
-import sparsecert.procedures.execution, sparsecert.procedures.family, sparsecert.procedures.sampled
-import sparsecert.training.fit
+import sparsecert.procedures.execution, sparsecert.procedures.family, sparsecert.procedures.tallies
+import sparsecert.runs.train
 sparsecert.procedures.execution.FLUSH_SECONDS = 0
-sparsecert.procedures.sampled._BALLOTS_PER_GROUP = 1
-sparsecert.procedures.sampled._PASSES_PER_GROUP = 1
+sparsecert.procedures.tallies._BALLOTS_PER_GROUP = 1
+sparsecert.procedures.tallies._PASSES_PER_GROUP = 1
 sparsecert.procedures.family._BALLOTS_PER_GROUP = 1
-sparsecert.training.fit.CHECKPOINT_SECONDS = 0.05
+sparsecert.runs.train.CHECKPOINT_SECONDS = 0.05
 """
 
 

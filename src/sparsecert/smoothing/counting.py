@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sparsecert.certification import Stop
 from sparsecert.designs.design import Design
 from sparsecert.smoothing.parallel import run_parallel
 from sparsecert.smoothing.voter import Voter, Worker
@@ -18,6 +19,10 @@ from sparsecert.votes.rankings import count_pairs, count_tracked, first_choices
 from sparsecert.votes.tally import Tally
 from sparsecert.votes.tracked_classes import check_tracked, track_nothing, tracks_few
 
+# Where counting stops: asked with what has been counted of some inputs, and which rows they are.
+StopRule = Callable[[Tally, NDArray[np.int64]], Stop]
+
+_MASKS_AT_ONCE = 2**24  # entries of the masks that are drawn only to be passed over
 _Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -60,6 +65,73 @@ def count_ballots(
     if tracked is not None and not tracked.shape[1]:
         return Tally.trusted(counts, None, None, None)
     return Tally.trusted(counts, pairs, tracked, None)
+
+
+def count_looks(
+    voter: Voter,
+    design: Design,
+    x: Tensor,
+    generators: list[np.random.Generator],
+    before: Tally,
+    tracked: NDArray[np.int64] | None,
+    stops: StopRule | None,
+) -> Tally:
+    """Count from look to look, each input until its own stop.
+
+    Inputs are counted side by side, so that passes through the network stay full: those that have
+    stopped drop out, and the others go on to the next look.
+
+    Args:
+        voter: casts the ballots.
+        design: draws what each ballot is shown.
+        x: inputs.
+        generators: one for each input, at the beginning of its stream.
+        before: what has been counted already; it is gone on with.
+        tracked: `(batch, T)` classes whose head-to-head counts are recorded; None for all.
+        stops: decides after each look which inputs have been counted far enough; none before the
+            last look if it is left out.
+    """
+    assert before.looks is not None
+    looks, reached = before.looks, before.num_reached
+    first_choice = before.first_choice.copy()
+    pairs = None if before.head_to_head is None else before.head_to_head.copy()
+    so_far = Tally.trusted(first_choice, pairs, tracked, looks)  # its arrays fill up
+
+    def unfinished(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return rows if stops is None else rows[~stops(so_far.take(rows), rows).finished]
+
+    waiting = np.flatnonzero(reached == 0)
+    if reached.any():
+        begun = unfinished(np.flatnonzero(reached))
+        for row in begun:
+            _pass_over(design, generators[row], looks[reached[row] - 1])
+        waiting = np.union1d(waiting, begun)
+    for number, ballots in enumerate(np.diff(looks, prepend=0)):
+        rows = waiting[reached[waiting] == number]
+        if not len(rows):
+            continue
+        more = count_ballots(
+            voter,
+            design,
+            x[rows],
+            [generators[row] for row in rows],
+            int(ballots),
+            None if tracked is None else tracked[rows],
+        )
+        for counts, new in ((first_choice, more.first_choice), (pairs, more.head_to_head)):
+            if counts is not None and new is not None:
+                counts[rows, number] = new + (counts[rows, number - 1] if number else 0)
+        reached[rows] = number + 1
+        ahead = np.setdiff1d(waiting, rows)
+        waiting = np.union1d(ahead, unfinished(rows)) if number + 1 < len(looks) else ahead
+    return so_far
+
+
+def _pass_over(design: Design, generator: np.random.Generator, ballots: int) -> None:
+    """Draw the ablations of ballots that have been counted, so that the next ones are new."""
+    at_once = max(1, _MASKS_AT_ONCE // design.num_features)
+    for start in range(0, ballots, at_once):
+        design.draw(generator, min(at_once, ballots - start))
 
 
 def _no_counts(batch: int, classes: int, tracked: NDArray[np.int64] | None) -> _Counts:

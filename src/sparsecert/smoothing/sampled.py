@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from sparsecert.certification import (
 from sparsecert.designs.design import SampledDesign, sampled
 from sparsecert.errors import InputError, as_integer, check_num_samples
 from sparsecert.rules import check_rule
-from sparsecert.smoothing.counting import count_ballots
+from sparsecert.smoothing.counting import StopRule, count_ballots, count_looks
 from sparsecert.smoothing.encoding import Encoding
 from sparsecert.smoothing.shortlist import shortlist
 from sparsecert.smoothing.voter import Voter
@@ -33,11 +33,6 @@ from sparsecert.theory.schedule import ALPHA, NUM_SAMPLES, NUM_SELECTION, look_s
 from sparsecert.votes.rankings import first_choices
 from sparsecert.votes.tally import Tally, most_tracked
 from sparsecert.votes.tracked_classes import tracks_few
-
-# Where counting stops: asked with what has been counted of some inputs, and which rows they are.
-StopRule = Callable[[Tally, NDArray[np.int64]], Stop]
-
-_MASKS_AT_ONCE = 2**24  # entries of the masks that are drawn only to be passed over
 
 
 class SmoothedClassifier(Voter):
@@ -229,7 +224,7 @@ class SmoothedClassifier(Voter):
                 f"{len(before)} at {before.looks}"
             )
         lists = self._tracked(x, seed, indices, before, tracked)
-        return self._count_on(x, generators, before, lists, stops)
+        return count_looks(self, self.ablation, x, generators, before, lists, stops)
 
     def streams(
         self,
@@ -283,50 +278,6 @@ class SmoothedClassifier(Voter):
         drawn = self.ablation.draw(generator, number)
         return drawn, self.base_answers(x, torch.from_numpy(drawn))
 
-    def _count_on(
-        self,
-        x: Tensor,
-        generators: list[np.random.Generator],
-        before: Tally,
-        lists: NDArray[np.int64] | None,
-        stops: StopRule | None,
-    ) -> Tally:
-        """Count from look to look, each input until its own stop."""
-        assert before.looks is not None
-        looks, reached = before.looks, before.num_reached
-        first_choice = before.first_choice.copy()
-        pairs = None if before.head_to_head is None else before.head_to_head.copy()
-        so_far = Tally.trusted(first_choice, pairs, lists, looks)  # its arrays fill up
-
-        def unfinished(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-            return rows if stops is None else rows[~stops(so_far.take(rows), rows).finished]
-
-        waiting = np.flatnonzero(reached == 0)
-        if reached.any():
-            begun = unfinished(np.flatnonzero(reached))
-            for row in begun:
-                _pass_over(self.ablation, generators[row], looks[reached[row] - 1])
-            waiting = np.union1d(waiting, begun)
-        for number, ballots in enumerate(np.diff(looks, prepend=0)):
-            rows = waiting[reached[waiting] == number]
-            if not len(rows):
-                continue
-            more = count_ballots(
-                self,
-                self.ablation,
-                x[rows],
-                [generators[row] for row in rows],
-                int(ballots),
-                None if lists is None else lists[rows],
-            )
-            for counts, new in ((first_choice, more.first_choice), (pairs, more.head_to_head)):
-                if counts is not None and new is not None:
-                    counts[rows, number] = new + (counts[rows, number - 1] if number else 0)
-            reached[rows] = number + 1
-            ahead = np.setdiff1d(waiting, rows)
-            waiting = np.union1d(ahead, unfinished(rows)) if number + 1 < len(looks) else ahead
-        return so_far
-
     def _shortlist(
         self, x: Tensor, seed: int, indices: Sequence[int] | NDArray[np.int64] | None
     ) -> NDArray[np.int64] | None:
@@ -358,10 +309,3 @@ class SmoothedClassifier(Voter):
             size = min(lists.shape[1], chosen.shape[1])
             lists[new, :size] = chosen[:, :size]
         return lists
-
-
-def _pass_over(design: SampledDesign, generator: np.random.Generator, ballots: int) -> None:
-    """Draw the ablations of ballots that have been counted, so that the next ones are new."""
-    at_once = max(1, _MASKS_AT_ONCE // design.num_features)
-    for start in range(0, ballots, at_once):
-        design.draw(generator, min(at_once, ballots - start))

@@ -1,0 +1,164 @@
+"""The tallies of a run's images: counted where they are missing, stored as images finish."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsecert.procedures.execution import Execution, Finished, Work
+from sparsecert.procedures.procedure import RunImages
+from sparsecert.smoothing.counting import StopRule
+from sparsecert.smoothing.sampled import SmoothedClassifier
+from sparsecert.streams import Stage
+from sparsecert.theory.schedule import look_schedule
+from sparsecert.votes.store import Stored, TallySettings, TallyStore
+from sparsecert.votes.tally import Tally
+from sparsecert.votes.tracked_classes import track_nothing
+
+# Images are counted in groups, so that a pass through the network is full even where there are few
+# ablations per image: those of a fixed number together have so many ballots, those that are looked
+# at early so many passes of ballots at the first look.
+_BALLOTS_PER_GROUP = 10_000
+_PASSES_PER_GROUP = 4
+_NUMBERS_PER_GROUP = 2**24  # of the inputs: 64 MiB
+
+
+class Tallies:
+    """The tallies of a run's images under a procedure.
+
+    Args:
+        images: the images.
+        load: loads the classifier, if a ballot is missing; takes whether to compile it.
+        num_selection: n0, samples that choose the class to certify.
+        num_samples: n, samples for every other stage.
+        sampling: how these are sampled.
+        seed: of the random streams.
+    """
+
+    def __init__(
+        self,
+        images: RunImages,
+        load: Callable[[bool], SmoothedClassifier],
+        num_selection: int,
+        num_samples: int,
+        sampling: str,
+        seed: int,
+    ) -> None:
+        self.images, self._load, self.sampling, self.seed = images, load, sampling, seed
+        self.num_selection, self.num_samples = num_selection, num_samples
+        num_classes = images.run.config.num_classes
+        self.store = TallyStore(images.run.tallies_path, num_classes)
+        self._smoothed: SmoothedClassifier | None = None
+
+    def settings(self, stage: Stage) -> TallySettings:
+        """What the counts of a stage depend on; a class is selected at one look."""
+        selects = stage is Stage.SELECTION
+        looks = look_schedule(self.sampling, self.num_samples)
+        return TallySettings(
+            self.images.run.fingerprint(),
+            self.images.dataset.fingerprint(),
+            self.seed,
+            stage.name.lower(),
+            self.num_selection if selects else self.num_samples,
+            None if selects or len(looks) == 1 else looks,
+        )
+
+    def read(self, stage: Stage) -> Stored[Tally]:
+        """Whatever has been counted."""
+        return self.store.read(self.settings(stage))
+
+    def stored(self, stage: Stage) -> Stored[Tally]:
+        """The votes of these images, in their order.
+
+        Raises:
+            InputError: if some of the images have not been counted under this procedure.
+        """
+        settings = self.settings(stage)
+        again = "" if settings.looks is None else " --sampling sequential"
+        what = (
+            f"{settings.name} votes in {self.store.folder} under this plan; run "
+            f"`sparsecert certify{again}` first"
+        )
+        return self.images.of(self.read(stage), what)
+
+    def count(
+        self,
+        stage: Stage,
+        execution: Execution,
+        stops: StopRule | None = None,
+    ) -> None:
+        """Count what is missing, until every image has stopped.
+
+        Args:
+            stage: what the ablations are for.
+            execution: where.
+            stops: asked with rows of the images; needed under several looks.
+        """
+        settings, stored, indices = self.settings(stage), self.read(stage), self.images.indices
+        done = np.flatnonzero(np.isin(indices, stored.indices))
+        if settings.looks is not None and stops is not None:
+            tally = stored.take(np.searchsorted(stored.indices, indices[done])).votes
+            done = done[stops(tally, done).finished]
+        missing, order = np.delete(indices, done), np.argsort(indices)
+
+        def keep(finished: Sequence[Finished[Tally]]) -> None:
+            parts = [
+                Stored(f.images, f.seconds + _seconds_before(stored, f.images), f.result)
+                for f in finished
+            ]
+            self.store.append(settings, parts)
+
+        def start() -> tuple[int, Callable[[NDArray[np.int64]], Tally]]:
+            if self._smoothed is None:
+                self._smoothed = self._load(execution.compile)
+            smoothed = self._smoothed
+
+            def count(some: NDArray[np.int64]) -> Tally:
+                rows = order[np.searchsorted(indices, some, sorter=order)]
+                return smoothed.tally(
+                    self.images.dataset.batch(some),
+                    settings.num_samples,
+                    stage,
+                    settings.seed,
+                    some,
+                    sampling="fixed" if settings.looks is None else self.sampling,
+                    stops=stops and (lambda tally, places: stops(tally, rows[places])),
+                    before=_counted_before(stored, some),
+                    # Ballots for evaluation are read one by one, by first choice.
+                    tracked=track_nothing(len(some)) if stage is Stage.EVALUATION else None,
+                )
+
+            return self._group_size(settings, smoothed), count
+
+        at_most = "" if settings.looks is None else "up to "
+        words = f"{settings.stage}: {at_most}{settings.num_samples} ablations per image"
+        execution.run(Work(words, len(indices), missing, start, keep))
+        self.store.compact(settings)
+
+    def _group_size(self, settings: TallySettings, smoothed: SmoothedClassifier) -> int:
+        """Images that are counted together."""
+        most = max(1, _NUMBERS_PER_GROUP // math.prod(self.images.dataset.input_shape))
+        if settings.looks is None:
+            return min(most, max(1, _BALLOTS_PER_GROUP // settings.num_samples))
+        pass_size = smoothed.pass_size(self.images.dataset.batch([0]))
+        return min(most, math.ceil(_PASSES_PER_GROUP * pass_size / settings.looks[0]))
+
+
+def _counted_before(stored: Stored[Tally], images: NDArray[np.int64]) -> Tally | None:
+    """What has been counted of these images at earlier looks; zeros where nothing has."""
+    looks, known = stored.votes.looks, np.isin(images, stored.indices)
+    if looks is None:
+        return None
+    blank = Tally.empty(looks, 1, stored.votes.num_classes)
+    place = np.where(known, np.searchsorted(stored.indices, images), len(stored.indices))
+    return Tally.concatenate([stored.votes, blank]).take(place)
+
+
+def _seconds_before(stored: Stored[Tally], images: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Seconds that these images have taken already."""
+    known = np.isin(images, stored.indices)
+    place = np.where(known, np.searchsorted(stored.indices, images), len(stored.indices))
+    return np.append(stored.seconds, 0.0)[place]
