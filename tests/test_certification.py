@@ -42,14 +42,6 @@ def test_predicts_by_the_two_sided_binomial_test() -> None:
     assert sc.ABSTAIN in prediction.label.tolist()
 
 
-def test_wrong_predictions_are_as_rare_as_alpha() -> None:
-    """Two classes all but tied: naming the wrong one is the error PREDICT bounds."""
-    rng = np.random.default_rng(0)
-    counts = rng.multinomial(1_000, [0.4999, 0.5001, 0.0], size=20_000)
-    wrong = (sc.predict_tally(sc.Tally(counts), alpha=0.05).label == 0).sum()
-    assert 0 < wrong <= 0.05 * 20_000
-
-
 def test_warns_with_the_smallest_number_that_can_certify() -> None:
     with pytest.warns(sc.TooFewSamplesWarning, match="takes 5 or more"):
         result = sc.certify_tally(tally([4, 0]), [0], ABLATION, alpha=0.05)

@@ -5,13 +5,12 @@ Tests use these functions and not the modules behind them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 import sparsecert as sc
 from sparsecert.smoothing.sequential import tally_looks
@@ -43,17 +42,25 @@ def certify(tally: AnyTally, *arguments: Any, **options: Any) -> Any:
     return rule(tally, *arguments, **options)  # type: ignore[arg-type]
 
 
+def predict(tally: AnyTally, *arguments: Any) -> Any:
+    """The classes named by whatever kind of tally."""
+    rule = sc.predict_looks if isinstance(tally, sc.LookTally) else sc.predict_tally
+    return rule(tally, *arguments)  # type: ignore[arg-type]
+
+
 def looks_of(
     rng: np.random.Generator,
-    shares: Sequence[float],
-    rankings: Sequence[Sequence[int]],
+    shares: ArrayLike,
+    rankings: ArrayLike,
     n: int,
     images: int,
 ) -> sc.LookTally:
     """Counts of images whose ballots are rankings with these probabilities."""
-    draws = [rng.multinomial(m, shares, images) for m in np.diff(look_schedule(n), prepend=0)]
+    draws = [
+        rng.multinomial(m, np.asarray(shares), images) for m in np.diff(look_schedule(n), prepend=0)
+    ]
     drawn = np.cumsum(np.stack(draws, axis=1), axis=1)
-    place = np.argsort(np.array(rankings), axis=1)
+    place = np.argsort(np.asarray(rankings), axis=1)
     above = (place[:, :, None] < place[:, None, :]).astype(np.int64)
     return sc.LookTally(
         n, drawn @ (place == 0).astype(np.int64), np.einsum("iln,ncj->ilcj", drawn, above)
