@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 import sparsecert as sc
+from sparsecert.theory.sequential import look_schedule
+from tests.helpers.votes import SAMPLINGS, all_looks_at, certify, predict
 
 ABLATION = sc.UniformAblation(784, 45)
 
@@ -69,28 +70,6 @@ def test_bad_input_gets_a_sentence(
         sc.certify_tally(tally([90, 5, 5]), label, ABLATION, alpha, rule)
 
 
-def test_tally_holds_counts_and_nothing_else() -> None:
-    with pytest.raises(sc.InputError, match="at least 0"):
-        sc.Tally(np.array([[3, -1]]))
-    with pytest.raises(sc.InputError, match="dimensions"):
-        sc.Tally(np.array([3, 1]))
-    with pytest.raises(sc.InputError, match="head_to_head"):
-        sc.Tally(np.array([[3, 1]]), np.zeros((1, 3, 3), dtype=np.int64))
-
-
-@pytest.mark.parametrize(
-    ("pairs", "sentence"),
-    [
-        ([[0, 3], [2, 0]], r"\[c, j\] \+ \[j, c\]"),
-        ([[1, 3], [1, 0]], r"0 at \[c, c\]"),
-        ([[0, 2], [2, 0]], "first choice above every other"),
-    ],
-)
-def test_head_to_head_counts_that_no_ballots_give(pairs: list[list[int]], sentence: str) -> None:
-    with pytest.raises(sc.InputError, match=sentence):
-        sc.Tally(np.array([[3, 1]]), np.array([pairs]))
-
-
 def test_pairwise_certifies_each_label_against_its_strongest_rival() -> None:
     pairs = np.array([[0, 9_700, 9_000], [300, 0, 6_000], [1_000, 4_000, 0]])
     tally = sc.Tally(np.array([[8_900, 200, 900]] * 2), np.stack([pairs, pairs]))
@@ -101,21 +80,21 @@ def test_pairwise_certifies_each_label_against_its_strongest_rival() -> None:
     assert result.alpha == 0.05
 
 
-def test_with_many_classes_first_choices_stand_in_for_rankings() -> None:
-    counts = np.zeros((2, 1_000), dtype=np.int64)
-    counts[0, [7, 3]] = 9_000, 1_000
-    counts[1, [7, 3, 5]] = 4_900, 3_000, 2_100
-    many = sc.Tally(counts)
-    pairwise = sc.certify_tally(many, [7, 7], ABLATION, rule="pairwise")
-    np.testing.assert_array_equal(pairwise.radius, sc.certify_tally(many, [7, 7], ABLATION).radius)
-    assert sc.predict_tally(many, rule="pairwise").label.tolist() == [7, sc.ABSTAIN]
-
-
-@pytest.mark.usefixtures("unchecked")
-def test_shares_are_not_mistaken_for_counts() -> None:
-    shares: Any = np.array([[0.5, 0.5]])
-    with pytest.raises(sc.InputError, match="integers, got dtype float64"):
-        sc.Tally(shares)
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_with_many_classes_first_choices_stand_in_for_rankings(sampling: str) -> None:
+    counts = np.zeros((2, len(look_schedule(10_000)), 1_000), dtype=np.int64)
+    counts[0, :, 7] = counts[1, :, 7] = look_schedule(10_000)
+    for row, rivals in ((0, {3: 0.1}), (1, {3: 0.3, 5: 0.21})):
+        for rival, share in rivals.items():
+            counts[row, :, rival] = share * look_schedule(10_000)
+            counts[row, :, 7] -= counts[row, :, rival]
+    looks = sc.LookTally(10_000, counts)
+    many = all_looks_at(looks) if sampling == "fixed" else looks
+    pairwise, majority = (
+        certify(many, [7, 7], ABLATION, rule=rule) for rule in ("pairwise", "majority")
+    )
+    assert pairwise.radius.tolist() == majority.radius.tolist() != [-1, -1]
+    assert predict(many, 0.05, "pairwise").label.tolist() == [7, sc.ABSTAIN]
 
 
 def test_statistics_need_no_torch() -> None:
