@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 import sparsecert as sc
+from sparsecert.theory.schedule import growing_looks
+from tests.helpers.votes import SAMPLINGS, all_looks_at
 
 ABLATION = sc.UniformAblation(784, 45)
 
@@ -42,14 +43,6 @@ def test_predicts_by_the_two_sided_binomial_test() -> None:
     assert sc.ABSTAIN in prediction.label.tolist()
 
 
-def test_wrong_predictions_are_as_rare_as_alpha() -> None:
-    """Two classes all but tied: naming the wrong one is the error PREDICT bounds."""
-    rng = np.random.default_rng(0)
-    counts = rng.multinomial(1_000, [0.4999, 0.5001, 0.0], size=20_000)
-    wrong = (sc.predict_tally(sc.Tally(counts), alpha=0.05).label == 0).sum()
-    assert 0 < wrong <= 0.05 * 20_000
-
-
 def test_warns_with_the_smallest_number_that_can_certify() -> None:
     with pytest.warns(sc.TooFewSamplesWarning, match="takes 5 or more"):
         result = sc.certify_tally(tally([4, 0]), [0], ABLATION, alpha=0.05)
@@ -77,28 +70,6 @@ def test_bad_input_gets_a_sentence(
         sc.certify_tally(tally([90, 5, 5]), label, ABLATION, alpha, rule)
 
 
-def test_tally_holds_counts_and_nothing_else() -> None:
-    with pytest.raises(sc.InputError, match="at least 0"):
-        sc.Tally(np.array([[3, -1]]))
-    with pytest.raises(sc.InputError, match="dimensions"):
-        sc.Tally(np.array([3, 1]))
-    with pytest.raises(sc.InputError, match="head_to_head"):
-        sc.Tally(np.array([[3, 1]]), np.zeros((1, 3, 3), dtype=np.int64))
-
-
-@pytest.mark.parametrize(
-    ("pairs", "sentence"),
-    [
-        ([[0, 3], [2, 0]], r"\[c, j\] \+ \[j, c\]"),
-        ([[1, 3], [1, 0]], r"0 at \[c, c\]"),
-        ([[0, 2], [2, 0]], "first choice above every other"),
-    ],
-)
-def test_head_to_head_counts_that_no_ballots_give(pairs: list[list[int]], sentence: str) -> None:
-    with pytest.raises(sc.InputError, match=sentence):
-        sc.Tally(np.array([[3, 1]]), np.array([pairs]))
-
-
 def test_pairwise_certifies_each_label_against_its_strongest_rival() -> None:
     pairs = np.array([[0, 9_700, 9_000], [300, 0, 6_000], [1_000, 4_000, 0]])
     tally = sc.Tally(np.array([[8_900, 200, 900]] * 2), np.stack([pairs, pairs]))
@@ -109,21 +80,23 @@ def test_pairwise_certifies_each_label_against_its_strongest_rival() -> None:
     assert result.alpha == 0.05
 
 
-def test_with_many_classes_first_choices_stand_in_for_rankings() -> None:
-    counts = np.zeros((2, 1_000), dtype=np.int64)
-    counts[0, [7, 3]] = 9_000, 1_000
-    counts[1, [7, 3, 5]] = 4_900, 3_000, 2_100
-    many = sc.Tally(counts)
-    pairwise = sc.certify_tally(many, [7, 7], ABLATION, rule="pairwise")
-    np.testing.assert_array_equal(pairwise.radius, sc.certify_tally(many, [7, 7], ABLATION).radius)
-    assert sc.predict_tally(many, rule="pairwise").label.tolist() == [7, sc.ABSTAIN]
-
-
-@pytest.mark.usefixtures("unchecked")
-def test_shares_are_not_mistaken_for_counts() -> None:
-    shares: Any = np.array([[0.5, 0.5]])
-    with pytest.raises(sc.InputError, match="integers, got dtype float64"):
-        sc.Tally(shares)
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_with_many_classes_first_choices_stand_in_for_rankings(sampling: str) -> None:
+    looks = growing_looks(10_000)
+    ballots = np.array(looks)
+    counts = np.zeros((2, len(looks), 1_000), dtype=np.int64)
+    counts[0, :, 7] = counts[1, :, 7] = ballots
+    for row, rivals in ((0, {3: 0.1}), (1, {3: 0.3, 5: 0.21})):
+        for rival, share in rivals.items():
+            counts[row, :, rival] = share * ballots
+            counts[row, :, 7] -= counts[row, :, rival]
+    tally = sc.Tally(counts, looks=looks)
+    many = all_looks_at(tally) if sampling == "fixed" else tally
+    pairwise, majority = (
+        sc.certify_tally(many, [7, 7], ABLATION, rule=rule) for rule in ("pairwise", "majority")
+    )
+    assert pairwise.radius.tolist() == majority.radius.tolist() != [-1, -1]
+    assert sc.predict_tally(many, 0.05, "pairwise").label.tolist() == [7, sc.ABSTAIN]
 
 
 def test_statistics_need_no_torch() -> None:

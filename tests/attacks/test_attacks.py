@@ -26,6 +26,7 @@ from sparsecert.attacks.early import EarlyAnswer
 from sparsecert.attacks.query import changed_features
 from sparsecert.attacks.summary import within_certificate
 from tests.attacks.victims import D, K, alarm, dark_images, linear_problem, random_network
+from tests.helpers.classifiers import images as noise
 
 Attack = Callable[..., AttackResult]
 ATTACKS: list[tuple[Attack, dict[str, Any]]] = [
@@ -110,7 +111,7 @@ def test_attacks_stop_at_a_tight_certificate_and_catch_a_broken_one(
 def test_no_success_within_the_radius_of_a_random_network(rule: str) -> None:
     """8 images, four attacks: 32 attempts, and attacks that do succeed further out."""
     victim = random_network()
-    images = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(5))
+    images = noise(8, 5)
     certificate = victim.certify(images, num_samples=2_000, alpha=0.001, rule=rule)
     assert (certificate.radius >= 0).sum() >= 3
     probe = SMALL if rule == "margin" else replace(SMALL, rule=rule)

@@ -18,12 +18,13 @@ from sparsecert.smoothing.encoding import NoiseEncoding
 from sparsecert.streams import Stage, stream
 from sparsecert.votes.rankings import count_pairs
 from tests.attacks.victims import random_network
+from tests.helpers.classifiers import images
 
 N = 600
 
 
 def image() -> Tensor:
-    return torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(3))
+    return images(1, 3)
 
 
 def queries(victim: sc.SmoothedClassifier | None = None, rule: str = "majority") -> BallotQueries:
@@ -31,6 +32,12 @@ def queries(victim: sc.SmoothedClassifier | None = None, rule: str = "majority")
     label = int(victim.tally(image(), 1_000, Stage.ESTIMATION).top[0])
     options = {"num_samples": N, "seed": 0, "index": 4, "num_search": 200}
     return BallotQueries(victim, image(), label, alpha=0.05, rule=rule, **options)
+
+
+def pool(ask: BallotQueries, number: int) -> Tensor:
+    """The first of the masks that all questions are asked with."""
+    masks = ask.smoothed.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), N)[:number]
+    return torch.from_numpy(masks)
 
 
 def walk(ask: BallotQueries, steps: int) -> list[bool]:
@@ -53,7 +60,7 @@ def walk(ask: BallotQueries, steps: int) -> list[bool]:
 def check_known_answers(ask: BallotQueries, changed: Tensor, answers: NDArray[np.int64]) -> None:
     """Against a fresh count of every ballot of the pool on this very image."""
     victim = ask.smoothed
-    masks = torch.from_numpy(victim.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), N))
+    masks = pool(ask, N)
     if ask.reading.rule == "pairwise":
         logits = victim.logits(changed[None], masks).detach().numpy()
         own = logits[:, ask.label, None]
@@ -84,9 +91,7 @@ def test_answers_are_predicts_on_the_pool(rule: str) -> None:
         ask.version(torch.from_numpy(generator.random((1, 4, 4), dtype=np.float32)))
         for _ in range(40)
     ]
-    masks = torch.from_numpy(
-        ask.smoothed.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), ask.num_samples)
-    )
+    masks = pool(ask, N)
     expected = []
     for version in versions:
         logits = ask.smoothed.logits(version.image[None], masks).detach()
@@ -108,10 +113,7 @@ def test_lead_is_counted_on_the_search_ballots() -> None:
     ask = queries()
     version = ask.version(ask.original)
     lead = ask.lead([version])[0]
-    masks = ask.smoothed.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), N)[:200]
-    counts = np.bincount(
-        ask.smoothed.base_answers(ask.original[None], torch.from_numpy(masks)), minlength=3
-    )
+    counts = np.bincount(ask.smoothed.base_answers(ask.original[None], pool(ask, 200)), minlength=3)
     assert lead == (counts[ask.label] - np.delete(counts, ask.label).max()) / 200
     assert ask.lead([version])[0] == lead
     assert (ask.cost.drawn, ask.cost.cached) == (200, 200)
@@ -119,8 +121,7 @@ def test_lead_is_counted_on_the_search_ballots() -> None:
 
 def test_lead_head_to_head_is_over_the_strongest_rival() -> None:
     ask = queries(rule="pairwise")
-    masks = ask.smoothed.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), N)[:200]
-    logits = ask.smoothed.logits(ask.original[None], torch.from_numpy(masks)).detach()
+    logits = ask.smoothed.logits(ask.original[None], pool(ask, 200)).detach()
     wins = count_pairs(logits, np.zeros(200, dtype=np.int64), 1)[0, ask.label]
     expected = (2 * np.delete(wins, ask.label).min() - 200) / 200
     assert ask.lead([ask.version(ask.original)])[0] == expected

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,8 @@ from sparsecert.attacks.early import (
     looks,
 )
 from sparsecert.votes.rankings import count_pairs
+
+Ballots = tuple[sc.Tally, Callable[[slice], NDArray[np.int64]]]  # all, and counts of some
 
 
 def test_critical_leads_are_where_predict_abstains() -> None:
@@ -49,63 +53,53 @@ def test_critical_pairwise_lead_is_where_predict_abstains(alpha: float) -> None:
         assert (label == 0) == (2 * wins - n > lead)
 
 
-@pytest.mark.parametrize("share", [0.5, 0.53, 0.55, 0.6, 0.9])
-def test_early_pairwise_answers_are_those_of_predict(share: float) -> None:
-    """Against PREDICT with all ballots; an early answer may be wrong once in a hundred times."""
-    n, label, trials, start = 2_000, 0, 150, 300
-    generator = np.random.default_rng(0)
-    early = PairwiseEarlyAnswer(n, 3, 0.05)
-    strict = PairwiseEarlyAnswer(n, 3, None)
-    wrong = saved = 0
-    for _ in range(trials):
-        above = generator.random((n, 2)) > (share, min(1, share + 0.05))
-
-        def count(ballots: NDArray[np.bool_]) -> NDArray[np.int64]:
-            return np.array([len(ballots), *ballots.sum(axis=0)])
-
-        tally = pairwise_tally(above)
-        expected = sc.predict_tally(tally, rule="pairwise").label[0] != label
-        assert strict(count(above[:start]), count(above[start:]), 0, label) == (
-            tally.pairwise_winner[0] != label
-        )
-        for number in looks(n - start):
-            seen = count(above[start : start + number])
-            answer = early(count(above[:start]), seen, n - start - number, label)
-            if answer is not None:
-                break
-        wrong += answer != expected
-        saved += n - start - number
-    assert wrong <= ERROR * trials
-    assert saved > 0.8 * trials * (n - start) or share < 0.9
-
-
 def test_looks_double_up_to_the_end() -> None:
     assert looks(500) == [64, 128, 256, 500]
     assert looks(64) == [64]
     assert looks(0) == [0]
 
 
+def by_first_choice(share: float, n: int, rng: np.random.Generator) -> Ballots:
+    ballots = rng.choice(3, n, p=(share, 0.9 * (1 - share), 0.1 * (1 - share)))
+    tally = sc.Tally(np.bincount(ballots, minlength=3)[None])
+    return tally, lambda part: np.bincount(ballots[part], minlength=3)
+
+
+def head_to_head(share: float, n: int, rng: np.random.Generator) -> Ballots:
+    above = rng.random((n, 2)) > (share, min(1, share + 0.05))
+    return pairwise_tally(above), lambda part: np.array(
+        [len(above[part]), *above[part].sum(axis=0)]
+    )
+
+
 @pytest.mark.parametrize("share", [0.5, 0.53, 0.55, 0.6, 0.9])
-def test_early_answers_are_those_of_predict(share: float) -> None:
+@pytest.mark.parametrize("rule", ["majority", "pairwise"])
+def test_early_answers_are_those_of_predict(rule: str, share: float) -> None:
     """Against PREDICT with all ballots; an early answer may be wrong once in a hundred times."""
-    n, label, trials = 2_000, 0, 150
+    n, label, trials, start = 2_000, 0, 150, 300
     generator = np.random.default_rng(0)
-    early = MajorityEarlyAnswer(n, 3, 0.05)
+    kind, cast = {
+        "majority": (MajorityEarlyAnswer, by_first_choice),
+        "pairwise": (PairwiseEarlyAnswer, head_to_head),
+    }[rule]
+    early = kind(n, 3, 0.05)
     wrong = saved = 0
     for _ in range(trials):
-        ballots = generator.choice(3, n, p=(share, 0.9 * (1 - share), 0.1 * (1 - share)))
-        known = np.bincount(ballots[:300], minlength=3)
-        final = np.bincount(ballots, minlength=3)
-        expected = sc.predict_tally(sc.Tally(final[None])).label[0] != label
-        for number in looks(n - 300):
-            seen = np.bincount(ballots[300 : 300 + number], minlength=3)
-            answer = early(known, seen, n - 300 - number, label)
+        tally, count = cast(share, n, generator)
+        known, rest = count(slice(start)), count(slice(start, n))
+        expected = sc.predict_tally(tally, rule=rule).label[0] != label
+        if rule == "pairwise":
+            strict = PairwiseEarlyAnswer(n, 3, None)(known, rest, 0, label)
+            assert strict == (tally.pairwise_winner[0] != label)
+        for number in looks(n - start):
+            seen = count(slice(start, start + number))
+            answer = early(known, seen, n - start - number, label)
             if answer is not None:
                 break
         wrong += answer != expected
-        saved += n - 300 - number
+        saved += n - start - number
     assert wrong <= ERROR * trials
-    assert saved > 0.8 * trials * (n - 300) or share < 0.9
+    assert saved > 0.8 * trials * (n - start) or share < 0.9
 
 
 def test_ballots_that_no_longer_matter_are_not_waited_for() -> None:

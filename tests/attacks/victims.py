@@ -38,7 +38,7 @@ def linear_problem(
 ) -> tuple[PlainClassifier, Tensor, NDArray[np.int64], NDArray[np.int64]]:
     """A linear classifier, images it is sure of, their labels, and the best attacks' sizes."""
     model = Linear(shape)
-    x = torch.rand(number, *shape, generator=torch.Generator().manual_seed(1))
+    x = images(number, shape=shape)
     side = 2 * model(x).argmax(dim=1) - 1
     side = side.view(-1, *[1] * len(shape))
     x = (x + 0.25 * side * model.weight.detach().sign()).clamp(0, 1)

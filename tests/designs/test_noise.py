@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +14,7 @@ from sparsecert.errors import InputError
 from sparsecert.rules import RULES, fewest_unanimous
 from sparsecert.smoothing.encoding import NoiseEncoding
 from sparsecert.streams import Stage
+from tests.helpers.spaces import binary_images, distances
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,7 @@ def test_certificates_hold_for_every_change_on_a_small_space() -> None:
     """Random base classifiers on 5 bits; the smoothed class of every neighbour, by enumeration."""
     d, kappa = 5, 0.8
     noise = DiscreteNoise(d, kappa, 2)
-    points = np.array(list(itertools.product([0, 1], repeat=d)))
-    distance = (points[:, None] != points[None, :]).sum(axis=2)
+    points, distance = binary_images(d), distances(d)
     likelihood = kappa ** (d - distance) * (1 - kappa) ** distance
     generator = np.random.default_rng(0)
     certified = 0

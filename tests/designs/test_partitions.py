@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,13 +13,14 @@ from sparsecert.errors import InputError
 from sparsecert.models.architectures import MLP, SubsetEnsemble
 from sparsecert.smoothing.encoding import NoiseEncoding, TwoChannelEncoding
 from sparsecert.smoothing.family import FixedSmoothedClassifier
+from tests.helpers.classifiers import images as noise
+from tests.helpers.spaces import assert_no_change_within, binary_images
 
 COLOUR = (3, 4, 5)
 
 
-def images(batch: int, shape: tuple[int, ...] = COLOUR, seed: int = 0) -> torch.Tensor:
-    generator = np.random.default_rng(seed)
-    return torch.from_numpy(generator.random((batch, *shape), dtype=np.float32))
+def images(batch: int, shape: tuple[int, ...] = COLOUR) -> torch.Tensor:
+    return noise(batch, shape=shape)
 
 
 def ensemble(design: Partitions, channels: int = 6, classes: int = 4) -> SubsetEnsemble:
@@ -114,18 +114,12 @@ def test_no_change_within_the_radius_changes_the_class(rule: str) -> None:
     for weight in base.parameters():
         nn.init.normal_(weight, generator=torch.Generator().manual_seed(1))
     smoothed = FixedSmoothedClassifier(base, design.ablation, 3)
-    bits = (np.arange(2**9)[:, None] >> np.arange(9)) & 1
-    certification = smoothed.certify(torch.from_numpy(bits.astype(np.float32)), rule)
-    distance = (bits[:, None] != bits[None]).sum(axis=2)
-    within = distance <= certification.radius[:, None]
+    every = torch.from_numpy(binary_images(9)).float()
+    certification = smoothed.certify(every, rule)
     assert (certification.radius >= 1).any()
-    same = certification.label[:, None] == certification.label[None]
-    assert same[within].all()
+    assert_no_change_within(certification.radius, certification.label)
     assert certification.alpha == 0
-    assert (
-        smoothed.predict(torch.from_numpy(bits.astype(np.float32)), rule).label
-        == certification.label
-    ).all()
+    assert (smoothed.predict(every, rule).label == certification.label).all()
 
 
 @pytest.mark.parametrize("ballots_per_pass", [1, 4, 1000])
@@ -139,12 +133,11 @@ def test_one_network_for_all_sets_votes_once_for_each(ballots_per_pass: int) -> 
     for t, member in enumerate(design.ablation.membership):
         alone = base(encoding(x, torch.from_numpy(member.copy())[None].expand(7, 20)))
         torch.testing.assert_close(ballots[:, t], alone)
-    one = FixedSmoothedClassifier(
-        ensemble(design), design.ablation, 4, ballots_per_pass=ballots_per_pass
+    one, whole = (
+        FixedSmoothedClassifier(ensemble(design), design.ablation, 4, ballots_per_pass=limit)
+        for limit in (ballots_per_pass, None)
     )
-    torch.testing.assert_close(
-        one.ballots(x), FixedSmoothedClassifier(ensemble(design), design.ablation, 4).ballots(x)
-    )
+    torch.testing.assert_close(one.ballots(x), whole.ballots(x))
     assert one.ballots(x[:0]).shape == (0, 6, 4)
 
 

@@ -5,13 +5,12 @@ Tests use these functions and not the modules behind them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 import sparsecert as sc
 from sparsecert.streams import Stage
@@ -33,16 +32,16 @@ def counted(
 
 def looks_of(
     rng: np.random.Generator,
-    shares: Sequence[float],
-    rankings: Sequence[Sequence[int]],
+    shares: ArrayLike,
+    rankings: ArrayLike,
     n: int,
     images: int,
 ) -> sc.Tally:
     """Counts of images whose ballots are rankings with these probabilities."""
     looks = growing_looks(n)
-    draws = [rng.multinomial(m, shares, images) for m in np.diff(looks, prepend=0)]
+    draws = [rng.multinomial(m, np.asarray(shares), images) for m in np.diff(looks, prepend=0)]
     drawn = np.cumsum(np.stack(draws, axis=1), axis=1)
-    place = np.argsort(np.array(rankings), axis=1)
+    place = np.argsort(np.asarray(rankings), axis=1)
     above = (place[:, :, None] < place[:, None, :]).astype(np.int64)
     pairs = np.einsum("iln,ncj->ilcj", drawn, above)
     return sc.Tally(drawn @ (place == 0).astype(np.int64), pairs, looks=looks)

@@ -17,7 +17,7 @@ import sparsecert as sc
 from sparsecert.streams import Stage
 from tests.helpers.classifiers import Brightness, images, perceptron
 from tests.helpers.spaces import binary_images, distances
-from tests.helpers.votes import assert_same_votes, pairs_of
+from tests.helpers.votes import RULES, SAMPLINGS, assert_same_votes, pairs_of
 
 D, K, CLASSES = 16, 5, 3
 ABLATION = sc.UniformAblation(D, K)
@@ -134,9 +134,13 @@ def test_mode_is_restored_after_an_error() -> None:
     assert base.training
 
 
-def test_empty_batch() -> None:
-    result = smoothed().certify(images(0), num_selection=10, num_samples=100)
-    assert len(result.label) == len(result.radius) == len(result.tally) == 0
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("rule", RULES)
+def test_empty_batch(rule: str, sampling: str) -> None:
+    result = smoothed().certify(images(0), 10, 1_000, rule=rule, sampling=sampling)
+    assert len(result.label) == len(result.radius) == len(result.num_samples) == 0
+    assert len(result.tally) == 0
+    assert len(smoothed().predict(images(0), 1_000, rule=rule, sampling=sampling).label) == 0
 
 
 @pytest.mark.parametrize(
@@ -168,6 +172,8 @@ def test_bad_inputs_get_a_sentence(x: Tensor, sentence: str) -> None:
         ({"alpha": 0.0}, "alpha"),
         ({"alpha": 2.0}, "alpha"),
         ({"rule": "plurality"}, "rule"),
+        ({"rule": "bogus", "sampling": "sequential"}, "expected rule to be one of"),
+        ({"sampling": "bogus"}, "one of fixed, sequential, got 'bogus'"),
         ({"seed": -1}, "seed"),
         ({"indices": [0]}, "one index for each"),
     ],
@@ -177,6 +183,14 @@ def test_bad_settings_get_a_sentence(options: dict[str, object], sentence: str) 
     arguments = {"num_selection": 10, "num_samples": 100, **options}
     with pytest.raises(sc.InputError, match=sentence):
         smoothed().certify(images(), **arguments)  # type: ignore[arg-type]
+
+
+def test_bad_settings_of_predictions_get_a_sentence() -> None:
+    with pytest.raises(sc.InputError, match="one of fixed, sequential, got 'bogus'"):
+        smoothed().predict(images(), sampling="bogus")
+    for sampling in SAMPLINGS:
+        with pytest.raises(sc.InputError, match="num_samples to be at least 1, got 0"):
+            smoothed().predict(images(), 0, sampling=sampling)
 
 
 def test_wrong_number_of_outputs_and_nan_outputs_get_a_sentence() -> None:
@@ -232,9 +246,10 @@ def test_bfloat16_is_used_where_asked_and_votes_much_the_same() -> None:
         smoothed(precision="half")
 
 
-def test_too_few_samples_warn() -> None:
-    with pytest.warns(sc.TooFewSamplesWarning, match="5 or more"):
-        smoothed().certify(images(), num_selection=1, num_samples=4)
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_too_few_samples_warn(sampling: str) -> None:
+    with pytest.warns(sc.TooFewSamplesWarning, match=r"4 samples cannot certify .* 5 or more"):
+        smoothed().certify(images(), num_selection=1, num_samples=4, sampling=sampling)
 
 
 MEMORY_SCRIPT = """

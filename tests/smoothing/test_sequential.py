@@ -155,73 +155,9 @@ def test_lower_bounds_are_thresholds_that_the_share_exceeds() -> None:
     assert (share > found.lower_bound).all()
 
 
-def test_many_classes_have_first_choices_stand_in() -> None:
-    counts = np.zeros((1, len(LOOKS), 40), dtype=np.int64)
-    counts[0, :, 0] = LOOKS
-    tally = sc.Tally(counts, looks=LOOKS)
-    pairwise, majority = (
-        sc.certify_tally(tally, [0], ABLATION, rule=rule) for rule in ("pairwise", "majority")
-    )
-    assert pairwise.radius.tolist() == majority.radius.tolist() != [-1]
-    assert sc.predict_tally(tally, rule="pairwise").label.tolist() == [0]
-
-
-def test_empty_batch() -> None:
-    for rule in RULES:
-        found = certified_at_once(rule, images(0))
-        assert len(found.radius) == len(found.num_samples) == 0
-        named = weighing().predict(images()[:0], N, rule=rule, sampling="sequential")
-        assert len(named.label) == 0
-
-
-def test_bad_input_gets_a_sentence() -> None:
-    with pytest.raises(sc.InputError, match="one of fixed, sequential, got 'bogus'"):
-        weighing().certify(images(), sampling="bogus")
-    with pytest.raises(sc.InputError, match="one of fixed, sequential, got 'bogus'"):
-        weighing().predict(images(), sampling="bogus")
-    with pytest.raises(sc.InputError, match="num_samples to be at least 1, got 0"):
-        weighing().predict(images(), 0, sampling="sequential")
-    with pytest.raises(sc.InputError, match="expected rule to be one of"):
-        weighing().certify(images(), 10, 20, rule="bogus", sampling="sequential")
+def test_each_row_has_its_label() -> None:
     with pytest.raises(sc.InputError, match="one label for each of 6 rows"):
         sc.certify_tally(whole_tally(), [0], ABLATION)
-    with pytest.warns(sc.TooFewSamplesWarning, match="4 samples cannot certify anything"):
-        weighing().certify(images(), 10, 4, sampling="sequential")
-
-
-@pytest.mark.usefixtures("unchecked")
-def test_counts_that_no_ballots_give_are_refused() -> None:
-    tally = whole_tally(2)
-    good, pairs = tally.first_choice, pairs_of(tally)
-    more, gap, falling = good.copy(), good.copy(), good.copy()
-    more[0, 3, 0] += 1
-    gap[0, 0] = 0
-    falling[0, :2] = [[LOOKS[0], 0, 0], [0, 0, LOOKS[1]]]
-    wrong: list[tuple[Any, Any, str]] = [
-        (good[:, :1], None, r"got \(2, 1, 3\)"),
-        (more, None, "add up to"),
-        (gap, None, "add up to"),
-        (falling, None, "do not fall"),
-        (falling.astype(np.uint32), None, "do not fall"),  # differences would wrap around
-        (good, pairs[:, :1], "expected head_to_head of shape"),
-        (good.astype(np.float64), None, "to be integers"),
-    ]
-    for counts, head_to_head, sentence in wrong:
-        with pytest.raises(sc.InputError, match=sentence):
-            sc.Tally(counts, head_to_head, looks=LOOKS)
-
-
-@pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.uint64])
-def test_unsigned_counts_are_as_good_as_others(kind: type[np.unsignedinteger]) -> None:
-    tally = whole_tally(2)
-    same = sc.Tally(tally.first_choice.astype(kind), pairs_of(tally).astype(kind), looks=LOOKS)
-    label = tally.first_choice[:, -1].argmax(axis=1)
-    for rule in ("majority", "pairwise"):
-        found, expected = (
-            sc.certify_tally(votes, label, ABLATION, rule=rule) for votes in (same, tally)
-        )
-        np.testing.assert_array_equal(found.radius, expected.radius)
 
 
 def test_passes_stay_full_while_inputs_stop(monkeypatch: pytest.MonkeyPatch) -> None:
