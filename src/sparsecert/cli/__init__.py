@@ -6,7 +6,9 @@ they are called, so that --help does not wait for torch.
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 
@@ -24,6 +26,7 @@ app = cyclopts.App(
     name="sparsecert",
     help="Provable robustness of classifiers against sparse (L0) attacks.",
     version=__version__,
+    suppress_keyboard_interrupt=False,
 )
 app.command(train_command, name="train")
 app.command(certify_command, name="certify")
@@ -35,6 +38,10 @@ app.command(reproduce_command, name="reproduce")
 app.command(demo_command, name="demo")
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does: what is finished is stored first."""
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Run a command line; a problem at the border ends in one sentence and exit status 2.
 
@@ -42,14 +49,20 @@ def main(words: Sequence[str] | None = None) -> None:
         words: the arguments; the process's own by default.
     """
     warnings.showwarning = _show_warning
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         app(sys.argv[1:] if words is None else words, result_action="return_value")
     except (InputError, RunFolderError) as error:
         print_error(f"error: {error}", style="red")
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print_error("stopped; repeat the command to go on")
-        sys.exit(130)
+        sys.exit(128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT))
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -4,17 +4,45 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_type_hints
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from sparsecert.designs.design import RuleName, options
+from sparsecert.designs.design import options
 from sparsecert.designs.registry import DESIGNS
 from sparsecert.theory.schedule import ALPHA, NUM_SAMPLES, NUM_SELECTION, Sampling
 
 # What is printed holds the names of paths and classes, which are not markup.
 console = Console(markup=False)
+
+if TYPE_CHECKING:
+    DesignName: TypeAlias = str
+    RuleName: TypeAlias = str
+    DesignOptions = Any
+else:
+    # What there is to choose from, and every setting, is what designs say of themselves.
+    DesignName = Literal[tuple(DESIGNS)]
+    RuleName = Literal[tuple(dict.fromkeys(r for d in DESIGNS.values() for r in d.rules))]
+    DesignOptions = Parameter(name="*")(
+        make_dataclass(
+            "DesignOptions",
+            [
+                (
+                    name,
+                    Annotated[
+                        get_type_hints(design)[name] | None,
+                        Parameter(name=f"--{flag}", help=f"{design.name}: {words}"),
+                    ],
+                    None,
+                )
+                for design in DESIGNS.values()
+                for name, (flag, words, _) in options(design).items()
+            ],
+            namespace={"__module__": __name__},
+            frozen=True,
+        )
+    )
 
 RunArgument = Annotated[Path, Parameter(help="Folder that `sparsecert train --out` wrote.")]
 DataOption = Annotated[
@@ -84,30 +112,6 @@ class CertificationOptions(PredictionOptions):
     num_selection: Annotated[
         int | None, Parameter(help=f"n0: ablations that choose the class; {NUM_SELECTION}.")
     ] = None
-
-
-if TYPE_CHECKING:
-    DesignOptions = Any
-else:
-    # Every setting that a design takes from the command line, each by the name it has there.
-    DesignOptions = Parameter(name="*")(
-        make_dataclass(
-            "DesignOptions",
-            [
-                (
-                    name,
-                    Annotated[
-                        get_type_hints(design)[name] | None,
-                        Parameter(name=f"--{flag}", help=f"{design.name}: {words}"),
-                    ],
-                    None,
-                )
-                for design in DESIGNS.values()
-                for name, (flag, words, _) in options(design).items()
-            ],
-            frozen=True,
-        )
-    )
 
 
 def print_error(sentence: str, style: str | None = None) -> None:

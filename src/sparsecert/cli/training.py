@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sparsecert.cli.options import DesignOptions, console
+from sparsecert.cli.options import DesignName, DesignOptions, console
 from sparsecert.designs.design import options
 from sparsecert.designs.registry import DESIGNS
 from sparsecert.errors import InputError
@@ -23,9 +23,6 @@ def train_command(
         Parameter(help="digits, breast-cancer, mnist, cifar10, a Hub name, a local path or .npz."),
     ],
     out: Annotated[Path, Parameter(help="Run folder to write, or to resume.")],
-    retained: Annotated[
-        int | None, Parameter(help="k: features each ablated input retains.")
-    ] = None,
     recipe: Annotated[
         RecipeName,
         Parameter(help="radius: goes on from --start, for certificates of --radius."),
@@ -50,7 +47,7 @@ def train_command(
     ] = None,
     seed: int = 0,
     design: Annotated[
-        Literal["uniform", "partition", "lee2019"],
+        DesignName,
         Parameter(
             help="Random ablations, fixed partitions, or the noise of Lee et al. (2019) to compare "
             "with."

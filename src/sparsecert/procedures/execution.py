@@ -97,14 +97,16 @@ class LocalExecution:
             group, do = work.start()
             pending: list[Finished[Any]] = []
             flushed = time.monotonic()
-            for start in range(0, len(missing), group):
-                images = missing[start : start + group]
-                started = time.perf_counter()
-                result = do(images)
-                seconds = (time.perf_counter() - started) / len(images)
-                pending.append(Finished(images, np.full(len(images), seconds), result))
-                bar.update(task, advance=len(images))
-                if time.monotonic() - flushed > FLUSH_SECONDS:
-                    work.store(pending)
-                    pending, flushed = [], time.monotonic()
-            work.store(pending)
+            try:
+                for start in range(0, len(missing), group):
+                    images = missing[start : start + group]
+                    started = time.perf_counter()
+                    result = do(images)
+                    seconds = (time.perf_counter() - started) / len(images)
+                    pending.append(Finished(images, np.full(len(images), seconds), result))
+                    bar.update(task, advance=len(images))
+                    if time.monotonic() - flushed > FLUSH_SECONDS:
+                        finished, pending, flushed = pending, [], time.monotonic()
+                        work.store(finished)
+            finally:  # whoever interrupts it loses the group that was under way, and no other
+                work.store(pending)

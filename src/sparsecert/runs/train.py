@@ -9,8 +9,10 @@ Processes on several machines need the run folder on a disk they share.
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from sparsecert.models import architectures as models
 from sparsecert.runs.config import RunConfig
 from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.encoding import channel_mean
+from sparsecert.training.checkpoint import Progress
 from sparsecert.training.fit import Training, seeded
 from sparsecert.training.recipes import Recipe, recipe_for
 
@@ -158,7 +161,7 @@ def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> n
     saved = time.monotonic()
     with progress.bar(show_progress and accelerator.is_main_process) as bar:
         task = bar.add_task("training", total=training.num_steps, completed=training.progress.step)
-        for state in training:
+        for state in _stopping_between_steps(training, run.checkpoint_path):
             epoch, rest = divmod(state.step, training.steps_per_epoch)
             bar.update(
                 task,
@@ -179,6 +182,32 @@ def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> n
         run.checkpoint_path.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
     return run.load_model()
+
+
+def _stopping_between_steps(training: Training, checkpoint: Path) -> Iterator[Progress]:
+    """The steps of training; Ctrl-C and SIGTERM wait for one to end, and for a checkpoint.
+
+    In the middle of a step weights and optimiser do not belong together. Outside the main thread,
+    where Python handles no signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield from training
+        return
+    received: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda n, _: received.append(n)) for number in signals}
+    try:
+        for state in training:
+            yield state
+            if received:
+                if training.accelerator.is_main_process:
+                    training.save(checkpoint)
+                break
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        signal.raise_signal(received[0])
 
 
 def standardisation(
