@@ -194,8 +194,11 @@ def _stopping_between_steps(training: Training, checkpoint: Path) -> Iterator[Pr
         yield from training
         return
     received: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda n, _: received.append(n)) for number in signals}
+    before = {
+        number: signal.signal(number, lambda n, _: received.append(n))
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) not in (signal.SIG_IGN, None)
+    }
     try:
         for state in training:
             yield state
@@ -208,6 +211,7 @@ def _stopping_between_steps(training: Training, checkpoint: Path) -> Iterator[Pr
             signal.signal(number, handler)
     if received:
         signal.raise_signal(received[0])
+        raise KeyboardInterrupt  # if that was handled in silence: training is not finished
 
 
 def standardisation(
