@@ -49,7 +49,7 @@ def make_attack_record(
     """
     config = run.config
     commands = [
-        run.train_command(),
+        config.train_command(run.path),
         attack_command(config.dataset, run, dataset, plan, limit),
     ]
     return {

@@ -57,7 +57,7 @@ def make_record(
             "median_certified_robustness": result.median_interval,
             "certified_accuracy": [_ends(estimate) for estimate in result.certified_accuracy],
         },
-        "command": f"{run.train_command()} && "
+        "command": f"{config.train_command(run.path)} && "
         f"{certify_command(config, run, dataset, procedure, limit)}",
         "hardware": hardware(),
         "seconds": round(float(measurement.seconds.sum()), 1),

@@ -22,6 +22,7 @@ from sparsecert.errors import InputError
 from sparsecert.models import architectures as models
 from sparsecert.smoothing.encoding import Encoding, MeanEncoding, NoiseEncoding, TwoChannelEncoding
 from sparsecert.streams import Stage, stream
+from sparsecert.training.objective import build_loss
 from sparsecert.training.recipes import Recipe
 
 FORMAT = "sparsecert-run-2"
@@ -105,24 +106,9 @@ class RunConfig:
             )
         if self.recipe.retained_range is not None:
             random_ablation(self.design, "a recipe with a retained_range")
-        self._check_radius()
-
-    def _check_radius(self) -> None:
-        """Raise `InputError` unless the recipe's objective can be followed."""
-        radius = self.recipe.radius
-        if self.recipe.objective == "cross-entropy":
-            if radius is not None:
-                raise InputError(f"expected a radius only with the recipe radius, got {radius}")
-            return
-        design = random_ablation(self.design, "the recipe radius")
-        if self.start is None:
+        build_loss(self.recipe, self.design)  # says what is wrong with a radius
+        if self.recipe.objective == "radius" and self.start is None:
             raise InputError("expected a trained run to start from, which the recipe radius needs")
-        reachable = design.share_thresholds() < 1
-        if radius is None or not 0 <= radius < len(reachable) or not reachable[radius]:
-            raise InputError(
-                f"expected a radius from 0 to {int(reachable.sum()) - 1}, which is as far as "
-                f"{design} can certify, got {radius}"
-            )
 
     @property
     def num_classes(self) -> int:

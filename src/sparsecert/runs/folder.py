@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,54 +34,25 @@ from sparsecert.training.recipes import Recipe
 VOTES_VERSION = 1
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """Paths of a run, and what lies there; `create` and `open` it.
 
     The configuration is read, and the weights are hashed, once for each object.
+
+    Args:
+        path: of the folder.
     """
 
-    path: Path
-
-    @property
-    def config_path(self) -> Path:
-        """What was trained."""
-        return self.path / "config.json"
-
-    @property
-    def model_path(self) -> Path:
-        """Weights of the finished model."""
-        return self.path / "model.safetensors"
-
-    @property
-    def checkpoint_path(self) -> Path:
-        """State of unfinished training."""
-        return self.path / "checkpoint.safetensors"
-
-    @property
-    def log_path(self) -> Path:
-        """One JSON line per epoch."""
-        return self.path / "train.jsonl"
-
-    @property
-    def tallies_path(self) -> Path:
-        """Folder of Parquet parts."""
-        return self.path / "tallies"
-
-    @property
-    def attacks_path(self) -> Path:
-        """Folder of attacked images, and of the latest record of each attack."""
-        return self.path / "attacks"
-
-    @property
-    def record_path(self) -> Path:
-        """The latest result record."""
-        return self.path / "record.json"
-
-    @property
-    def report_path(self) -> Path:
-        """The report page."""
-        return self.path / "report" / "index.html"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_path = path / "config.json"
+        self.model_path = path / "model.safetensors"
+        self.checkpoint_path = path / "checkpoint.safetensors"
+        self.log_path = path / "train.jsonl"
+        self.tallies_path = path / "tallies"
+        self.attacks_path = path / "attacks"
+        self.record_path = path / "record.json"
+        self.report_path = path / "report" / "index.html"
 
     @property
     def is_trained(self) -> bool:
@@ -187,10 +158,6 @@ class RunFolder:
         digest.update(self.model_path.read_bytes())
         return digest.hexdigest()[:16]
 
-    def train_command(self) -> str:
-        """The commands that repeat the training."""
-        return self.config.train_command(self.path)
-
     def training_seconds(self) -> float | None:
         """Seconds of training, that of the run it started from included; None without a log.
 
@@ -217,7 +184,7 @@ class RunFolder:
             self.fingerprint(),
             self.config.num_epochs,
             self.training_seconds(),
-            self.train_command(),
+            self.config.train_command(self.path),
         )
 
 

@@ -17,8 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from sparsecert import data, files, progress
 from sparsecert.data import Dataset
 from sparsecert.designs.design import options
@@ -124,7 +122,7 @@ def train_run(
     return run
 
 
-def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> nn.Module:
+def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> None:
     """Train the run's base classifier, or finish training that was cut off.
 
     Writes a checkpoint every minute and a line of `train.jsonl` per epoch; at the end the weights,
@@ -134,18 +132,10 @@ def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> n
         run: the folder.
         dataset: the training split.
         show_progress: draw a progress bar with loss and accuracy on ablated inputs.
-
-    Returns:
-        The trained network, in evaluation mode on the CPU.
     """
-    config = run.config
-    if dataset.num_classes != config.num_classes or dataset.input_shape != config.input_shape:
-        raise InputError(
-            f"expected inputs of shape {config.input_shape} in {config.num_classes} classes, "
-            f"got {dataset.input_shape} in {dataset.num_classes}"
-        )
     if run.is_trained:
-        return run.load_model()
+        return
+    config = run.config
     with seeded(config.seed):
         model = config.build_model()
     if config.start is not None and not run.checkpoint_path.exists():
@@ -155,14 +145,14 @@ def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> n
     )
     if run.checkpoint_path.exists():
         training.resume(run.checkpoint_path)
-    accelerator = training.accelerator
+    accelerator, state = training.accelerator, training.progress
     if accelerator.is_main_process:
-        _forget_lines_after(run, training.progress.step)
+        _forget_lines_after(run, state.step)
     saved = time.monotonic()
     with progress.bar(show_progress and accelerator.is_main_process) as bar:
-        task = bar.add_task("training", total=training.num_steps, completed=training.progress.step)
+        task = bar.add_task("training", total=training.batches.num_steps, completed=state.step)
         for state in _stopping_between_steps(training, run.checkpoint_path):
-            epoch, rest = divmod(state.step, training.steps_per_epoch)
+            epoch, rest = divmod(state.step, training.batches.steps_per_epoch)
             bar.update(
                 task,
                 advance=1,
@@ -181,7 +171,6 @@ def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> n
         run.save_model(model.cpu())
         run.checkpoint_path.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
-    return run.load_model()
 
 
 def _stopping_between_steps(training: Training, checkpoint: Path) -> Iterator[Progress]:

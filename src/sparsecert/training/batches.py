@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ from sparsecert.training.augmentation import AUGMENTATIONS
 from sparsecert.training.recipes import Recipe
 
 
+@dataclass
 class Batches:
     """The encoded minibatch of every step, this process's share of it.
 
-    Args:
+    Attributes:
         dataset: the training split.
         design: draws the masks.
         encoding: applies them, as an `Encoding` does.
@@ -33,22 +35,19 @@ class Batches:
         accelerator: tells the share and the device.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        design: Design,
-        encoding: Callable[[Tensor, Tensor], Tensor],
-        recipe: Recipe,
-        seed: int,
-        accelerator: Accelerator,
-    ) -> None:
-        self.dataset, self.design, self.encoding = dataset, design, encoding
-        self.recipe, self.seed, self.accelerator = recipe, seed, accelerator
-        num_processes: int = accelerator.num_processes
-        self.share = max(1, min(recipe.batch_size, len(dataset)) // num_processes)
+    dataset: Dataset
+    design: Design
+    encoding: Callable[[Tensor, Tensor], Tensor]
+    recipe: Recipe
+    seed: int
+    accelerator: Accelerator
+
+    def __post_init__(self) -> None:
+        num_processes: int = self.accelerator.num_processes
+        self.share = max(1, min(self.recipe.batch_size, len(self.dataset)) // num_processes)
         self.batch_size = self.share * num_processes
-        self.steps_per_epoch = len(dataset) // self.batch_size
-        self.num_steps = self.steps_per_epoch * recipe.epochs
+        self.steps_per_epoch = len(self.dataset) // self.batch_size
+        self.num_steps = self.steps_per_epoch * self.recipe.epochs
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, dtype=np.int64))
         self._decoder = ThreadPoolExecutor(1)
         self._decoding: dict[int, Future[Tensor]] = {}

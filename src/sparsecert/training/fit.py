@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -46,10 +47,11 @@ def fit(
     return model.cpu().eval()
 
 
+@dataclass
 class Training:
     """A network in training. To iterate over it is to train: each item is a step that was done.
 
-    Args:
+    Attributes:
         model: changed in place, and moved to the device. A `SubsetEnsemble` is shown whole inputs,
             as its members select their features themselves.
         dataset: the training split.
@@ -57,36 +59,32 @@ class Training:
         encoding: shows it to the network, as an `Encoding` does.
         recipe: how to train.
         seed: of order, masks, augmentation, dropout.
-
-    Attributes:
         progress: where it stands.
-        num_steps: of the whole training.
-        steps_per_epoch: of one pass over the training split.
-        accelerator: where it happens, and among how many processes.
+        batches: of all steps, and how many there are.
+        accelerator: the device, and how many processes take part.
 
     Raises:
         InputError: for a recipe that the design does not go with.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        dataset: Dataset,
-        design: Design,
-        encoding: Callable[[Tensor, Tensor], Tensor],
-        recipe: Recipe,
-        seed: int,
-    ) -> None:
-        if isinstance(model, SubsetEnsemble):
-            design = Partitions(design.num_features, num_sets=1)
-        self.model, self.recipe, self.seed = model, recipe, seed
+    model: nn.Module
+    dataset: Dataset
+    design: Design
+    encoding: Callable[[Tensor, Tensor], Tensor]
+    recipe: Recipe
+    seed: int
+
+    def __post_init__(self) -> None:
+        ensemble = isinstance(self.model, SubsetEnsemble)
+        shown = Partitions(self.design.num_features, num_sets=1) if ensemble else self.design
         self.accelerator = Accelerator()
         self.progress = Progress(num_processes=self.accelerator.num_processes)
-        self._loss = build_loss(recipe, design)
-        self._batches = batches = Batches(dataset, design, encoding, recipe, seed, self.accelerator)
-        self.num_steps, self.steps_per_epoch = batches.num_steps, batches.steps_per_epoch
+        self.batches = Batches(
+            self.dataset, shown, self.encoding, self.recipe, self.seed, self.accelerator
+        )
+        self._loss = build_loss(self.recipe, self.design)
         self._network, self._optimizer = self.accelerator.prepare(
-            model, recipe.build_optimizer(model)
+            self.model, self.recipe.build_optimizer(self.model)
         )
 
     @property
@@ -117,19 +115,19 @@ class Training:
         self._network.train(self.recipe.radius is None)
         started = time.monotonic() - self.progress.seconds
         with torch.random.fork_rng():
-            while self.progress.step < self.num_steps:
+            while self.progress.step < self.batches.num_steps:
                 self._do_step()
                 self.progress.seconds = time.monotonic() - started
                 yield self.progress
 
     def _do_step(self) -> None:
         progress, step = self.progress, self.progress.step
-        if step % self.steps_per_epoch == 0:
+        if step % self.batches.steps_per_epoch == 0:
             progress.start_epoch()
         for group in self._optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate_at(step, self.num_steps)
+            group["lr"] = self.recipe.learning_rate_at(step, self.batches.num_steps)
         torch.manual_seed(_torch_seed(self.seed, step + 1))  # for dropout and its like
-        encoded, labels = self._batches.at(step)
+        encoded, labels = self.batches.at(step)
         with autocast(self.recipe.precision, encoded.device):
             logits: Tensor = self._network(encoded)
         logits = logits.float().flatten(0, -2)  # an ensemble casts a ballot for each of its sets

@@ -28,6 +28,7 @@ from torch.nn import functional
 
 from sparsecert.designs.design import Design
 from sparsecert.designs.uniform import random_ablation
+from sparsecert.errors import InputError
 from sparsecert.training.recipes import Recipe
 
 _MARGIN_SCALE = 0.3  # of a difference of logits
@@ -44,12 +45,19 @@ def build_loss(recipe: Recipe, design: Design) -> Callable[[Tensor, Tensor], Ten
     The ballots of an example stand one after the other.
 
     Raises:
-        InputError: for a recipe with a radius, unless the design is random ablation.
+        InputError: for the recipe radius without a radius that can be certified.
     """
-    if recipe.radius is None:
+    if recipe.objective == "cross-entropy":
         return partial(functional.cross_entropy, label_smoothing=recipe.label_smoothing)
-    ablation = random_ablation(design, "a recipe with a radius")
-    threshold = float(ablation.share_thresholds()[recipe.radius])
+    ablation = random_ablation(design, "the recipe radius")
+    thresholds = ablation.share_thresholds()
+    furthest = int((thresholds < 1).sum()) - 1
+    if recipe.radius is None or not 0 <= recipe.radius <= furthest:
+        raise InputError(
+            f"expected a radius from 0 to {furthest}, which is as far as {ablation} can certify, "
+            f"got {recipe.radius}"
+        )
+    threshold = float(thresholds[recipe.radius])
     masks = recipe.masks_per_example
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:

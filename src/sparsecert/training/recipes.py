@@ -72,6 +72,8 @@ class Recipe:
         check_precision(self.precision)
         if not self.learning_rate > 0:
             raise InputError(f"expected a positive learning rate, got {self.learning_rate}")
+        if self.objective == "cross-entropy" and self.radius is not None:
+            raise InputError(f"expected a radius only with the recipe radius, got {self.radius}")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"expected label_smoothing in [0, 1), got {self.label_smoothing}")
         if self.retained_range is not None:
