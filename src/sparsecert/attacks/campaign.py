@@ -17,7 +17,7 @@ from sparsecert.attacks.store import AttackSettings, AttackStore
 from sparsecert.data import Dataset
 from sparsecert.procedures.execution import Execution, Finished, Work
 from sparsecert.procedures.procedure import RunImages
-from sparsecert.procedures.run import load, recorded_procedure
+from sparsecert.procedures.run import load, recorded_procedure, run_images
 from sparsecert.records.record import read_record
 from sparsecert.runs.folder import RunFolder
 from sparsecert.votes.store import Stored
@@ -113,6 +113,26 @@ def stored_attacks(
     stored = store.read(_settings(run.fingerprint(), dataset, plan))
     chosen = data.representatives(dataset.labels, limit)
     return stored.take(np.flatnonzero(np.isin(stored.indices, chosen)))
+
+
+def images_to_attack(run: RunFolder, dataset_name: str | None, limit: int | None) -> RunImages:
+    """Test images, evenly spread: over those that are certified, where the others are not.
+
+    Args:
+        run: the attacked run.
+        dataset_name: whose test split; by default the run's own data set.
+        limit: number of images; None for all.
+    """
+    images = run_images(run, dataset_name, limit)
+    if not run.record_path.exists():
+        return images
+    record = read_record(run)
+    if record["dataset"] != images.dataset.name:
+        return images
+    certified = run_images(run, dataset_name, record["limit"])
+    if limit is None or np.isin(images.indices, certified.indices).all():
+        return images
+    return certified.take(data.evenly_spread(len(certified.indices), limit))
 
 
 def stored_certificates(images: RunImages, rule: str | None = None) -> Certificates | None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sparsecert.attacks.campaign import attack_images, run_target, stored_certificates
+from sparsecert.attacks.campaign import (
+    attack_images,
+    images_to_attack,
+    run_target,
+    stored_certificates,
+)
 from sparsecert.attacks.plan import AttackPlan, attacked_rule
 from sparsecert.attacks.record import attack_record_path, make_attack_record
 from sparsecert.procedures.execution import Execution
-from sparsecert.procedures.run import HERE, run_images
+from sparsecert.procedures.run import HERE
 from sparsecert.records.record import write_record
 from sparsecert.runs.folder import RunFolder
 
@@ -26,14 +31,15 @@ def attack_run(
     Args:
         run: a trained run; what it has certified is compared with.
         plan: the attack.
-        limit: number of images, spread evenly over the test split; None for all.
+        limit: number of images, spread evenly over the test split, or over those that are
+            certified; None for all.
         dataset_name: whose test split; by default the run's own data set.
         execution: where images are attacked.
 
     Returns:
         The record.
     """
-    images = run_images(run, dataset_name, limit)
+    images = images_to_attack(run, dataset_name, limit)
     plan = replace(plan, rule=attacked_rule(run.config.design, plan.rule))
     # First, since an attack is too dear to find afterwards that votes lack what the rule needs.
     certificates = stored_certificates(images, plan.rule)

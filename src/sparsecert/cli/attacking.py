@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from sparsecert.cli.options import (
     AlphaOption,
     DataOption,
+    JsonOption,
     LimitOption,
     RecordOption,
     RuleOption,
@@ -52,13 +53,14 @@ def attack_command(
     ] = None,
     seed: int = 0,
     record: RecordOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Find the fewest changes that fool the prediction. Repeat the command to resume."""
     from sparsecert.attacks.plan import plan_for
     from sparsecert.attacks.run import attack_run
-    from sparsecert.files import check_writable
     from sparsecert.procedures.execution import LocalExecution
-    from sparsecert.records.record import write_record
+    from sparsecert.records.output import check_outputs
+    from sparsecert.records.record import to_text, write_record
     from sparsecert.report import tables
     from sparsecert.runs.folder import RunFolder
 
@@ -77,15 +79,15 @@ def attack_command(
         num_gradient=num_gradient,
         seed=seed,
     )
-    if record is not None:
-        check_writable(record)
+    check_outputs(run, record=record)
     result = attack_run(folder, plan, limit, data, LocalExecution(show_progress=True))
     if record is not None:
         write_record(record, result)
-    unit = config.design.unit(config.input_shape)
-    console.print(
-        tables.terminal_table(f"{attack} on {result['dataset']}", tables.attack_rows(result, unit))
-    )
+    if json:
+        print(to_text(result), end="")
+    else:
+        rows = tables.attack_rows(result, config.design.unit(config.input_shape))
+        console.print(tables.terminal_table(f"{attack} on {result['dataset']}", rows))
     report_violations(result)
 
 

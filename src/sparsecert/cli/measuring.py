@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from sparsecert.cli.options import (
     CertificationOptions,
     CompileOption,
     DataOption,
+    JsonOption,
     LimitOption,
     PredictionOptions,
     RecordOption,
@@ -33,14 +35,21 @@ def certify_command(
     data: DataOption = None,
     limit: LimitOption = None,
     compile: CompileOption = False,
-    tsv: Annotated[Path | None, Parameter(help="Write one line per image to this file.")] = None,
+    tsv: Annotated[
+        Path | None,
+        Parameter(
+            help="Write one line per image to this file; - is standard output.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
     record: RecordOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Certify test images. Votes are stored: repeat with another alpha or rule at no cost."""
     from sparsecert.runs.folder import RunFolder
 
     folder = RunFolder.open(run)
-    _certify(folder, how, data, limit, compile=compile, tsv=tsv, record=record)
+    _certify(folder, how, data, limit, compile=compile, tsv=tsv, record=record, json=json)
 
 
 def predict_command(
@@ -50,7 +59,10 @@ def predict_command(
     data: DataOption = None,
     limit: LimitOption = None,
     compile: CompileOption = False,
-    show: Annotated[int, Parameter(help="Number of predictions to print.")] = 10,
+    show: Annotated[
+        int, Parameter(help="Number of predictions to print.", validator=validators.Number(gte=0))
+    ] = 10,
+    json: JsonOption = False,
 ) -> None:
     """Predict test images by vote, abstaining where the vote is too close to call."""
     from rich.table import Table
@@ -67,6 +79,18 @@ def predict_command(
     images = run_images(folder, data, limit)
     prediction = procedure.predict(images, LocalExecution(show_progress=True, compile=compile))
     dataset, indices = images.dataset, images.indices
+    if json:
+        console.print_json(
+            data={
+                "dataset": dataset.name,
+                **asdict(procedure),
+                "indices": indices.tolist(),
+                "labels": images.targets.tolist(),
+                "predictions": prediction.label.tolist(),
+                "counts": prediction.counts.tolist(),
+            }
+        )
+        return
     table = Table("image", "class", "prediction", "share of votes")
     for row in range(min(show, len(indices))):
         label = int(prediction.label[row])
@@ -117,17 +141,17 @@ def _certify(
     compile: bool = False,
     tsv: Path | None = None,
     record: Path | None = None,
+    json: bool = False,
 ) -> None:
     """Count what is missing, evaluate, write the record, print the tables."""
-    from sparsecert.files import check_writable
     from sparsecert.procedures.execution import LocalExecution
     from sparsecert.procedures.run import certify_images, procedure_for, run_images
-    from sparsecert.records.record import make_record, write_record
+    from sparsecert.records.output import check_outputs
+    from sparsecert.records.record import make_record, to_text, write_record
     from sparsecert.records.tsv import write_tsv
     from sparsecert.report import tables
 
-    for path in filter(None, (record, tsv)):
-        check_writable(path)  # what would fail after hours of counting fails now
+    check_outputs(run.path, record=record, tsv=tsv)
     design = run.config.design
     procedure = procedure_for(design, **how.settings())
     images = run_images(run, data, limit)
@@ -138,6 +162,9 @@ def _certify(
         write_record(path, result)
     if tsv is not None:
         write_tsv(tsv, measurement)
+    if json:
+        print(to_text(result), end="")
+        return
     title = f"{images.dataset.name}, {design}, {procedure.rule} rule, alpha = {procedure.alpha}"
     unit = design.unit(images.dataset.input_shape)
     summary = tables.summary_rows(measurement, unit, procedure.sampling)

@@ -66,7 +66,16 @@ RuleOption = Annotated[
 CompileOption = Annotated[
     bool, Parameter(help="Compile the network first; pays on runs of many minutes.")
 ]
-RecordOption = Annotated[Path | None, Parameter(help="Write the result as JSON to this file.")]
+RecordOption = Annotated[
+    Path | None,
+    Parameter(
+        help="Write the result as JSON to this file; - is standard output.",
+        allow_leading_hyphen=True,
+    ),
+]
+JsonOption = Annotated[
+    bool, Parameter(help="Print the result as JSON instead of tables.", negative="")
+]
 AlphaOption = Annotated[float | None, Parameter(help=f"Error probability of each answer; {ALPHA}.")]
 SamplesOption = Annotated[
     int | None, Parameter(help=f"n: ablations that predict, or estimate a share; {NUM_SAMPLES}.")

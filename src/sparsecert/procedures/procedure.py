@@ -43,7 +43,7 @@ class RunImages:
         """`(images,)` correct labels."""
         return self.dataset.labels[self.indices]
 
-    def take(self, rows: NDArray[np.bool_]) -> RunImages:
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> RunImages:
         """The images at these rows."""
         return RunImages(self.run, self.dataset, self.indices[rows])
 

@@ -125,14 +125,21 @@ class SampledProcedure(Procedure):
         )
 
     def predict(self, images: RunImages, execution: Execution) -> Prediction:
-        """Count the votes for prediction, of a stage of their own, and predict."""
+        """Count the votes for prediction, of a stage of their own, and predict.
+
+        Where all images have votes that estimate and some have none for prediction, those serve:
+        they are as many, and independent of the selection.
+        """
 
         def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
             return stop(tally, name_by_look(tally, self.alpha, self.rule))
 
         tallies = self._tallies(images)
-        tallies.count(Stage.PREDICTION, execution, stops)
-        return predict_tally(tallies.stored(Stage.PREDICTION).votes, self.alpha, self.rule)
+        stage = Stage.PREDICTION
+        if tallies.has(Stage.ESTIMATION) and not tallies.has(stage):
+            stage = Stage.ESTIMATION
+        tallies.count(stage, execution, stops)
+        return predict_tally(tallies.stored(stage).votes, self.alpha, self.rule)
 
     def counted(self, images: RunImages) -> NDArray[np.bool_]:
         """`(images,)` which have both selection and estimation votes."""

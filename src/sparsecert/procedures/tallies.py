@@ -70,6 +70,10 @@ class Tallies:
         """Whatever has been counted."""
         return self.store.read(self.settings(stage))
 
+    def has(self, stage: Stage) -> bool:
+        """Whether there are votes on all of these images."""
+        return bool(np.isin(self.images.indices, self.read(stage).indices).all())
+
     def stored(self, stage: Stage) -> Stored[Tally]:
         """The votes of these images, in their order.
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sparsecert import files
 from sparsecert._version import __version__
 from sparsecert.data import Dataset
 from sparsecert.designs.design import design_settings
 from sparsecert.errors import RunFolderError
 from sparsecert.evaluation import Estimate
 from sparsecert.procedures.procedure import Measurement, Procedure
+from sparsecert.records.output import write_output
 from sparsecert.runs.config import RunConfig, command
 from sparsecert.runs.folder import RunFolder
 
@@ -97,9 +98,13 @@ def make_base_record(
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Write a record as JSON, atomically."""
-    files.make_folder(path.parent)
-    files.write_text(path, json.dumps(record, indent=2) + "\n")
+    """Write a record as JSON; see `write_output`."""
+    write_output(path, to_text(record))
+
+
+def to_text(record: Mapping[str, Any]) -> str:
+    """A record as JSON."""
+    return json.dumps(record, indent=2) + "\n"
 
 
 def read_record(run: RunFolder) -> dict[str, Any]:

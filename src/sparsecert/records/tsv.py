@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import datetime
+import io
 from pathlib import Path
 
 import numpy as np
 
-from sparsecert import files
 from sparsecert.procedures.procedure import Measurement
+from sparsecert.records.output import write_output
 from sparsecert.theory.prediction import ABSTAIN
 
 _COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
@@ -21,7 +22,7 @@ _OWN_COLUMNS = ("selected", "prediction", "lower_bound", "votes")
 
 
 def write_tsv(path: Path, measurement: Measurement) -> None:
-    """Write one line per image, atomically.
+    """Write one line per image; see `write_output`.
 
     `predict` is the certified class, -1 where not even radius 0 is certified; `radius` is in
     features. `selected` is the class that was put to the test, `prediction` PREDICT's answer,
@@ -42,7 +43,8 @@ def write_tsv(path: Path, measurement: Measurement) -> None:
         [" ".join(map(str, votes)) for votes in certification.tally.votes],
         strict=True,
     )
-    with files.atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(_COLUMNS + _OWN_COLUMNS)
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(_COLUMNS + _OWN_COLUMNS)
+    writer.writerows(rows)
+    write_output(path, text.getvalue())

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from sparsecert.evaluation import Estimate, Evaluation
 from sparsecert.procedures.procedure import Measurement
+from sparsecert.records.record import read_record
 from sparsecert.runs.folder import RunFolder
 
 
@@ -142,6 +143,7 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
     after = "" if start is None else f" after {start.epochs} in {start.path}"
     aim = "" if recipe.radius is None else f" for {recipe.radius}"
     parts = sorted(path.name for path in run.tallies_path.glob("[!.]*.parquet"))
+    attacks = sorted(run.attacks_path.glob("[!.]*.json"))
     return [
         ("data", f"{config.dataset}, inputs of shape {config.input_shape}"),
         ("classes", ", ".join(config.class_names)),
@@ -150,16 +152,38 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
         ("recipe", f"{recipe.name}{aim}, {recipe.epochs} epochs{after}, seed {config.seed}"),
         ("training", state),
         ("tallies", ", ".join(parts) or "none"),
-        ("record", str(run.record_path) if run.record_path.exists() else "none"),
+        ("record", _certified(run)),
+        ("attacks", ", ".join(path.stem for path in attacks) or "none"),
         ("report", str(run.report_path) if run.report_path.exists() else "none"),
+        ("next", _next_command(run)),
     ]
+
+
+def _certified(run: RunFolder) -> str:
+    """The latest result in a line."""
+    if not run.record_path.exists():
+        return "none"
+    record = read_record(run)
+    return (
+        f"{record['rule']} on {record['num_images']} images of {record['dataset']}: accuracy "
+        f"{record['accuracy']:.1%}, median {median(record['median_certified_robustness'])}"
+    )
+
+
+def _next_command(run: RunFolder) -> str:
+    """What there is to do with the run."""
+    if not run.is_trained:
+        return run.config.train_command(run.path).split(" && ")[-1]
+    if not run.record_path.exists():
+        return f"sparsecert certify {run.path}"
+    return f"sparsecert {'attack' if run.report_path.exists() else 'report'} {run.path}"
 
 
 def terminal_table(title: str, rows: list[tuple[str, str]]) -> Table:
     """Rows as a table for the terminal."""
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column()
-    table.add_column(justify="right")
+    table.add_column(justify="right", overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table

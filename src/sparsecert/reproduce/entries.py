@@ -44,4 +44,6 @@ def reproduce(name: str, options: Options, console: Console) -> None:
     elif name != OVERVIEW:
         known = ", ".join([*TABLES, *FIGURES, OVERVIEW])
         raise InputError(f"expected one of {known}, got {name!r}")
+    elif not options.results.is_dir():
+        raise InputError(f"expected a folder of result records, got {options.results}")
     console.print(f"overview: {write_overview(options.results)}", soft_wrap=True)
