@@ -62,19 +62,14 @@ def test_the_overview_names_the_family(folder: Path, tmp_path: Path) -> None:
 def test_predict_report_and_info(folder: Path, output: Output) -> None:
     run("predict", folder, "--limit", 40, "--rule", "run-off")
     assert "run-off rule" in output()
-    run("certify", folder, "--limit", 40, "--rule", "run-off", "--bound", "exact")
-    exact = record(folder)
-    assert exact["bound"] == "exact"
-    assert "--bound exact" in exact["command"]
+    run("certify", folder, "--limit", 40, "--rule", "run-off")
+    assert "--rule run-off" in record(folder)["command"]
     page = report(folder)
     assert "holds with certainty" in page
     for rule in ("plurality", "run-off", "pairwise"):
         assert f"{rule} rule" in page
     run("info", folder)
     assert "3 times 12 stratified sets of 64" in output()
-    run("certify", folder, "--limit", 40, "--rule", "run-off")
-    pairs = zip(exact["certified_accuracy"], record(folder)["certified_accuracy"], strict=False)
-    assert all(share >= by_sum for share, by_sum in pairs)
 
 
 @pytest.mark.parametrize(("attack", "rule"), [("sigma-zero", "pairwise"), ("pointwise", "run-off")])
