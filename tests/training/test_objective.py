@@ -160,8 +160,8 @@ def test_the_radius_is_recorded(tmp_path: Path, fast_run: RunFolder) -> None:
     run = train_for(tmp_path / "second", fast_run, 1, epochs=1)
     values = classifier_values(run.config)
     assert (values["recipe"], values["radius_trained_for"], values["epochs"]) == ("radius", 1, 21)
-    assert "--recipe radius" in run.train_command()
-    assert "--radius 1 --start" in run.train_command()
+    assert "--recipe radius" in run.config.train_command(run.path)
+    assert "--radius 1 --start" in run.config.train_command(run.path)
 
 
 def test_bad_settings_get_a_sentence(tmp_path: Path, fast_run: RunFolder) -> None:

@@ -223,8 +223,8 @@ def test_training_starts_from_another_runs_weights(tmp_path: Path) -> None:
     assert second.training_seconds() == pytest.approx(
         log(first.path)[-1]["seconds"] + log(second.path)[-1]["seconds"]
     )
-    command = second.train_command()
-    assert command == f"{first.train_command()} && " + command.split(" && ")[1]
+    command = config.train_command(second.path)
+    assert command == f"{first.config.train_command(first.path)} && " + command.split(" && ")[1]
     assert command.endswith(f"--start {first.path}")
 
 
