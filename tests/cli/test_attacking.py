@@ -166,6 +166,7 @@ def test_a_success_within_a_certified_radius_is_shouted(
     [
         (["--budget", 0], "budget of at least 1"),
         (["--steps", 5], "no number of steps for pointwise"),
+        (["--attack", "greedy", "--repetitions", 2], "no number of repetitions for greedy"),
         (["--attack", "sparse-rs", "--steps", 0], "steps"),
         (["--num-samples", 0], "num_samples"),
         (["--alpha", 1], "alpha"),

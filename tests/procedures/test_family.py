@@ -129,6 +129,12 @@ def test_what_does_not_fit_gets_a_sentence(family_run: Path, tmp_path: Path, fai
     assert not (tmp_path / "new").exists()
     fails("rules plurality, run-off, pairwise", "certify", family_run, "--rule", "majority")
     fails("rules plurality, run-off, pairwise", "attack", family_run, "--rule", "margin")
+    few, strict = ("--num-samples", 100), ("--alpha", 0.1)
+    for command in ("certify", "predict", "attack"):
+        fails("expected no num_samples for 3 times 12 stratified", command, family_run, *few)
+        fails("expected no alpha and no num_samples for", command, family_run, *few, *strict)
+    other = ("--num-selection", 9, "--seed", 1)
+    fails("expected no num_selection and no seed for", "certify", family_run, *other)
 
 
 def test_ranks_follow_the_scores() -> None:
