@@ -18,7 +18,7 @@ import sparsecert as sc
 from sparsecert.models.architectures import build
 
 SIDE, K, CLASSES = 224, 1_000, 1_000
-NUM_SELECTION = NUM_SAMPLES = 54  # a pass for each of two lanes
+NUM_SELECTION = NUM_SAMPLES = 54  # a pass for each of two workers
 
 
 def main() -> None:

@@ -12,14 +12,14 @@ from timing import Spread
 from torch import Tensor
 
 import sparsecert as sc
-from sparsecert.smoothing.voter import Lane
+from sparsecert.smoothing.voter import Worker
 
 
 class TimedClassifier(sc.SmoothedClassifier):
     """Times each certification, and the forward passes in it, in seconds that threads computed.
 
-    Each lane is one thread, so its own clock says what it did, whatever else the machine did. A
-    single lane may use all threads, and has the process to itself.
+    Each worker is one thread, so its own clock says what it did, whatever else the machine did. A
+    single worker may use all threads, and has the process to itself.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -40,11 +40,13 @@ class TimedClassifier(sc.SmoothedClassifier):
         """Time outside the network over that inside it, in the latest rounds."""
         return Spread.of(self._shares[-rounds:])
 
-    def lanes(self, x: Tensor, ballots: int) -> list[Lane]:
-        """The lanes, with a clock around the network of each."""
-        lanes = super().lanes(x, ballots)
-        clock = time.thread_time if len(lanes) > 1 else time.process_time
-        return [Lane(lane.device, partial(self._timed, clock, lane.forward)) for lane in lanes]
+    def workers(self, x: Tensor, ballots: int) -> list[Worker]:
+        """The workers, with a clock around the network of each."""
+        workers = super().workers(x, ballots)
+        clock = time.thread_time if len(workers) > 1 else time.process_time
+        return [
+            Worker(worker.device, partial(self._timed, clock, worker.forward)) for worker in workers
+        ]
 
     def _timed(
         self, clock: Callable[[], float], forward: Callable[[Tensor], Tensor], encoded: Tensor

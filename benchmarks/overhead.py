@@ -81,7 +81,7 @@ def main() -> None:
     record |= {
         "architecture": "interpolating-cnn",
         "num_ballots": NUM_SELECTION + NUM_SAMPLES,
-        "lanes": len(classifiers["ours"].lanes(image[None], NUM_SAMPLES)),
+        "workers": len(classifiers["ours"].workers(image[None], NUM_SAMPLES)),
         "textbook_batch_size": size,
         "textbook_threads": number,
     }

@@ -20,14 +20,14 @@ import numpy as np
 from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
-from sparsecert.data import Dataset, representatives
 from sparsecert.evaluation import median_certified_robustness
-from sparsecert.procedures.procedure import Measurement, Procedure, certify_run
-from sparsecert.procedures.sampled import SamplingPlan, smoothed_classifier
+from sparsecert.procedures.procedure import Measurement, RunImages
+from sparsecert.procedures.run import certify_images, run_images
+from sparsecert.procedures.sampled import SampledProcedure
 from sparsecert.records.record import classifier_values, hardware, write_record
+from sparsecert.rules import RULES
 from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.sampled import SmoothedClassifier
-from sparsecert.theory import RULES
 
 app = App(help=__doc__)
 
@@ -46,17 +46,17 @@ def main(
 ) -> None:
     """Compare radii and ballots under every rule, and times on a few images."""
     folder = RunFolder.open(run)
-    plan = SamplingPlan(num_selection, num_samples, seed)
+    images, few = run_images(folder, limit=limit), run_images(folder, limit=timed)
+    plan = SampledProcedure(num_selection, num_samples, seed=seed, alpha=alpha)
+    smoothed = plan.classifier(folder)
     rules: dict[str, dict[str, Any]] = {}
     for rule in RULES:
-        fixed = Procedure(limit, plan, alpha, rule)
-        sequential = replace(fixed, plan=replace(plan, sampling="sequential"))
-        _, before = certify_run(folder, fixed)
-        dataset, after = certify_run(folder, sequential)
-        rules[rule] = compare(before, after, plan)
-    smoothed, images = smoothed_classifier(folder), representatives(dataset.labels, timed)
+        fixed = replace(plan, rule=rule)
+        before = certify_images(images, fixed)
+        after = certify_images(images, replace(fixed, sampling="sequential"))
+        rules[rule] = compare(before, after, fixed)
     for rule, values in rules.items():
-        values.update(compare_times(smoothed, dataset, images, plan, alpha, rule))
+        values.update(compare_times(smoothed, few, replace(plan, rule=rule)))
         print(rule, values)
     result = {
         "benchmark": "sequential",
@@ -74,8 +74,8 @@ def main(
         write_record(record, result)
 
 
-def compare(fixed: Measurement, sequential: Measurement, plan: SamplingPlan) -> dict[str, Any]:
-    """Radii and ballots of both plans, under one rule, on the same images."""
+def compare(fixed: Measurement, sequential: Measurement, plan: SampledProcedure) -> dict[str, Any]:
+    """Radii and ballots of both ways of sampling, under one rule, on the same images."""
     right = fixed.certification.label == fixed.targets
     before, after = (
         np.where(right, measurement.certification.radius, -1) for measurement in (fixed, sequential)
@@ -107,35 +107,31 @@ def compare(fixed: Measurement, sequential: Measurement, plan: SamplingPlan) -> 
 
 
 def compare_times(
-    smoothed: SmoothedClassifier,
-    dataset: Dataset,
-    images: NDArray[np.int64],
-    plan: SamplingPlan,
-    alpha: float,
-    rule: str,
+    smoothed: SmoothedClassifier, images: RunImages, plan: SampledProcedure
 ) -> dict[str, Any]:
-    """Processor time of both plans, selection included, in turn on the same images, one by one."""
+    """Processor time of both ways, selection included, in turn on the same images, one by one."""
     taken = {"fixed": 0.0, "sequential": 0.0}
     ballots = dict.fromkeys(taken, 0)
-    for index in images:
+    for index in images.indices:
         for sampling in taken:
             started = time.process_time()
             certificate = smoothed.certify(
-                dataset.batch([index]),
+                images.dataset.batch([index]),
                 plan.num_selection,
                 plan.num_samples,
-                alpha,
+                plan.alpha,
                 plan.seed,
-                rule,
+                plan.rule,
                 sampling=sampling,
                 indices=[index],
             )
             taken[sampling] += time.process_time() - started
             ballots[sampling] += int(certificate.num_samples[0]) + plan.num_selection
+    number = len(images.indices)
     return {
-        "timed_images": len(images),
-        "processor_seconds_per_image": round(taken["sequential"] / len(images), 3),
-        "processor_seconds_per_image_fixed": round(taken["fixed"] / len(images), 3),
+        "timed_images": number,
+        "processor_seconds_per_image": round(taken["sequential"] / number, 3),
+        "processor_seconds_per_image_fixed": round(taken["fixed"] / number, 3),
         "time_ratio": _ratio(taken["sequential"], taken["fixed"]),
         "timed_ballot_ratio_with_selection": _ratio(ballots["sequential"], ballots["fixed"]),
     }

@@ -20,17 +20,10 @@ from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
 import sparsecert as sc
+from sparsecert.certification import certification_at, certify_by_look, stop
 from sparsecert.records.record import hardware, write_record
-from sparsecert.sequential_certification import (
-    certification_at,
-    certified_by_look,
-    named_by_look,
-    prediction_at,
-    stop,
-)
-from sparsecert.theory import proportion_interval
+from sparsecert.theory.confidence import proportion_interval
 from sparsecert.theory.schedule import growing_looks
-from sparsecert.votes.look_tally import LookTally
 
 ABLATION = sc.UniformAblation(784, 45)
 _AT_ONCE = 10_000
@@ -57,7 +50,7 @@ def main(
         for size in _portions(num_images):
             tally = draw(rng, shares, RANKINGS, num_samples, size)
             label = np.zeros(size, dtype=np.int64)
-            certified = certified_by_look(tally, label, ABLATION, alpha, rule)
+            certified = certify_by_look(tally, label, ABLATION, alpha, rule)
             found = certification_at(stop(tally, certified), tally, label, certified, alpha)
             stopped += int((found.radius >= wrong).sum())
             anywhere += int((certified.radius[:, -1] >= wrong).sum())
@@ -72,8 +65,7 @@ def main(
         wrong, ballots = 0, 0.0
         for size in _portions(num_images):
             tally = draw(rng, shares, rankings, num_samples, size)
-            named = named_by_look(tally, alpha, rule)
-            predicted = prediction_at(stop(tally, named), tally, named)
+            predicted = sc.predict_tally(tally, alpha, rule)
             wrong += int((predicted.label > 0).sum())
             ballots += float(predicted.num_samples.sum())
         case = {"predict": rule, "shares": _short(shares), "rankings": rankings}
@@ -98,7 +90,7 @@ def main(
 
 def hardest_certificates() -> list[tuple[str, NDArray[np.float64], int]]:
     """Rule, shares of the rankings, and the least radius that is an error."""
-    shares, leads = (ABLATION.thresholds(rule, 1.0) for rule in ("majority", "margin"))
+    shares, leads = ABLATION.share_thresholds(), ABLATION.lead_thresholds()
     cases = []
     for rho in (0, 5, 11):
         q, lead = float(shares[rho]), float(leads[rho])
@@ -129,14 +121,15 @@ def draw(
     rankings: list[list[int]],
     num_samples: int,
     num_images: int,
-) -> LookTally:
+) -> sc.Tally:
     """Counts, at every look, of images whose ballots are rankings with these shares."""
-    steps = np.diff(look_schedule(num_samples), prepend=0)
+    looks = growing_looks(num_samples)
+    steps = np.diff(looks, prepend=0)
     drawn = np.cumsum(np.stack([rng.multinomial(m, shares, num_images) for m in steps], 1), 1)
     place = np.argsort(np.array(rankings), axis=1)
     above = (place[:, :, None] < place[:, None, :]).astype(np.int64)
     first_choice = drawn @ (place == 0).astype(np.int64)
-    return LookTally(num_samples, first_choice, np.einsum("iln,ncj->ilcj", drawn, above))
+    return sc.Tally(first_choice, np.einsum("iln,ncj->ilcj", drawn, above), looks=looks)
 
 
 def _portions(num_images: int) -> list[int]:

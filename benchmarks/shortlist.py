@@ -1,4 +1,4 @@
-"""What following a few of 1 000 classes costs: room per image, and time per ballot.
+"""What tracking a few of 1 000 classes costs: room per image, and time per ballot.
 
     python benchmarks/shortlist.py
 
@@ -17,14 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 import sparsecert as sc
-from sparsecert.smoothing.sequential import tally_looks
-from sparsecert.smoothing.shortlist import shortlist
 from sparsecert.theory.schedule import growing_looks
-from sparsecert.votes.look_store import LookSettings, LookStore
-from sparsecert.votes.store import Stored
+from sparsecert.votes.store import Stored, TallySettings, TallyStore
 from sparsecert.votes.tally import Tally
-from sparsecert.votes.tally_store import TallySettings, TallyStore
-from sparsecert.votes.tracked_classes import nobody
+from sparsecert.votes.tracked_classes import track_nothing
 
 CLASSES, IMAGES, BALLOTS = 1_000, 20, 10_000
 
@@ -36,17 +32,19 @@ x = torch.rand(IMAGES, 1, 4, 4)
 rows, ones = np.arange(IMAGES), np.ones(IMAGES)
 
 
-def timed(name: str, followed: NDArray[np.int64] | None) -> Tally:
+def timed(name: str, tracked: NDArray[np.int64]) -> Tally:
     """Count, and say how long a ballot took, in seconds of the processor."""
     started = time.process_time()
-    tally = smoothed.tally(x, BALLOTS, sc.Stage.ESTIMATION, followed=followed)
+    tally = smoothed.tally(x, BALLOTS, sc.Stage.ESTIMATION, tracked=tracked)
     each = (time.process_time() - started) / (IMAGES * BALLOTS)
     print(f"{name}: {1e6 * each:.1f} microseconds per ballot")
     return tally
 
 
-def size(folder: Path) -> str:
-    """Kilobytes per image of the one part in this folder."""
+def size(folder: Path, tally: Tally) -> str:
+    """Kilobytes per image of these votes on disk."""
+    settings = TallySettings("model", "data", 0, "estimation", BALLOTS, tally.looks)
+    TallyStore(folder, CLASSES).append(settings, [Stored(rows, ones, tally)])
     (part,) = folder.iterdir()
     return f"{part.stat().st_size / IMAGES / 1_000:.1f} kB per image"
 
@@ -54,19 +52,14 @@ def size(folder: Path) -> str:
 def main() -> None:
     """Print times and sizes."""
     timed("first choices only", track_nothing(IMAGES))
-    followed = shortlist(smoothed, x)
-    assert followed is not None
-    tally = timed(f"{followed.shape[1]} followed", followed)
-    looks = tally_looks(smoothed, x, BALLOTS, sc.Stage.ESTIMATION, followed=followed)
-    schedule = tuple(map(int, look_schedule(BALLOTS)))
+    tracked = smoothed.tally(x, 1, sc.Stage.ESTIMATION).tracked_classes
+    assert tracked is not None
+    tally = timed(f"{tracked.shape[1]} tracked", tracked)
+    looks = smoothed.tally(x, BALLOTS, sc.Stage.ESTIMATION, sampling="sequential", tracked=tracked)
     with tempfile.TemporaryDirectory() as folder:
-        fixed, sequential = Path(folder) / "fixed", Path(folder) / "sequential"
-        settings = TallySettings("model", "data", 0, "estimation", BALLOTS)
-        TallyStore(fixed, CLASSES).append(settings, [Stored(rows, ones, tally)])
-        names = LookSettings("model", "data", 0, "estimation", BALLOTS, schedule)
-        LookStore(sequential, CLASSES).append(names, [Stored(rows, ones, looks)])
-        print(f"a stage on disk: {size(fixed)}")
-        print(f"all {len(schedule)} looks on disk: {size(sequential)}")
+        print(f"a stage on disk: {size(Path(folder) / 'fixed', tally)}")
+        size_of_looks = size(Path(folder) / "sequential", looks)
+        print(f"all {len(growing_looks(BALLOTS))} looks on disk: {size_of_looks}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from sparsecert.attacks import (
 from sparsecert.attacks.early import EarlyAnswer
 from sparsecert.attacks.query import changed_features
 from sparsecert.attacks.summary import within_certificate
+from sparsecert.theory.confidence import clopper_pearson_lower
 from tests.attacks.victims import D, K, alarm, dark_images, linear_problem, random_network
 from tests.helpers.classifiers import images as noise
 
@@ -79,7 +80,7 @@ def test_sizes_are_near_the_optimum_of_a_linear_classifier(
 
 def halved_radius(counts: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
     """A certificate that is wrong on purpose: Corollary 1 with half of Delta."""
-    low = sc.theory.clopper_pearson_lower(counts, counts, alpha)
+    low = clopper_pearson_lower(counts, counts, alpha)
     shift = sc.ablation_shift(D, K, np.arange(D + 1)) / 2
     radius: NDArray[np.int64] = (low[:, None] - shift > 0.5).sum(axis=1) - 1
     return radius

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from numpy.typing import NDArray
 
 from sparsecert import UniformAblation, certify_tally
 from sparsecert.attacks import AttackPlan, Probe
@@ -22,13 +21,11 @@ from sparsecert.attacks.summary import (
     within_certificate,
 )
 from sparsecert.certification import select_label
-from sparsecert.data import evenly_spread
 from sparsecert.errors import InputError
-from sparsecert.procedures.procedure import load_evaluation_data
-from sparsecert.procedures.sampled import stored_votes
-from sparsecert.records.record import read_record, recorded_procedure
+from sparsecert.procedures.procedure import RunImages
+from sparsecert.procedures.run import load_evaluation_data, run_images
 from sparsecert.runs.folder import RunFolder
-from sparsecert.streams import Stage
+from sparsecert.votes.store import TallySettings, TallyStore
 from tests.helpers.commands import PROBE, Fails, Output, read_json, record, report, run, train
 
 CERTIFY = ["--num-selection", 50, "--num-samples", 600]
@@ -106,17 +103,16 @@ def test_the_pairwise_rule_is_attacked_and_compared_with_its_own_certificates(
     assert "strongest on each image, pairwise rule" in page
     assert "strongest on each image</td>" not in page  # of majority there is one attack
     opened = RunFolder.open(folder)
-    dataset = load_evaluation_data(opened, None)
-    indices = evenly_spread(len(dataset), 4)
-    certified = read_record(opened) | {"rule": "pairwise"}
-    procedure = recorded_procedure(certified)
-    votes = stored_votes(opened, dataset, indices, procedure.plan, Stage.ESTIMATION).votes
-    selection = stored_votes(opened, dataset, indices, procedure.plan, Stage.SELECTION).votes
-    label = select_label(selection, "pairwise")
+    images, store = run_images(opened, limit=4), TallyStore(opened.tallies_path, 10)
+    names = opened.fingerprint(), images.dataset.fingerprint(), 0
+    selection = store.read(TallySettings(*names, "selection", 50))
+    votes = store.read(TallySettings(*names, "estimation", 600))
+    np.testing.assert_array_equal(votes.indices, images.indices)
+    label = select_label(selection.votes, "pairwise")
     design = opened.config.design
     assert isinstance(design, UniformAblation)
-    radius = certify_tally(votes, label, design, 0.05, "pairwise").radius
-    radius = np.where(label == dataset.labels[indices], radius, -1)
+    radius = certify_tally(votes.votes, label, design, 0.05, "pairwise").radius
+    radius = np.where(label == images.targets, radius, -1)
     assert pairwise["certified_radii"] == radius.tolist()
     assert pairwise["certified_radii"] != majority["certified_radii"]
 
@@ -139,9 +135,10 @@ def test_stored_attacks_are_kept_apart_by_plan_and_read_again(
         assert AttackPlan.from_json(made["plan"]) == plan
         assert attack_run(run_folder, plan, 2)["attack_magnitudes"] == made["attack_magnitudes"]
         stored = stored_attacks(run_folder, dataset, plan, 2)
-        assert stored.size.tolist() == made["attack_magnitudes"]
-        changed = stored.adversarial != dataset.batch(stored.index).flatten(1).numpy()
-        assert changed.sum(axis=1).tolist() == [max(0, size) for size in stored.size]
+        sizes = stored.votes.size.tolist()
+        assert sizes == made["attack_magnitudes"]
+        changed = stored.votes.adversarial != dataset.batch(stored.indices)
+        assert changed.flatten(1).sum(dim=1).tolist() == [max(0, size) for size in sizes]
 
 
 def test_a_success_within_a_certified_radius_is_shouted(
@@ -149,8 +146,9 @@ def test_a_success_within_a_certified_radius_is_shouted(
 ) -> None:
     """A certificate that claims everything, which no attack may leave unnoticed."""
 
-    def boastful(_: RunFolder, __: object, indices: NDArray[np.int64], ___: None) -> Certificates:
-        return Certificates(np.full(len(indices), 64), np.ones(len(indices), dtype=bool))
+    def boastful(images: RunImages, _: None) -> Certificates:
+        number = len(images.indices)
+        return Certificates(np.full(number, 64), np.ones(number, dtype=bool))
 
     monkeypatch.setattr("sparsecert.attacks.run.stored_certificates", boastful)
     words = ["attack", folder, "--attack", "sigma-zero", "--steps", 15, "--limit", 3, *PROBE]
@@ -168,6 +166,7 @@ def test_a_success_within_a_certified_radius_is_shouted(
     [
         (["--budget", 0], "budget of at least 1"),
         (["--steps", 5], "no number of steps for pointwise"),
+        (["--attack", "greedy", "--repetitions", 2], "no number of repetitions for greedy"),
         (["--attack", "sparse-rs", "--steps", 0], "steps"),
         (["--num-samples", 0], "num_samples"),
         (["--alpha", 1], "alpha"),

@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 from PIL import Image
 
 from sparsecert import UniformAblation, data
 from sparsecert.errors import InputError
-from sparsecert.training.fit import Batches
 from sparsecert.training.recipes import recipe_for
 from tests.helpers.commands import read_json, record, report, run
-from tests.helpers.training import config, noise_images
+from tests.helpers.training import batches, config, noise_images
 
 SIZES = ((256, 320), (300, 256), (256, 256), (700, 256))
 
@@ -152,7 +150,7 @@ def test_decoding_ahead_changes_nothing(folder: Path) -> None:
         design=UniformAblation(224 * 224, 1000),
         recipe=replace(recipe_for("paper", (3, 224, 224)), batch_size=2, epochs=3),
     )
-    in_order, at_random = (Batches(settings, dataset, Accelerator(cpu=True)) for _ in range(2))
+    in_order, at_random = (batches(settings, dataset) for _ in range(2))
     assert in_order.num_steps == 6
     expected = [in_order.at(step) for step in range(6)]
     for step in (5, 2, 3, 0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from torch import nn
 
 import sparsecert as sc
 from sparsecert.certification import certify_by_look, stop
-from sparsecert.training import checkpoint, fit
+from sparsecert.runs import train as run_training
+from sparsecert.training.fit import Training
 
 # Statements for `commands.kill_when`: store what has been finished at once, in small pieces.
 STORE_AT_ONCE = """
@@ -55,14 +57,14 @@ class CutOffError(Exception):
 
 def cut_off_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Training saves a checkpoint after every step, and ends after so many."""
-    save, saved = checkpoint.save_checkpoint, 0
+    save, saved = Training.save, 0
 
-    def save_and_stop(*arguments: Any) -> None:
+    def save_and_stop(training: Training, path: Path) -> None:
         nonlocal saved
-        save(*arguments)
+        save(training, path)
         saved += 1
         if saved == steps:
             raise CutOffError
 
-    monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(fit, "save_checkpoint", save_and_stop)
+    monkeypatch.setattr(run_training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(Training, "save", save_and_stop)

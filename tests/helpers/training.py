@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate import Accelerator
 
 from sparsecert import UniformAblation, data
+from sparsecert.data import Dataset
 from sparsecert.runs.config import RunConfig
 from sparsecert.runs.folder import RunFolder
-from sparsecert.runs.train import train_run
-from sparsecert.training.fit import train
+from sparsecert.runs.train import train, train_run
+from sparsecert.training.batches import Batches
 from sparsecert.training.recipes import recipe_for
 
 
@@ -39,8 +41,20 @@ def config(**changes: Any) -> RunConfig:
 def trained(path: Path, settings: RunConfig) -> RunFolder:
     """Train, or go on, as the configuration says."""
     run = RunFolder.create(path, settings)
-    train(run, settings, data.load("digits", "train"))
+    train(run, data.load("digits", "train"))
     return run
+
+
+def batches(settings: RunConfig, dataset: Dataset) -> Batches:
+    """Those of a run, on the CPU."""
+    return Batches(
+        dataset,
+        settings.design,
+        settings.build_encoding(),
+        settings.recipe,
+        settings.seed,
+        Accelerator(cpu=True),
+    )
 
 
 def trained_by_name(
@@ -50,9 +64,10 @@ def trained_by_name(
     return train_run("digits", path, recipe, design_settings={"num_retained": retained}, **options)
 
 
-def noise_images(path: Path, count: int, side: int) -> str:
+def noise_images(path: Path, count: int, side: int, *channels: int) -> str:
     """A file of images of two classes that cannot be told apart, the same in both splits."""
-    x = np.random.default_rng(0).integers(256, size=(count, side, side), dtype=np.uint8)
+    shape = (count, side, side, *channels)
+    x = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
     y = np.arange(count) % 2
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
     return str(path)

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from sparsecert.procedures.sequential import stored_looks
 
 from sparsecert.errors import InputError
-from sparsecert.procedures import procedure as workflow
-from sparsecert.procedures.sampled import SamplingPlan
-from sparsecert.records.record import recorded_procedure
+from sparsecert.procedures.procedure import Procedure
+from sparsecert.procedures.run import load, recorded_procedure, run_images
+from sparsecert.procedures.sampled import SampledProcedure
 from sparsecert.runs.folder import RunFolder
-from sparsecert.streams import Stage
+from sparsecert.theory.schedule import growing_looks
 from tests.helpers.commands import Fails, Output, comparable, parts, record, report, run
 from tests.helpers.internals import few_are_many, no_network
 from tests.helpers.votes import looks_reached
 
 PLAN = ["--num-selection", 40, "--num-samples", 600, "--sampling", "sequential"]
+PROCEDURE = SampledProcedure(40, 600, "sequential")
+
+
+def recorded(folder: Path) -> Procedure:
+    """The procedure that the run's record names."""
+    return recorded_procedure(RunFolder(folder).config.design, record(folder))
 
 
 def test_certify_stores_looks_and_says_how_many_ballots(
@@ -32,14 +38,13 @@ def test_certify_stores_looks_and_says_how_many_ballots(
     result = record(folder)
     assert result["sampling"] == "sequential"
     assert result["num_samples"] == 600
-    looks = look_schedule(600)
-    ballots = [int(looks[reached - 1]) for reached in looks_reached(folder, 600).values()]
+    looks = growing_looks(600)
+    ballots = [looks[reached - 1] for reached in looks_reached(folder, 600).values()]
     assert len(ballots) == 60
     assert len(set(ballots)) > 2
     assert result["mean_num_samples"] == round(float(np.mean(ballots)), 1) < 600
     assert "--sampling sequential" in result["command"]
-    procedure = recorded_procedure(result)
-    assert procedure.plan == SamplingPlan(40, 600, 0, "sequential")
+    assert recorded(folder) == PROCEDURE
     no_network(monkeypatch)
     run("certify", folder, "--limit", 60, *PLAN)
     run("certify", folder, "--limit", 20, *PLAN)
@@ -47,14 +52,11 @@ def test_certify_stores_looks_and_says_how_many_ballots(
 
 def test_radii_are_those_of_the_smoothed_classifier(folder: Path) -> None:
     run("certify", folder, "--limit", 12, *PLAN)
-    opened = RunFolder(folder)
-    procedure = recorded_procedure(record(folder))
-    dataset = workflow.load_evaluation_data(opened)
-    measured = workflow.measure(opened, dataset, procedure)
-    smoothed: Any = workflow.load(folder)
-    found = smoothed.certify(
-        dataset.batch(measured.indices), 40, 600, sampling="sequential", indices=measured.indices
-    )
+    images = run_images(RunFolder(folder), limit=12)
+    measured = recorded(folder).measure(images)
+    smoothed: Any = load(folder)
+    x, indices = images.dataset.batch(images.indices), images.indices
+    found = smoothed.certify(x, 40, 600, sampling="sequential", indices=indices)
     np.testing.assert_array_equal(found.label, measured.certification.label)
     # A run counts until its prediction is settled as well.
     assert (found.num_samples <= measured.certification.num_samples).all()
@@ -80,12 +82,10 @@ def test_another_rule_and_alpha_go_on_from_the_same_counts(folder: Path, tmp_pat
 
 def test_counts_for_another_rule_are_reported_as_such(folder: Path) -> None:
     run("certify", folder, "--limit", 40, *PLAN)
-    opened, procedure = RunFolder(folder), recorded_procedure(record(folder))
-    dataset = workflow.load_evaluation_data(opened)
-    own = workflow.measure(opened, dataset, procedure)
-    assert own.num_unfinished == 0
-    others = workflow.Procedure(40, procedure.plan, 0.001, "pairwise")
-    assert workflow.measure(opened, dataset, others).num_unfinished > 0
+    images = run_images(RunFolder(folder), limit=40)
+    assert recorded(folder).measure(images).num_unfinished == 0
+    others = replace(PROCEDURE, alpha=0.001, rule="pairwise")
+    assert others.measure(images).num_unfinished > 0
     page = report(folder)
     assert "n = 600 at most" in page
     assert "ballots per image that estimate, mean" in page
@@ -113,19 +113,18 @@ def test_attacks_read_sequential_certificates(folder: Path) -> None:
 
 
 def test_sequential_votes_that_are_missing_get_a_sentence(folder: Path) -> None:
-    opened = RunFolder(folder)
-    dataset = workflow.load_evaluation_data(opened)
-    plan = SamplingPlan(40, 600, 0, "sequential")
-    with pytest.raises(InputError, match=r"no sequential estimation votes .* run `sparsecert"):
-        stored_looks(opened, dataset, np.arange(3), plan, Stage.ESTIMATION)
+    run("certify", folder, "--limit", 3, *PLAN[:4])
+    sentence = r"no estimation-sequential votes .* run `sparsecert certify --sampling sequential`"
+    with pytest.raises(InputError, match=sentence):
+        PROCEDURE.measure(run_images(RunFolder(folder), limit=3))
 
 
 def test_bad_sampling_gets_a_sentence(digits_run: Path, family_run: Path, fails: Fails) -> None:
     fails("sampling", "certify", digits_run, "--sampling", "bogus")
     with pytest.raises(InputError, match="one of fixed, sequential, got 'bogus'"):
-        SamplingPlan(sampling="bogus")
+        SampledProcedure(sampling="bogus")  # type: ignore[arg-type]
     for command in ("certify", "predict"):
-        sentence = "expected sampling to be fixed for a fixed family"
+        sentence = "expected no sampling for 3 times 12 stratified sets of 64, a fixed family"
         fails(sentence, command, family_run, "--limit", 5, "--sampling", "sequential")
 
 
@@ -135,7 +134,8 @@ def test_old_records_are_of_fixed_plans(folder: Path) -> None:
     assert result["sampling"] == "fixed"
     assert result["mean_num_samples"] == 200
     del result["sampling"], result["mean_num_samples"]
-    assert recorded_procedure(result).plan == SamplingPlan(40, 200, 0, "fixed")
+    design = RunFolder(folder).config.design
+    assert recorded_procedure(design, result) == SampledProcedure(40, 200)
 
 
 @pytest.mark.parametrize("sampling", ["fixed", "sequential"])

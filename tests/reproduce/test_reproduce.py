@@ -12,10 +12,11 @@ import torch
 from sparsecert import data
 from sparsecert.attacks import AttackPlan, Probe
 from sparsecert.errors import InputError, RunFolderError
-from sparsecert.reproduce import adversarial, attacked, entries, figure1, frontier, overview
+from sparsecert.reproduce import experiment, figures, overview
 from sparsecert.reproduce.baselines import Binarised, baseline_target
 from sparsecert.reproduce.experiment import Options
 from sparsecert.reproduce.paper import AttackedRow, BaseRow, CertifiedRow, PaperTable
+from sparsecert.reproduce.tables import TABLES
 from tests.helpers.commands import Fails, Output, read_json, report, run
 
 K16: dict[str, Any] = {"label": "k = 16", "dataset": "digits", "settings": {"num_retained": 16}}
@@ -43,8 +44,7 @@ DIGITS = PaperTable(
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(overview.TABLES, "table9", DIGITS)
-    monkeypatch.setattr(figure1, "TABLE", DIGITS)
+    monkeypatch.setitem(TABLES, "table9", DIGITS)
 
 
 def words_for(folder: Path, *words: object) -> tuple[object, ...]:
@@ -98,7 +98,7 @@ def test_a_row_is_trained_certified_recorded_and_compared(tmp_path: Path, output
 def test_the_compared_scheme_is_trained_certified_and_reported(
     tmp_path: Path, fails: Fails
 ) -> None:
-    overview.TABLES["table9"] = PaperTable("table9", "digits", DIGITS.rows[2:])
+    TABLES["table9"] = PaperTable("table9", "digits", DIGITS.rows[2:])
     (record,) = reproduce(tmp_path, "table9", "--limit", 20, "--epochs", 2).values()
     assert record["design"] == "lee2019"
     assert record["keep_probability"] == 0.8
@@ -116,7 +116,7 @@ def test_base_classifiers_are_measured_on_both_splits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = BaseRow(**K16, train=91.5, test=81.25)
-    monkeypatch.setitem(overview.TABLES, "table9", PaperTable("table9", "bases", (row,)))
+    monkeypatch.setitem(TABLES, "table9", PaperTable("table9", "bases", (row,)))
     (record,) = reproduce(tmp_path, "table9", "--epochs", 30).values()
     assert 0.5 < record["test_accuracy"] < record["train_accuracy"] < 1
     low, high = record["intervals"]["test_accuracy"]
@@ -146,11 +146,10 @@ def test_classifiers_are_attacked_side_by_side(
 ) -> None:
     probe = Probe(num_samples=300)
     plan = AttackPlan("pointwise", repetitions=2, probe=probe)
-    monkeypatch.setitem(overview.TABLES, "table9", ATTACKED)
-    monkeypatch.setattr(attacked, "PLAN", plan)
-    monkeypatch.setattr(adversarial, "PLAN", plan)
-    monkeypatch.setattr(adversarial, "TABLE", ATTACKED)
-    monkeypatch.setattr(adversarial, "_FIGURE3", 2)
+    monkeypatch.setitem(TABLES, "table9", ATTACKED)
+    monkeypatch.setattr(experiment, "PLAN", plan)
+    monkeypatch.setattr(figures, "PLAN", plan)
+    monkeypatch.setattr(figures, "_FIGURE3", 2)
     narrow = ["--limit", 6, "--epochs", 20]
     records = reproduce(tmp_path, "table9", *narrow)
     assert "31" in output()
@@ -172,6 +171,7 @@ def test_classifiers_are_attacked_side_by_side(
     assert "## Table 9: attacked digits" in page
     assert "| **nearest-neighbour** | paper | pointwise |  | 99.0 % | 9.5 |" in page
     assert "; attack " in page
+    monkeypatch.setitem(TABLES, "table2", ATTACKED)
     reproduce(tmp_path, "figure3", "--retained", 16, *narrow)
     reproduce(tmp_path, "figure5", "--retained", 16, *narrow)
     for name in ("figure3", "figure5"):
@@ -214,7 +214,7 @@ def test_another_network_on_as_many_images_as_the_paper(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matters: bool
 ) -> None:
     row = CertifiedRow(**K16, architecture="resnet18", architecture_matters=matters, **FEW)
-    monkeypatch.setitem(overview.TABLES, "table9", PaperTable("table9", "d", (row,), limit=25))
+    monkeypatch.setitem(TABLES, "table9", PaperTable("table9", "d", (row,), limit=25))
     records = reproduce(tmp_path, "table9", "--epochs", 1, "--model", "mlp")
     ((name, record),) = records.items()
     assert name == "table9-digits-k16-two-channel-mlp-fast1-n25.json"
@@ -254,7 +254,7 @@ def test_records_match_rows_by_what_was_measured() -> None:
 
 
 def test_tables_are_the_papers() -> None:
-    sizes = {name: len(table.rows) for name, table in overview.TABLES.items()}
+    sizes = {name: len(table.rows) for name, table in TABLES.items()}
     assert sizes == {
         "table1": 20,
         "table2": 5,
@@ -265,15 +265,15 @@ def test_tables_are_the_papers() -> None:
         "table7": 2,
         "table8": 4,
     }
-    names = [row.folder_name for row in overview.TABLES["table1"].rows]
+    names = [row.folder_name for row in TABLES["table1"].rows]
     assert len(set(names)) == 20
-    rows = overview.TABLES["table1"].rows
+    rows = TABLES["table1"].rows
     peak = [row.label for row in rows if isinstance(row, CertifiedRow) and row.median == 8]
     assert peak == ["k = 40", "k = 45"]
 
 
-@pytest.mark.usefixtures("table")
-def test_figures_are_written(tmp_path: Path) -> None:
+def test_figures_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TABLES, "table1", DIGITS)
     reproduce(tmp_path, "figure1", "--retained", 16, "--epochs", 1)
     reproduce(tmp_path, "figure2")
     reproduce(tmp_path, "figure4", "--data", "digits", "--retained", 12)
@@ -295,12 +295,12 @@ def test_what_there_is_not_gets_a_sentence(
     tmp_path: Path, fails: Fails, words: list[str], sentence: str
 ) -> None:
     fails(sentence, *words_for(tmp_path, *words))
-    assert set(entries.FIGURES) == {*(f"figure{number}" for number in range(1, 6)), "frontier"}
+    assert set(figures.FIGURES) == {*(f"figure{number}" for number in range(1, 6)), "frontier"}
 
 
 def test_an_overview_passes_over_records_of_benchmarks(tmp_path: Path) -> None:
     (tmp_path / "benchmark-growth.json").write_text('{"benchmark": "growth"}')
-    assert overview.read_results(tmp_path) == []
+    assert overview.read_results(tmp_path) == {}
 
 
 def test_an_overview_of_foreign_files_gets_a_sentence(tmp_path: Path, fails: Fails) -> None:
@@ -325,7 +325,7 @@ def test_frontier_draws_the_records_of_a_data_set(tmp_path: Path) -> None:
     reproduce(tmp_path, "frontier", "--data", "digits")
     assert (tmp_path / "results" / "frontier.png").stat().st_size > 0
     options = Options(dataset="digits", results=tmp_path / "results")
-    (axes,) = frontier.draw(options).axes
+    (axes,) = figures.frontier(options).axes
     assert axes.get_legend_handles_labels()[1] == ["the paper", "majority"]
     ((x, y),) = next(
         np.asarray(line.get_xydata()) for line in axes.get_lines() if line.get_marker() == "o"
@@ -336,4 +336,4 @@ def test_frontier_draws_the_records_of_a_data_set(tmp_path: Path) -> None:
 
 def test_frontier_without_records_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="certify --record"):
-        frontier.draw(Options(dataset="digits", results=tmp_path))
+        figures.frontier(Options(dataset="digits", results=tmp_path))

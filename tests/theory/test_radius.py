@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import sparsecert as sc
 from sparsecert.theory.confidence import clopper_pearson_lower, clopper_pearson_upper

@@ -10,20 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 
 from sparsecert import UniformAblation, data
 from sparsecert.errors import InputError
-from sparsecert.records.record import classifier_values, train_command
-from sparsecert.runs.config import RunConfig
+from sparsecert.records.record import classifier_values
+from sparsecert.runs.config import ParentRun, RunConfig
 from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import train_run
 from sparsecert.streams import Stage, stream
-from sparsecert.training.fit import Batches
-from sparsecert.training.objective import certificate_loss, soft_shares
+from sparsecert.training.objective import build_loss, certificate_loss, soft_shares
 from sparsecert.training.recipes import recipe_for
 from tests.helpers.commands import log
-from tests.helpers.training import config, noise_images, trained_by_name
+from tests.helpers.training import batches, config, noise_images, trained_by_name
 
 IMAGES, MASKS, CLASSES = 7, 40, 4
 
@@ -83,6 +81,16 @@ def test_a_higher_radius_costs_more() -> None:
     assert losses[0] < losses[1] < losses[2]
 
 
+def test_smoothed_labels_spread_a_share_over_all_classes() -> None:
+    logits, labels = some_ballots()
+    logits = logits[:, 0]
+    recipe = replace(recipe_for("fast", (1, 28, 28)), label_smoothing=0.2)
+    own, logs = torch.nn.functional.one_hot(labels, CLASSES), logits.log_softmax(dim=1)
+    by_hand = -((0.8 * own + 0.2 / CLASSES) * logs).sum(dim=1).mean()
+    loss = build_loss(recipe, UniformAblation(64, 12))(logits, labels)
+    torch.testing.assert_close(loss, by_hand)
+
+
 @pytest.fixture(scope="module")
 def fast_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run to start from, 16 of 64 pixels retained."""
@@ -100,7 +108,7 @@ def held_out_loss(run: RunFolder, radius: int) -> float:
     rows, generator = np.arange(200), stream(0, Stage.EVALUATION, 0)
     mask = torch.from_numpy(config.design.draw(generator, 64 * len(rows)))
     inputs = dataset.batch(rows).repeat_interleave(64, dim=0)
-    threshold = float(config.design.thresholds("pairwise", 1.0)[radius])
+    threshold = float(config.design.share_thresholds()[radius])
     with torch.inference_mode():
         logits = run.load_model().eval()(config.build_encoding()(inputs, mask))
     labels = torch.from_numpy(dataset.labels[rows])
@@ -129,12 +137,12 @@ def test_normalisation_keeps_its_statistics(tmp_path: Path) -> None:
 
 def for_radius(radius: int | None) -> RunConfig:
     recipe = replace(recipe_for("radius", (1, 8, 8)), radius=radius)
-    return config(recipe=recipe, start=Start("somewhere", "0", 1, None, "sparsecert train"))
+    return config(recipe=recipe, start=ParentRun("somewhere", "0", 1, None, "sparsecert train"))
 
 
 def test_an_example_is_seen_on_many_masks() -> None:
     dataset = data.load("digits", "train")
-    encoded, labels = Batches(for_radius(2), dataset, Accelerator(cpu=True)).at(5)
+    encoded, labels = batches(for_radius(2), dataset).at(5)
     assert encoded.shape == (16 * 32, 2, 8, 8)
     assert (labels.view(16, 32) == labels[::32, None]).all()
     retained = encoded.sum(dim=1) > 0.5
@@ -152,8 +160,8 @@ def test_the_radius_is_recorded(tmp_path: Path, fast_run: RunFolder) -> None:
     run = train_for(tmp_path / "second", fast_run, 1, epochs=1)
     values = classifier_values(run.config)
     assert (values["recipe"], values["radius_trained_for"], values["epochs"]) == ("radius", 1, 21)
-    assert "--recipe radius" in train_command(run.config, run)
-    assert "--radius 1 --start" in train_command(run.config, run)
+    assert "--recipe radius" in run.config.train_command(run.path)
+    assert "--radius 1 --start" in run.config.train_command(run.path)
 
 
 def test_bad_settings_get_a_sentence(tmp_path: Path, fast_run: RunFolder) -> None:

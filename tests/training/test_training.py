@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,25 +9,22 @@ import pytest
 import torch
 
 from sparsecert import UniformAblation, data
+from sparsecert.data import Dataset
+from sparsecert.designs.family import Partitions
 from sparsecert.designs.noise import DiscreteNoise
 from sparsecert.errors import InputError, RunFolderError
-from sparsecert.procedures.procedure import Procedure, certify_run
-from sparsecert.procedures.sampled import SamplingPlan
-from sparsecert.records.record import (
-    classifier_values,
-    make_record,
-    train_command,
-    training_seconds,
-    write_record,
-)
+from sparsecert.models import architectures as models
+from sparsecert.procedures.run import certify_images, run_images
+from sparsecert.procedures.sampled import SampledProcedure
+from sparsecert.records.record import classifier_values, make_record, write_record
 from sparsecert.report.page import write_report
 from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import train_run
-from sparsecert.streams import Stage, stream
+from sparsecert.smoothing.encoding import TwoChannelEncoding
 from sparsecert.training import checkpoint
-from sparsecert.training.fit import Batches
-from sparsecert.training.recipes import Recipe, recipe_for
-from tests.helpers.commands import log
+from sparsecert.training.fit import Training, fit, seeded
+from sparsecert.training.recipes import recipe_for
+from tests.helpers.commands import log, read_json
 from tests.helpers.internals import CutOffError, cut_off_after
 from tests.helpers.training import config, noise_images, trained, trained_by_name
 
@@ -47,6 +45,24 @@ def test_learns_and_repeats_itself(tmp_path: Path, recipe: str, epochs: int) -> 
     assert different.model_path.read_bytes() != one.model_path.read_bytes()
 
 
+def test_training_needs_no_folder(tmp_path: Path) -> None:
+    """And leaves torch's own random numbers alone."""
+    settings, dataset = config(), data.load("digits", "train")
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with seeded(settings.seed):
+        model = settings.build_model()
+    encoding = settings.build_encoding()
+    fitted = fit(model, dataset, settings.design, encoding, settings.recipe, settings.seed)
+    assert torch.equal(torch.rand(3), expected)
+    assert fitted is model
+    assert not model.training
+    in_folder = trained(tmp_path / "run", settings).load_model().state_dict()
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, in_folder[name])
+
+
 @pytest.mark.parametrize("steps", [7, 10])  # in an epoch, between two
 def test_stopped_and_resumed_training_ends_in_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
@@ -65,6 +81,32 @@ def test_stopped_and_resumed_training_ends_in_the_same_weights(
     for line in (*logs[0], *logs[1]):
         del line["seconds"]
     assert logs[0] == logs[1]
+
+
+def test_resumed_training_pairs_weights_with_their_moments(tmp_path: Path) -> None:
+    """Also where weights lie in memory in another order than in the file."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(32, 3, 16, 16), dtype=np.uint8)
+    dataset = Dataset("x", "train", images, np.arange(32) % 2, ("a", "b"))
+    recipe = replace(recipe_for("fast", (3, 16, 16)), epochs=3, batch_size=16, precision="float32")
+
+    def training() -> Training:
+        with seeded(0):
+            model = models.build("interpolating-resnet", (6, 16, 16), 2)
+        return Training(model, dataset, UniformAblation(256, 60), TwoChannelEncoding(), recipe, 0)
+
+    whole, cut, resumed = training(), training(), training()
+    for _ in whole:
+        pass
+    for state in cut:
+        if state.step == 3:
+            break
+    cut.save(tmp_path / "checkpoint")
+    resumed.resume(tmp_path / "checkpoint")
+    assert [state.step for state in resumed] == [4, 5, 6]
+    weights = resumed.model.state_dict()
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weights[name], weight), name
 
 
 def test_a_run_goes_on_with_as_many_processes(tmp_path: Path) -> None:
@@ -108,48 +150,6 @@ def test_another_run_in_the_folder_is_not_overwritten(tmp_path: Path) -> None:
         RunFolder.create(tmp_path / "other", config())
 
 
-def test_masks_per_batch_and_per_example() -> None:
-    from accelerate import Accelerator
-
-    dataset = data.load("digits", "train")
-    plain = replace(recipe_for("fast", MNIST), augmentation="none")
-    for mask_per, distinct in (("batch", 1), ("example", 256)):
-        recipe = replace(plain, mask_per=mask_per)  # type: ignore[arg-type]
-        batches = Batches(config(recipe=recipe), dataset, Accelerator(cpu=True))
-        encoded, labels = batches.at(3)
-        masks = (encoded.sum(dim=1).flatten(1) > 0.5).int()
-        assert masks.sum(dim=1).tolist() == [12] * 256
-        assert len(torch.unique(masks, dim=0)) == distinct
-        assert len(labels) == 256
-
-
-def test_every_epoch_visits_examples_once_in_a_new_order() -> None:
-    orders = [stream(0, Stage.TRAINING_ORDER, epoch).permutation(1347) for epoch in range(2)]
-    assert all(len(np.unique(order)) == 1347 for order in orders)
-    assert (orders[0] != orders[1]).any()
-
-
-def test_learning_rate_schedules() -> None:
-    paper = recipe_for("paper", MNIST)
-    rates = [paper.learning_rate_at(step, 400) for step in (0, 199, 200, 399)]
-    assert rates == pytest.approx([0.01, 0.01, 0.001, 0.001])
-    fast = recipe_for("fast", MNIST)
-    rates = [fast.learning_rate_at(step, 1000) for step in range(1000)]
-    assert min(rates) > 0
-    assert max(rates) == pytest.approx(fast.learning_rate, rel=1e-3)
-    assert int(np.argmax(rates)) == 100
-    assert rates[-1] < 1e-3 * fast.learning_rate
-
-
-def test_paper_recipe_is_the_papers() -> None:
-    settings = {"epochs": 400, "batch_size": 128, "optimizer": "sgd", "learning_rate": 0.01}
-    schedule = {"schedule": "step", "drops": (0.5,), "mask_per": "batch", "precision": "float32"}
-    mnist = Recipe(name="paper", weight_decay=0, augmentation="none", **settings, **schedule)  # type: ignore[arg-type]
-    assert recipe_for("paper", MNIST) == mnist
-    cifar10 = replace(mnist, weight_decay=5e-4, augmentation="crop-flip")
-    assert recipe_for("paper", (3, 32, 32)) == cifar10
-
-
 def test_bad_settings_end_before_a_folder_exists(tmp_path: Path) -> None:
     out = tmp_path / "run"
     for options, sentence in (
@@ -189,8 +189,25 @@ def test_damaged_weights_and_checkpoints_get_a_sentence(tmp_path: Path) -> None:
 def test_config_survives_the_file(tmp_path: Path) -> None:
     mean = config(encoding="mean", encoding_mean=(0.3,), recipe=recipe_for("paper", MNIST))
     noise = config(design=DiscreteNoise(64, 0.8, 2), encoding="none")
-    for number, settings in enumerate((mean, noise)):
-        assert RunFolder.create(tmp_path / str(number), settings).config == settings
+    ensemble = config(
+        design=Partitions(64, 4, 2, "stratified", (8, 8)), architecture="subset-ensemble", width=8
+    )
+    for number, settings in enumerate((mean, noise, ensemble)):
+        run = RunFolder.create(tmp_path / str(number), settings)
+        assert run.config == settings
+        assert run.config is run.config  # read once
+
+
+def test_a_folder_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """It lacks what was added later, which has its default then."""
+    run = RunFolder.create(tmp_path, config())
+    values = read_json(run.config_path)
+    del values["width"], values["start"]
+    added = ("label_smoothing", "decayed", "retained_range")
+    for name in ("drops", "masks_per_example", "radius", "objective", *added):
+        del values["recipe"][name]
+    run.config_path.write_text(json.dumps(values))
+    assert RunFolder(tmp_path).config == config()
 
 
 def test_training_starts_from_another_runs_weights(tmp_path: Path) -> None:
@@ -203,12 +220,11 @@ def test_training_starts_from_another_runs_weights(tmp_path: Path) -> None:
     assert (config.start.path, config.start.epochs) == (str(first.path), 6)
     assert config.start.fingerprint == first.fingerprint()
     assert classifier_values(config)["epochs"] == 7
-    seconds = training_seconds(second)
-    assert seconds == pytest.approx(
+    assert second.training_seconds() == pytest.approx(
         log(first.path)[-1]["seconds"] + log(second.path)[-1]["seconds"]
     )
-    command = train_command(config, second)
-    assert command == f"{train_command(first.config, first)} && " + command.split(" && ")[1]
+    command = config.train_command(second.path)
+    assert command == f"{first.config.train_command(first.path)} && " + command.split(" && ")[1]
     assert command.endswith(f"--start {first.path}")
 
 
@@ -226,11 +242,11 @@ def test_no_epochs_give_the_same_weights_another_k(tmp_path: Path) -> None:
     second = trained_by_name(tmp_path / "second", epochs=0, start=first.path)
     assert second.model_path.read_bytes() == first.model_path.read_bytes()
     assert second.fingerprint() != first.fingerprint()  # its votes are others
-    assert training_seconds(second) == training_seconds(first)
+    assert second.training_seconds() == first.training_seconds()
     assert classifier_values(second.config)["epochs"] == 2
-    procedure = Procedure(limit=4, plan=SamplingPlan(10, 50))
-    dataset, measurement = certify_run(second, procedure)
-    write_record(second.record_path, make_record(second, dataset, procedure, measurement))
+    procedure = SampledProcedure(num_selection=10, num_samples=50)
+    measurement = certify_images(run_images(second, limit=4), procedure)
+    write_record(second.record_path, make_record(procedure, measurement, 4))
     write_report(second)
     with pytest.raises(InputError, match="at least 1 epoch, or a run to start from"):
         trained_by_name(tmp_path / "third", epochs=0)

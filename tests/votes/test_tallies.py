@@ -75,8 +75,9 @@ def test_counts_at_looks_that_no_ballots_give() -> None:
         ((good, None, np.array([[5], [5]])), "between 0 and 2"),
     ]
     for counts, sentence in wrong:
+        first, rankings, tracked = (*counts, None, None)[:3]
         with pytest.raises(sc.InputError, match=sentence):
-            sc.Tally(*(*counts, None, None)[:3], LOOKS)
+            sc.Tally(first, rankings, tracked, LOOKS)
 
 
 @pytest.mark.usefixtures("unchecked")

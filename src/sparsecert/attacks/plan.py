@@ -16,7 +16,7 @@ from sparsecert.attacks.pointwise import pointwise_attack
 from sparsecert.attacks.reading import READINGS
 from sparsecert.attacks.sigma_zero import sigma_zero_attack
 from sparsecert.attacks.sparse_rs import sparse_rs_attack
-from sparsecert.designs.design import Design, check_rule_of
+from sparsecert.designs.design import Design, SampledDesign, check_rule_of
 from sparsecert.errors import InputError, as_integer, check_num_samples
 from sparsecert.procedures.run import procedure_for
 from sparsecert.rules import FAMILY_RULES, RULES
@@ -140,12 +140,12 @@ def plan_for(design: Design, attack: str, **given: Any) -> AttackPlan:
     """
     if attack in ATTACKS and given.get("repetitions") and "repetitions" not in ATTACKS[attack][1]:
         raise InputError(f"expected no number of repetitions for {attack}, which has one start")
-    of_prediction = {name: given.get(name) for name in ("rule", "num_samples", "alpha")}
-    procedure_for(design, **of_prediction)  # says what does not go with the design
     options = {name: value for name, value in given.items() if value is not None}
     of_probe = {field.name for field in fields(Probe)} - {"rule"}
-    probe = Probe(**{name: options.pop(name) for name in of_probe & set(options)})
-    return AttackPlan(attack, probe=probe, **options)
+    probed = {name: options.pop(name) for name in of_probe & set(options)}
+    ignored = {} if isinstance(design, SampledDesign) else probed
+    procedure_for(design, rule=given.get("rule"), **ignored)  # says what the design has not
+    return AttackPlan(attack, probe=Probe(**probed), **options)
 
 
 def attacked_rule(design: Design, rule: str | None) -> str | None:
