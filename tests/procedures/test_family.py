@@ -77,7 +77,7 @@ def test_no_attack_succeeds_within_a_radius(folder: Path, attack: str, rule: str
     words = ["--attack", attack, "--rule", rule, "--limit", 12]
     words += ["--steps", 60] if attack == "sigma-zero" else ["--repetitions", 3]
     run("attack", folder, *words)  # before anything was certified
-    run("certify", folder, "--limit", 40)
+    run("certify", folder, "--limit", 36)
     run("attack", folder, *words)
     result = record(folder / "attacks", f"{attack}-{rule}.json")
     assert result["rule"] == rule

@@ -119,6 +119,7 @@ def test_sequential_votes_that_are_missing_get_a_sentence(folder: Path) -> None:
         PROCEDURE.measure(run_images(RunFolder(folder), limit=3))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_bad_sampling_gets_a_sentence(digits_run: Path, family_run: Path, fails: Fails) -> None:
     fails("sampling", "certify", digits_run, "--sampling", "bogus")
     with pytest.raises(InputError, match="one of fixed, sequential, got 'bogus'"):

@@ -116,7 +116,7 @@ def stored_attacks(
 
 
 def images_to_attack(run: RunFolder, dataset_name: str | None, limit: int | None) -> RunImages:
-    """Test images, evenly spread: over those that are certified, where the others are not.
+    """Test images, evenly spread: over those that are certified, where they are enough.
 
     Args:
         run: the attacked run.
@@ -130,7 +130,8 @@ def images_to_attack(run: RunFolder, dataset_name: str | None, limit: int | None
     if record["dataset"] != images.dataset.name:
         return images
     certified = run_images(run, dataset_name, record["limit"])
-    if limit is None or np.isin(images.indices, certified.indices).all():
+    enough = limit is not None and len(certified.indices) >= limit
+    if not enough or np.isin(images.indices, certified.indices).all():
         return images
     return certified.take(data.evenly_spread(len(certified.indices), limit))
 
