@@ -85,11 +85,13 @@ def test_the_pairwise_rule_is_attacked_and_compared_with_its_own_certificates(
     folder: Path,
 ) -> None:
     run("certify", folder, "--limit", 4, *CERTIFY)
-    words = ["attack", folder, "--attack", "sigma-zero", "--steps", 15, "--limit", 4, *PROBE]
+    # More samples than the certificates: with fewer, PREDICT may abstain on a certified image.
+    probe = [2_000 if word == 300 else word for word in PROBE]
+    words = ["attack", folder, "--attack", "sigma-zero", "--steps", 15, "--limit", 4, *probe]
     run(*words, "--rule", "pairwise")
     pairwise = attacked(folder, "sigma-zero-pairwise")
     assert pairwise["rule"] == "pairwise"
-    assert "--rule pairwise --num-samples 300" in pairwise["command"]
+    assert "--rule pairwise --num-samples 2000" in pairwise["command"]
     assert pairwise["misclassified_within_certificate"] == []
     run(*words, "--rule", "margin")  # whose PREDICT is majority's
     majority = attacked(folder, "sigma-zero")

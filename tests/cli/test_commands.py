@@ -160,8 +160,10 @@ def test_bad_input_ends_in_a_sentence(folder: Path, tmp_path: Path, fails: Fails
     fails("seed", *train, "--retained", 5, "--seed", -1)
     fails("expected --retained for the design uniform", *train)
     lee = (*train, "--design", "lee2019", "--keep-probability")
-    for wrong in ((), ("--num-values", 2, "--retained", 5), ("--num-values", 2, "--encoding=mean")):
+    for wrong in ((), ("--num-values", 2, "--retained", 5)):
         fails("--keep-probability and --num-values", *lee, 0.8, *wrong)
+    mean = ("--num-values", 2, "--encoding", "mean")
+    fails("expected the encoding to be none, as the design lee2019 needs it", *lee, 0.8, *mean)
     fails("above 1 / num_values", *lee, 0.5, "--num-values", 2)
     assert not (tmp_path / "new").exists()
     (tmp_path / "file").touch()

@@ -58,7 +58,7 @@ def test_certified_accuracy_can_be_computed_from_the_file(tmp_path: Path) -> Non
         assert sum(hits) / len(hits) == estimate.value
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "missing" / "certify.tsv"
-    with pytest.raises(RunFolderError, match=r"cannot write .*missing"):
-        write_tsv(path, measurement())
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match=r"cannot .*file"):
+        write_tsv(tmp_path / "file" / "certify.tsv", measurement())

@@ -187,9 +187,9 @@ def test_baselines_are_what_their_names_say(tmp_path: Path) -> None:
     train = data.load("digits", "train")
     distance = torch.cdist(x.flatten(1), train.batch(range(len(train))).flatten(1))
     nearest = train.labels[distance.argmin(dim=1).numpy()]
-    assert (target("nearest-neighbour").victim.predict(x) == nearest).all()
+    assert (target("nearest-neighbour").load().predict(x) == nearest).all()
 
-    binarised = target("binarised-cnn").victim
+    binarised = target("binarised-cnn").load()
     assert isinstance(binarised.model, Binarised)
     assert (binarised.predict(x) == binarised.predict((x > 0.5).float())).all()
 
@@ -202,7 +202,7 @@ def test_baselines_are_what_their_names_say(tmp_path: Path) -> None:
         return float((victim.predict(moved) == labels.numpy()).mean())
 
     plain, robust = target("cnn"), target("linf-cnn")
-    assert share_robust(robust.victim) > share_robust(plain.victim) + 0.2
+    assert share_robust(robust.load()) > share_robust(plain.load()) + 0.2
     again = target("cnn")
     assert again.fingerprint == plain.fingerprint != robust.fingerprint
     with pytest.raises(RunFolderError, match="holds another baseline"):
