@@ -91,7 +91,7 @@ def test_the_pairwise_rule_is_attacked_and_compared_with_its_own_certificates(
     run(*words, "--rule", "pairwise")
     pairwise = attacked(folder, "sigma-zero-pairwise")
     assert pairwise["rule"] == "pairwise"
-    assert "--rule pairwise --num-samples 2000" in pairwise["command"]
+    assert "--rule pairwise --steps 15 --num-samples 2000" in pairwise["command"]
     assert pairwise["misclassified_within_certificate"] == []
     run(*words, "--rule", "margin")  # whose PREDICT is majority's
     majority = attacked(folder, "sigma-zero")
