@@ -16,6 +16,7 @@ from sparsecert.cli.options import (
     RuleOption,
     RunArgument,
     SamplesOption,
+    announce_own_data,
     console,
     print_error,
 )
@@ -79,6 +80,7 @@ def attack_command(
     )
     if record is not None:
         check_writable(record)
+    announce_own_data(run, config.dataset, data)
     result = attack_run(folder, plan, limit, data, LocalExecution(show_progress=True))
     if record is not None:
         write_record(record, result)
