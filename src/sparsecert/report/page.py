@@ -26,6 +26,7 @@ from sparsecert.records.record import read_record
 from sparsecert.report import figures, tables
 from sparsecert.report.attacks import attack_section
 from sparsecert.runs.folder import RunFolder
+from sparsecert.runs.log import read_log
 from sparsecert.streams import Stage, stream
 from sparsecert.theory.shift import majority_thresholds
 
@@ -114,7 +115,7 @@ def _limits(record: Mapping[str, Any], unit: str) -> tuple[Figure, int] | None:
 
 
 def _training(run: RunFolder) -> Figure | None:
-    if not (epochs := run.log()):
+    if not (epochs := read_log(run.log_path)):
         return None
     return figures.training_curve(
         [line.epoch for line in epochs], [line.ablated_accuracy for line in epochs]

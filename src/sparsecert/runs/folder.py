@@ -28,27 +28,13 @@ from torch import nn
 from sparsecert import files
 from sparsecert.designs.design import design_settings
 from sparsecert.errors import InputError, RunFolderError
-from sparsecert.json_values import build, read_object
+from sparsecert.json_values import read_object
 from sparsecert.runs.config import FORMAT, ParentRun, RunConfig
+from sparsecert.runs.log import read_log
 from sparsecert.training.recipes import Recipe
 
 # Raise it when the same weights come to vote differently: another sampler, another fixed layer.
 VOTES_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """A line of the training log.
-
-    Attributes:
-        epoch: its number, from 1 on.
-        ablated_accuracy: share of ablated training inputs classified correctly.
-        seconds: of training so far.
-    """
-
-    epoch: int
-    ablated_accuracy: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -220,28 +206,11 @@ class RunFolder:
         Raises:
             RunFolderError: if the log is damaged.
         """
-        start, epochs = self.config.start, self.log()
+        start, epochs = self.config.start, read_log(self.log_path)
         before = 0.0 if start is None else start.seconds
         if before is None or not (epochs or start):
             return None
         return before + (epochs[-1].seconds if epochs else 0.0)
-
-    def log(self) -> list[Epoch]:
-        """The epochs of the training log; none without a log.
-
-        Raises:
-            RunFolderError: if the log is damaged.
-        """
-        if not self.log_path.is_file():
-            return []
-        try:
-            with self.log_path.open(encoding="utf-8") as lines:
-                return [build(Epoch, json.loads(line)) for line in lines]
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise RunFolderError(
-                f"{self.log_path} is damaged ({error}); remove it, and only the training time "
-                "and its curve are lost"
-            ) from error
 
     def as_parent(self) -> ParentRun:
         """What a run that begins with this one's weights records of it."""
