@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,21 +13,27 @@ from pathlib import Path
 from sparsecert.errors import RunFolderError
 
 PARTIAL = ".partial"
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
+_STALE_SECONDS = 900.0  # nobody writes one file for so long: its writer was killed
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without error.
 
+    What killed writers left beside it is removed.
+
     Raises:
         RunFolderError: if the folder cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
+    temporary = _beside(path)
+    _remove_stale(path.parent)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
@@ -44,7 +52,7 @@ def check_writable(path: Path) -> None:
     if not path.name or path.is_dir():
         raise RunFolderError(f"expected the path of a file to write, got the folder {path}")
     make_folder(path.parent)
-    probe = path.with_name(f".{path.name}{PARTIAL}")
+    probe = _beside(path)
     try:
         probe.touch()
         probe.unlink()
@@ -64,6 +72,32 @@ def make_folder(path: Path) -> None:
         raise RunFolderError(
             f"cannot create the folder {path}: {error.strerror or error}; choose another one"
         ) from error
+
+
+def _beside(path: Path) -> Path:
+    """A new name beside a path, hidden, and no other process's."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
+
+
+def _remove_stale(folder: Path) -> None:
+    for path in folder.glob(f".*{PARTIAL}"):
+        with contextlib.suppress(OSError):  # another process may be at it too
+            if _TEMPORARY.fullmatch(path.name) and _age(path) > _STALE_SECONDS:
+                path.unlink()
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename outlast a power cut, where folders can be synchronised."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _cannot_write(path: Path, error: OSError) -> RunFolderError:

@@ -165,7 +165,7 @@ def stored_certificates(images: RunImages, rule: str | None = None) -> Certifica
 
 
 def _store(folder: Path, dataset: Dataset) -> AttackStore:
-    return AttackStore(folder, dataset.input_shape)
+    return AttackStore(folder, dataset)
 
 
 def _settings(fingerprint: str, dataset: Dataset, plan: AttackPlan) -> AttackSettings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -16,11 +15,14 @@ from sparsecert.attacks.campaign import Certificates
 from sparsecert.attacks.plan import ATTACKS, AttackPlan
 from sparsecert.attacks.summary import summarise, within_certificate
 from sparsecert.data import Dataset
-from sparsecert.errors import RunFolderError
+from sparsecert.errors import InputError, RunFolderError
 from sparsecert.evaluation import Estimate
+from sparsecert.json_values import read_object
+from sparsecert.records import types
 from sparsecert.records.record import (
     ATTACK,
     SMOOTHED,
+    check_record,
     classifier_values,
     hardware,
 )
@@ -158,12 +160,11 @@ def read_attack_records(run: RunFolder) -> list[dict[str, Any]]:
 
 def _read(run: RunFolder, path: Path) -> dict[str, Any]:
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"attack", "dataset", "limit", "plan", "rule"} - set(record)
-        if missing:
-            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-        AttackPlan.from_json(record["plan"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        record = read_object(path)
+        check_record(record, types.ATTACK, run.config)
+        if AttackPlan.from_json(record["plan"]).attack != record["attack"]:
+            raise InputError("its plan is of another attack")
+    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
         raise RunFolderError(
             f"{path} is damaged ({error}); remove it, and run `sparsecert attack {run.path}` with "
             "the options it had again, which reads the stored attacks"

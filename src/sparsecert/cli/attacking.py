@@ -17,6 +17,7 @@ from sparsecert.cli.options import (
     RuleOption,
     RunArgument,
     SamplesOption,
+    announce_own_data,
     console,
     print_error,
 )
@@ -80,6 +81,7 @@ def attack_command(
         seed=seed,
     )
     check_outputs(run, record=record)
+    announce_own_data(run, config.dataset, data)
     result = attack_run(folder, plan, limit, data, LocalExecution(show_progress=True))
     if record is not None:
         write_record(record, result)

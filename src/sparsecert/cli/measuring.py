@@ -17,6 +17,7 @@ from sparsecert.cli.options import (
     PredictionOptions,
     RecordOption,
     RunArgument,
+    announce_own_data,
     console,
 )
 
@@ -49,6 +50,7 @@ def certify_command(
     from sparsecert.runs.folder import RunFolder
 
     folder = RunFolder.open(run)
+    announce_own_data(run, folder.config.dataset, data)
     _certify(folder, how, data, limit, compile=compile, tsv=tsv, record=record, json=json)
 
 
@@ -76,6 +78,7 @@ def predict_command(
     folder = RunFolder.open(run)
     config = folder.config
     procedure = procedure_for(config.design, **how.settings())
+    announce_own_data(run, config.dataset, data)
     images = run_images(folder, data, limit)
     prediction = procedure.predict(images, LocalExecution(show_progress=True, compile=compile))
     dataset, indices = images.dataset, images.indices

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import asdict, dataclass, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_type_hints
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.text import Text
 
 from sparsecert.designs.design import options
 from sparsecert.designs.registry import DESIGNS
 from sparsecert.theory.schedule import ALPHA, NUM_SAMPLES, NUM_SELECTION, Sampling
 
-# What is printed holds the names of paths and classes, which are not markup.
-console = Console(markup=False)
+
+class _SafeConsole(Console):
+    """Prints the names of paths, classes and data sets as they are, whoever chose them.
+
+    They are no markup, and what a terminal would take for a command is shown, not sent.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every text on its way to the terminal, the cells of tables too."""
+        return super().render_str("".join(map(_shown, text)), **options)
+
+
+def _shown(character: str) -> str:
+    """The character; of one that controls the terminal, or turns the line around, the number."""
+    if character in "\n\t" or unicodedata.category(character)[0] != "C":
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+console = _SafeConsole()
 
 if TYPE_CHECKING:
     DesignName: TypeAlias = str
@@ -125,4 +148,24 @@ class CertificationOptions(PredictionOptions):
 
 def print_error(sentence: str, style: str | None = None) -> None:
     """Print a sentence to standard error."""
-    Console(stderr=True, markup=False, highlight=False).print(sentence, style=style, soft_wrap=True)
+    _SafeConsole(stderr=True, highlight=False).print(sentence, style=style, soft_wrap=True)
+
+
+def announce(run: Path, dataset: str, hint: str = "") -> None:
+    """Say what is going to be read where a file of the run decides that, and not the user.
+
+    Args:
+        run: the folder.
+        dataset: that it names.
+        hint: what to do about it.
+    """
+    from sparsecert.data.embedded import EMBEDDED
+
+    if dataset not in EMBEDDED:
+        print_error(f"reading the test split of {dataset}, as {run} says{hint}")
+
+
+def announce_own_data(run: Path, dataset: str, chosen: str | None) -> None:
+    """The same for a command that has --data, unless it was given."""
+    if chosen is None:
+        announce(run, dataset, "; --data chooses another")

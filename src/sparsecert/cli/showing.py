@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sparsecert.cli.options import LimitOption, RunArgument, console
+from sparsecert.cli.options import LimitOption, RunArgument, announce, console
 from sparsecert.models import Architecture
 
 
@@ -24,7 +24,9 @@ def report_command(
     from sparsecert.runs.folder import RunFolder
 
     folder = RunFolder.open(run)
-    page = write_report(folder, beside_paper(read_record(folder)))
+    record = read_record(folder)
+    announce(run, record["dataset"])
+    page = write_report(folder, beside_paper(record))
     console.print(f"report: {page}", soft_wrap=True)
     if open:
         webbrowser.open(page.resolve().as_uri())

@@ -28,9 +28,9 @@ def load(name: str, split: str, feature_range: FeatureRange | None = None) -> Da
     """Load a split of a data set.
 
     Args:
-        name: `digits` or `breast-cancer` (inside scikit-learn); a folder that Hugging Face
-            `datasets` can load (Parquet folder, image folder), or an `.npz`; a folder's name
-            inside `$SPARSECERT_DATA`; or a Hub name such as `mnist` or `user/name`.
+        name: `digits` or `breast-cancer` (inside scikit-learn); a folder of Parquet or CSV files or
+            of images, or an `.npz`; a folder's name inside `$SPARSECERT_DATA`; or a Hub name such
+            as `mnist` or `user/name`.
         split: "train" or "test"; a data set without a test split gives its validation split.
 
         feature_range: scale feature vectors by this range, as a model's training did, instead of

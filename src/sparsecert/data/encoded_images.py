@@ -3,50 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from sparsecert.errors import InputError
+from sparsecert.data.image_files import ImageFiles
 
 SIDE = 224
 _SHORT_SIDE = 256  # at test time: resize to this, then cut out the middle
 _AREA = (0.08, 1.0)  # in training: the share of the image that a crop covers
 _RATIO = (3 / 4, 4 / 3)  # and its width over its height
 _TRIES = 10
-_FILES_AT_ONCE = 100
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # of 8 bits
+_TO_COLOUR = dict.fromkeys(_MODES, "RGB")
 
 
 class EncodedImages:
     """Colour images of any size, shown as `(size, 3, 224, 224)` bytes.
 
     Indexing decodes the images at those indices, resizes the shorter side to 256 and cuts out the
-    middle. Nothing is kept in memory but the table, which `datasets` maps from disk.
+    middle.
 
     Args:
-        table: a `datasets.Dataset`.
-        column: its column of images.
+        files: the images.
     """
 
     dtype = np.dtype(np.uint8)
     ndim = 4
 
-    def __init__(self, table: Any, column: str) -> None:
-        import datasets
-
-        self._files = table.select_columns([column]).cast_column(
-            column, datasets.Image(decode=False)
-        )
-        self._column = column
+    def __init__(self, files: ImageFiles) -> None:
+        self._files = files
 
     def __len__(self) -> int:
         return len(self._files)
@@ -81,11 +73,9 @@ class EncodedImages:
     def fingerprint(self) -> bytes:
         """A hash of every file, which reads them all, once."""
         digest = hashlib.sha256()
-        for start in range(0, len(self), _FILES_AT_ONCE):
-            for row in self._files[start : start + _FILES_AT_ONCE][self._column]:
-                content = _file_bytes(row)
-                digest.update(f"{len(content)},".encode())
-                digest.update(content)
+        for content in self._files.contents():
+            digest.update(f"{len(content)},".encode())
+            digest.update(content)
         return digest.digest()
 
     @cached_property
@@ -95,18 +85,7 @@ class EncodedImages:
     def _decoded(self, wanted: list[tuple[int, View]]) -> NDArray[np.uint8]:
         def decode(item: tuple[int, View]) -> NDArray[np.uint8]:
             index, view = item
-            row = self._files[index][self._column]
-            name = row["path"] or f"image {index}"
-            try:
-                with Image.open(io.BytesIO(_file_bytes(row))) as image:
-                    if image.mode not in _MODES:
-                        raise InputError(
-                            f"expected images of 8 bits, got mode {image.mode} in {name}"
-                        )
-                    upright = ImageOps.exif_transpose(image).convert("RGB")
-            except OSError as error:
-                raise InputError(f"{name} is truncated or not an image: {error}") from error
-            return np.asarray(view(upright)).transpose(2, 0, 1)
+            return np.asarray(view(self._files.decode(index, _TO_COLOUR))).transpose(2, 0, 1)
 
         return np.stack(list(self._threads.map(decode, wanted)))
 
@@ -144,10 +123,3 @@ def _random_part(
         return shown.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else shown
 
     return view
-
-
-def _file_bytes(row: dict[str, Any]) -> bytes:
-    if row["bytes"] is not None:
-        return bytes(row["bytes"])
-    with open(row["path"], "rb") as file:
-        return file.read()

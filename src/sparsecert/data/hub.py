@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from sparsecert.data.dataset import Dataset, FeatureRange, checked_dataset, scale_features
 from sparsecert.data.encoded_images import EncodedImages
+from sparsecert.data.folder import files_of_splits
+from sparsecert.data.image_files import ImageFiles
 from sparsecert.errors import InputError
 
 DATA_VARIABLE = "SPARSECERT_DATA"
@@ -26,30 +29,35 @@ _LABEL_COLUMNS = ("label", "labels", "target", "class", "y")
 
 
 def load_path(name: str, path: Path, split: str, known: FeatureRange | None) -> Dataset:
-    """A split of a Parquet folder or an image folder."""
+    """A split of a folder of Parquet or CSV files, or of an image folder."""
     import datasets
 
-    datasets.disable_progress_bars()
     if path.is_file():
         raise InputError(
             f"expected a folder with a training and a test split, or an .npz, got the file {path}"
         )
+    _quieten()
+    folder = path.resolve()
+    builder, found = files_of_splits(folder)
     try:
-        loaded = datasets.load_dataset(str(path))
+        if not found:
+            raise InputError("it holds none of the files below")
+        files = {part: [glob.escape(str(p)) for p in paths] for part, paths in found.items()}
+        loaded = datasets.load_dataset(builder, data_files=files)
     except Exception as error:  # `datasets` raises many kinds for files it cannot read
         raise InputError(
-            f"Hugging Face datasets cannot load {path}: {error}. Expected a folder of Parquet "
+            f"cannot load {path}: {error}. Expected a folder of Parquet "
             "files named train-... and test-..., an image folder with one subfolder per class, "
             "or an .npz"
         ) from error
-    return _from_columns(name, split, loaded, known)
+    return _from_columns(name, split, loaded, known, folder)
 
 
 def load_hub(name: str, split: str, known: FeatureRange | None) -> Dataset:
     """A split of a data set on the Hugging Face Hub."""
     import datasets
 
-    datasets.disable_progress_bars()
+    _quieten()
     hub_name = HUB_NAMES.get(name, name)
     root = os.environ.get(DATA_VARIABLE)
     looked = f"in ${DATA_VARIABLE} ({root})" if root else f"in ${DATA_VARIABLE} (not set)"
@@ -65,8 +73,26 @@ def load_hub(name: str, split: str, known: FeatureRange | None) -> Dataset:
     return _from_columns(name, split, loaded, known)
 
 
-def _from_columns(name: str, split: str, loaded: Any, known: FeatureRange | None) -> Dataset:
-    """A split of a `datasets.DatasetDict`: an image column, or numeric columns as features."""
+def _quieten() -> None:
+    """What `datasets` would print is in its errors, and may hold what strangers wrote."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+
+
+def _from_columns(
+    name: str, split: str, loaded: Any, known: FeatureRange | None, folder: Path | None = None
+) -> Dataset:
+    """A split of a `datasets.DatasetDict`: an image column, or numeric columns as features.
+
+    Args:
+        name: of the data set.
+        split: of it.
+        loaded: all splits.
+        known: the range a model was trained with.
+        folder: in which image files must lie; None for a data set from the Hub.
+    """
     import datasets
 
     table = _split(name, split, loaded)
@@ -81,11 +107,11 @@ def _from_columns(name: str, split: str, loaded: Any, known: FeatureRange | None
         (c for c, feature in table.features.items() if isinstance(feature, datasets.Image)), None
     )
     if image_column is not None:
-        first = loaded.get("train", table)[:1][image_column]  # one answer for every split
-        large = bool(first) and min(first[0].size) >= _LARGE_SIDE
-        inputs = (
-            EncodedImages(table, image_column) if large else _stacked(name, table[image_column])
-        )
+        # One answer for every split.
+        first = ImageFiles(loaded.get("train", table), image_column, folder)
+        files = ImageFiles(table, image_column, folder)
+        large = len(first) > 0 and min(first.size(0)) >= _LARGE_SIDE
+        inputs = EncodedImages(files) if large else _stacked(name, files)
         return checked_dataset(name, split, inputs, labels, class_names)
     columns = [
         column
@@ -144,15 +170,11 @@ def _labels(name: str, table: Any, train: Any, column: str) -> tuple[NDArray[np.
     return np.searchsorted(class_names, labels.astype(str)), class_names.tolist()
 
 
-def _stacked(name: str, images: Any) -> NDArray[np.uint8]:
-    """PIL images as one `(size, channels, height, width)` array."""
+def _stacked(name: str, files: ImageFiles) -> NDArray[np.uint8]:
+    """Small images as one `(size, channels, height, width)` array."""
     arrays = []
-    for image in images:
-        if image.mode not in _MODES:
-            raise InputError(
-                f"expected 8-bit grey or colour images in {name!r}, got mode {image.mode}"
-            )
-        array = np.asarray(image.convert(_MODES[image.mode]))
+    for image in files.decoded(_MODES):
+        array = np.asarray(image)
         arrays.append(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
     shapes = {array.shape for array in arrays}
     if len(shapes) != 1:

@@ -22,7 +22,7 @@ def load_npz(name: str, path: Path, split: str, known: FeatureRange | None) -> D
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {array: file[array] for array in file.files}
-    except (OSError, ValueError, TypeError, AttributeError, BadZipFile) as error:
+    except (OSError, ValueError, TypeError, AttributeError, BadZipFile, MemoryError) as error:
         raise InputError(
             f"{path} is not an .npz of plain arrays ({error}); write it with numpy.savez"
         ) from error

@@ -114,8 +114,8 @@ class FamilyProcedure(Procedure):
 
 def _store(images: RunImages) -> BallotStore:
     config = images.run.config
-    num_sets = family_of(config.design).num_sets
-    return BallotStore(images.run.tallies_path, num_sets, config.num_classes)
+    num_sets, num_images = family_of(config.design).num_sets, len(images.dataset)
+    return BallotStore(images.run.tallies_path, num_sets, config.num_classes, num_images)
 
 
 def _settings(images: RunImages) -> VoteSettings:

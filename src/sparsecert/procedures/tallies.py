@@ -50,7 +50,7 @@ class Tallies:
         self.images, self._load, self.sampling, self.seed = images, load, sampling, seed
         self.num_selection, self.num_samples = num_selection, num_samples
         num_classes = images.run.config.num_classes
-        self.store = TallyStore(images.run.tallies_path, num_classes)
+        self.store = TallyStore(images.run.tallies_path, num_classes, len(images.dataset))
         self._smoothed: SmoothedClassifier | None = None
 
     def settings(self, stage: Stage) -> TallySettings:

@@ -15,10 +15,12 @@ import torch
 from sparsecert._version import __version__
 from sparsecert.data import Dataset
 from sparsecert.designs.design import design_settings
-from sparsecert.errors import RunFolderError
+from sparsecert.errors import InputError, RunFolderError
 from sparsecert.evaluation import Estimate
+from sparsecert.json_values import check_types, read_object
 from sparsecert.procedures.procedure import Measurement, Procedure
 from sparsecert.records.output import write_output
+from sparsecert.records.types import CERTIFICATION
 from sparsecert.runs.config import RunConfig, command
 from sparsecert.runs.folder import RunFolder
 
@@ -118,17 +120,24 @@ def read_record(run: RunFolder) -> dict[str, Any]:
             f"{run.path} has not been certified yet: run `sparsecert certify {run.path}` first"
         )
     try:
-        record: dict[str, Any] = json.loads(run.record_path.read_text(encoding="utf-8"))
-        procedure_keys = {"num_selection", "num_samples", "seed", "alpha", "rule"}
-        missing = ({"dataset", "limit"} | procedure_keys) - set(record)
-        if missing:
-            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-    except (OSError, ValueError, TypeError) as error:
+        record = read_object(run.record_path)
+        check_record(record, CERTIFICATION, run.config)
+    except InputError as error:
         raise RunFolderError(
             f"{run.record_path} is damaged ({error}); run `sparsecert certify {run.path}` again, "
             "which reads the stored tallies"
         ) from error
     return record
+
+
+def check_record(record: dict[str, Any], types: dict[str, Any], config: RunConfig) -> None:
+    """Raise `InputError` for a record that is not of this run, or holds what no record does."""
+    check_types(record, types, "the record")
+    if record["num_images"] < 1:
+        raise InputError(f"expected images in it, got {record['num_images']}")
+    own = json.loads(json.dumps(classifier_values(config) | {"dataset": record["dataset"]}))
+    if different := [name for name, value in own.items() if record.get(name, value) != value]:
+        raise InputError(f"it is of another run, with another {' and '.join(different)}")
 
 
 def certify_command(

@@ -26,6 +26,7 @@ from sparsecert.records.record import read_record
 from sparsecert.report import figures, tables
 from sparsecert.report.attacks import attack_section
 from sparsecert.runs.folder import RunFolder
+from sparsecert.runs.log import read_log
 from sparsecert.streams import Stage, stream
 from sparsecert.theory.shift import majority_thresholds
 
@@ -75,7 +76,8 @@ def write_report(run: RunFolder, beside: Sequence[tuple[str, ...]] = ()) -> Path
         rule: replace(procedure, rule=rule).measure(images)
         for rule in procedure.rules_of_votes(images)
     }
-    chosen = measurements[record["rule"]]
+    # By its own rule, if the votes do not suffice for it, that says so.
+    chosen = measurements.get(record["rule"]) or procedure.measure(images)
     unit = config.design.unit(config.input_shape)
     page = _TEMPLATE.render(
         title=f"{record['dataset']}, {config.design} {unit}",
@@ -113,11 +115,10 @@ def _limits(record: Mapping[str, Any], unit: str) -> tuple[Figure, int] | None:
 
 
 def _training(run: RunFolder) -> Figure | None:
-    if not run.log_path.exists():
+    if not (epochs := read_log(run.log_path)):
         return None
-    lines = [json.loads(line) for line in run.log_path.read_text(encoding="utf-8").splitlines()]
     return figures.training_curve(
-        [line["epoch"] for line in lines], [line["ablated_accuracy"] for line in lines]
+        [line.epoch for line in epochs], [line.ablated_accuracy for line in epochs]
     )
 
 

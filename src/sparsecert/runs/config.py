@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from sparsecert._version import __version__
 from sparsecert.data import FeatureRange
 from sparsecert.designs.design import Design, design_settings, options
 from sparsecert.designs.family import family_of
-from sparsecert.designs.registry import build_design
+from sparsecert.designs.registry import check_design
 from sparsecert.designs.uniform import random_ablation
 from sparsecert.errors import InputError
+from sparsecert.json_values import as_type, fields_of
 from sparsecert.models import architectures as models
 from sparsecert.smoothing.encoding import Encoding, MeanEncoding, NoiseEncoding, TwoChannelEncoding
 from sparsecert.streams import Stage, stream
@@ -26,6 +28,19 @@ from sparsecert.training.objective import build_loss
 from sparsecert.training.recipes import Recipe
 
 FORMAT = "sparsecert-run-2"
+
+# Far beyond any run: a configuration with more would hang, or fill the memory.
+_MOST = {
+    "num_features": 2**24,
+    "num_retained": 2**24,
+    "width": 2**14,
+    "epochs": 2**20,
+    "batch_size": 2**20,
+    "masks_per_example": 2**16,
+}
+_MOST_NUMBERS, _MOST_CLASSES = 2**24, 2**16  # of an input; of a data set
+_MOST_PLACES, _MOST_BLOCKS = 2**26, 2**18  # of all sets in inputs; of all partitions
+_MOST_FEATURES_FOR_A_RADIUS = 2**16  # whose thresholds are computed when a configuration is read
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,7 @@ class RunConfig:
     start: ParentRun | None = None
 
     def __post_init__(self) -> None:
+        _check_sizes(vars(self), design_settings(self.design))
         stream(self.seed, Stage.TRAINING_MODEL, 0)  # says what is wrong with a seed
         expected = self.design.features_of(self.input_shape)
         if self.design.num_features != expected:
@@ -177,19 +193,57 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RunConfig:
-        """The inverse of `to_json`; what folders of earlier versions lack has its default."""
-        fields = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        ends, start = fields["feature_range"], fields.get("start")
-        fields["design"] = build_design(values["design"], values)
-        fields["recipe"] = Recipe(**_with_tuples(values["recipe"]))
-        fields["feature_range"] = None if ends is None else FeatureRange(**_with_tuples(ends))
-        fields["start"] = None if start is None else ParentRun(**start)
-        return cls(**_with_tuples(fields))
+        """The inverse of `to_json`; what folders of earlier versions lack has its default.
+
+        Raises:
+            InputError: for what is missing, of another type, or larger than any run's.
+        """
+        kind = check_design(as_type(str, values.get("design"), "design"))
+        known = {name: value for name, value in values.items() if value is not None}
+        settings = fields_of(kind, known)
+        given = fields_of(cls, values, design=None)
+        _check_sizes(given, settings)  # the sets of a family are built with it
+        return cls(**given | {"design": kind(**settings)})
 
 
-def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has lists where we have tuples."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+def _check_sizes(config: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Raise `InputError` for sizes that do not go together, or are far beyond any run.
+
+    Args:
+        config: the fields of a configuration.
+        settings: of its design.
+    """
+    shape, names, ends = config["input_shape"], config["class_names"], config["feature_range"]
+    if len(shape) not in (1, 3) or min(shape) < 1 or math.prod(shape) > _MOST_NUMBERS:
+        raise InputError(
+            "expected input_shape as (features,) or (channels, height, width), of at most "
+            f"{_MOST_NUMBERS} numbers, got {shape}"
+        )
+    if not 2 <= len(names) <= _MOST_CLASSES:
+        raise InputError(f"expected from 2 to {_MOST_CLASSES} classes, got {len(names)}")
+    lists = {name: config[name] for name in ("encoding_mean", "encoding_std")}
+    lists |= {} if ends is None else asdict(ends)
+    for name, numbers in lists.items():
+        if numbers is not None and len(numbers) != shape[0]:
+            raise InputError(
+                f"expected {name} with {shape[0]} numbers, one for each channel or feature, "
+                f"got {len(numbers)}"
+            )
+    recipe = config["recipe"]
+    sizes = {"width": config.get("width"), **asdict(recipe), **settings}
+    for name, most in _MOST.items():
+        if sizes.get(name) is not None and not sizes[name] <= most:
+            raise InputError(f"expected {name} of at most {most}, got {sizes[name]}")
+    d = settings["num_features"]
+    if "num_sets" in settings:
+        n, copies = settings["num_sets"], settings.get("copies", 1)
+        if copies * n * d > _MOST_PLACES or copies * d > n * _MOST_BLOCKS:
+            raise InputError(f"expected fewer sets, copies or features, got {settings}")
+    if recipe.objective == "radius" and d > _MOST_FEATURES_FOR_A_RADIUS:
+        raise InputError(
+            f"expected at most {_MOST_FEATURES_FOR_A_RADIUS} features to train for a radius, "
+            f"got {d}"
+        )
 
 
 def command(name: str, *arguments: object, **options: object) -> str:

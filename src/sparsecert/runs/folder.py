@@ -20,14 +20,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
 from sparsecert import files
 from sparsecert.designs.design import design_settings
-from sparsecert.errors import RunFolderError
+from sparsecert.errors import InputError, RunFolderError
+from sparsecert.json_values import read_object
 from sparsecert.runs.config import FORMAT, ParentRun, RunConfig
+from sparsecert.runs.log import read_log
 from sparsecert.training.recipes import Recipe
 
 # Raise it when the same weights come to vote differently: another sampler, another fixed layer.
@@ -57,7 +60,7 @@ class RunFolder:
     @property
     def is_trained(self) -> bool:
         """Whether training has finished."""
-        return self.model_path.exists()
+        return self.model_path.is_file()
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> RunFolder:
@@ -110,16 +113,16 @@ class RunFolder:
                 "Give the folder that `sparsecert train --out` wrote"
             )
         try:
-            values = json.loads(self.config_path.read_text(encoding="utf-8"))
-            if not isinstance(values, dict) or values.get("format") != FORMAT:
+            values = read_object(self.config_path)
+            if values.get("format") != FORMAT:
                 raise RunFolderError(
                     f"{self.config_path} was not written by this version of sparsecert "
                     f'(expected "format": "{FORMAT}")'
                 )
             return RunConfig.from_json(values)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except InputError as error:
             raise RunFolderError(
-                f"{self.config_path} is damaged or unreadable: {error!r}; train the run again"
+                f"{self.config_path} is damaged or unreadable: {error}; train the run again"
             ) from error
 
     def save_model(self, model: nn.Module) -> None:
@@ -134,8 +137,14 @@ class RunFolder:
         Raises:
             RunFolderError: if the weights are damaged or belong to another network.
         """
-        model = self.config.build_model()
         try:
+            with safe_open(self.model_path, framework="pt") as file:
+                found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            with torch.device("meta"):  # where a network takes no memory, however large
+                expected = self.config.build_model().state_dict()
+            if found != {name: list(value.shape) for name, value in expected.items()}:
+                raise RuntimeError("the layers have other names or sizes")
+            model = self.config.build_model()
             model.load_state_dict(load_file(self.model_path))
         except (OSError, SafetensorError, RuntimeError) as error:
             raise RunFolderError(
@@ -164,18 +173,11 @@ class RunFolder:
         Raises:
             RunFolderError: if the log is damaged.
         """
-        start, log = self.config.start, self.log_path
+        start, epochs = self.config.start, read_log(self.log_path)
         before = 0.0 if start is None else start.seconds
-        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-        if before is None or not (lines or start):
+        if before is None or not (epochs or start):
             return None
-        try:
-            return before + (float(json.loads(lines[-1])["seconds"]) if lines else 0.0)
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(
-                f"the last line of {log} is damaged ({error!r}); remove the file, and "
-                "only the training time is lost"
-            ) from error
+        return before + (epochs[-1].seconds if epochs else 0.0)
 
     def as_parent(self) -> ParentRun:
         """What a run that begins with this one's weights records of it."""

@@ -1,8 +1,13 @@
-"""The state of unfinished training in one safetensors file: tensors and a JSON header, no code."""
+"""The state of unfinished training in one safetensors file: tensors and a JSON header, no code.
+
+The header holds a checksum, so that a flipped bit does not become a trained network.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +19,7 @@ from torch import Tensor, nn, optim
 
 from sparsecert import files
 from sparsecert.errors import RunFolderError
+from sparsecert.json_values import build
 
 
 @dataclass
@@ -61,8 +67,10 @@ def save_checkpoint(
             if value is not None:
                 tensors[f"optimizer/{index}/{name}"] = torch.as_tensor(value)
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    described = json.dumps(asdict(progress))
+    metadata = {"progress": described, "sha256": _checksum(tensors, described)}
     with files.atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata={"progress": json.dumps(asdict(progress))}))
+        temporary.write_bytes(save(tensors, metadata=metadata))
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: optim.Optimizer) -> Progress:
@@ -75,24 +83,42 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: optim.Optimizer) ->
     state: dict[int, dict[str, Any]] = {}
     try:
         with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
-            for key in file.keys():  # noqa: SIM118 - not a dict
-                kind, name = key.split("/", 1)
-                if kind == "model":
-                    weights[name] = file.get_tensor(key)
-                else:
-                    index, entry = name.split("/")
-                    state.setdefault(int(index), {})[entry] = file.get_tensor(key)
+            metadata = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
+        described = metadata["progress"]
+        progress = build(Progress, json.loads(described))
+        checksum = _checksum(tensors, described)
+        if metadata.get("sha256", checksum) != checksum:  # older ones have none
+            raise ValueError("its checksum is another")
+        for key, value in tensors.items():
+            kind, name = key.split("/", 1)
+            if kind == "model":
+                weights[name] = value
+            else:
+                index, entry = name.split("/")
+                state.setdefault(int(index), {})[entry] = value
         model.load_state_dict(weights)
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
         _order_as_parameters(optimizer)
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (
+        OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, AttributeError
+    ) as error:  # fmt: skip
         raise RunFolderError(
             f"the checkpoint {path} is damaged or of another model: {error}. "
             "Remove it to train from the start"
         ) from error
     return progress
+
+
+def _checksum(tensors: Mapping[str, Tensor], described: str) -> str:
+    """Of the tensors, their names and shapes, and of the progress."""
+    digest = hashlib.sha256(described.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _order_as_parameters(optimizer: optim.Optimizer) -> None:
@@ -102,5 +128,7 @@ def _order_as_parameters(optimizer: optim.Optimizer) -> None:
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
+            if value.shape not in (parameter.shape, ()):
+                raise ValueError(f"{name} has the shape {tuple(value.shape)}")
             if value.shape == parameter.shape:
                 state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -41,14 +41,20 @@ class BallotStore(VoteStore[VoteSettings, Ballots]):
         folder: where the parts are.
         num_sets: ballots per image.
         num_classes: classes ranked by each.
+        num_images: of the data set; None where it is not known.
     """
 
-    def __init__(self, folder: Path, num_sets: int, num_classes: int) -> None:
-        super().__init__(folder)
+    def __init__(
+        self, folder: Path, num_sets: int, num_classes: int, num_images: int | None = None
+    ) -> None:
+        super().__init__(folder, num_images)
         self.num_sets, self.num_classes = num_sets, num_classes
 
     def _columns(self, votes: Ballots) -> dict[str, NDArray[Any]]:
         return {"ranks": votes.ranks.reshape(len(votes.ranks), -1)}
+
+    def _widths(self, settings: VoteSettings) -> dict[str, int]:
+        return {"ranks": self.num_sets * self.num_classes}
 
     def _decoded(self, columns: dict[str, NDArray[Any]], settings: VoteSettings) -> Ballots:
         shape = (len(columns["index"]), self.num_sets, self.num_classes)

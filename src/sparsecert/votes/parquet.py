@@ -2,12 +2,14 @@
 
 Each part is one file with a row per image, and the settings it was made under in its schema
 metadata. Parts are written whole or not at all, so after a kill the folder holds every finished
-image; parts from several machines can be copied into one folder and add up.
+image; parts from several machines can be copied into one folder and add up. Several processes may
+write, merge and read the parts of a folder at once.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +23,9 @@ from sparsecert import files
 from sparsecert.errors import InputError, RunFolderError
 
 _METADATA_KEY = b"sparsecert"
-
+# What a part is compressed by. Others make a small file take hundreds of times its size.
+_COMPRESSION = "SNAPPY"
+_LARGEST_DICTIONARY = 2**21  # bytes, a column's, which comes on top of its numbers
 
 Rows = TypeVar("Rows")
 
@@ -51,51 +55,122 @@ def write_part(
     files.make_folder(folder)
     path = folder / f"{name}-{first_index:07d}-{uuid.uuid4().hex[:8]}.parquet"
     with files.atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table, temporary, compression=_COMPRESSION, write_page_checksum=True)
+
+
+def find_parts(folder: Path, wanted: Mapping[str, Any]) -> list[Path]:
+    """The parts written under these settings; of each file only the end is read.
+
+    Raises:
+        RunFolderError: as `read_parts` does.
+    """
+    return list(_each_part(folder, wanted, lambda file: True))
 
 
 def read_parts(
     folder: Path,
     wanted: Mapping[str, Any],
+    widths: Mapping[str, int],
+    most_rows: int | None,
     decode: Callable[[dict[str, NDArray[Any]]], Rows],
 ) -> dict[Path, Rows]:
     """The parts written under these settings, by path.
 
+    A part says how large it is before it is read, and is not read if that is more than it can be.
+
     Args:
         folder: where.
         wanted: settings; parts written under other ones are passed over.
+        widths: the most numbers that a row has in each column.
+        most_rows: the most rows a part can have; None where that is not known.
         decode: from columns to rows; raises `InputError` or `KeyError` for rows that cannot be.
 
     Raises:
         RunFolderError: for a part that is damaged, or of another classifier.
     """
+
+    def read(file: pq.ParquetFile) -> Rows:
+        _check_size(file, widths, most_rows)
+        table = file.read()
+        return decode({name: _array(table[name]) for name in table.column_names})
+
+    return _each_part(folder, wanted, read)
+
+
+def _each_part(
+    folder: Path, wanted: Mapping[str, Any], read: Callable[[pq.ParquetFile], Rows]
+) -> dict[Path, Rows]:
     wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
-    parts = {}
-    for path in sorted(folder.glob("[!.]*.parquet")):
-        try:
-            table = pq.read_table(path)
-            found = json.loads((table.schema.metadata or {})[_METADATA_KEY])
+    parts: dict[Path, Rows | None] = {}
+    before: list[Path] | None = None
+    # Another process may merge parts while these are listed and read, so that one is gone and
+    # another there: it is over when nothing has changed.
+    while (paths := sorted(folder.glob("[!.]*.parquet"))) != before:
+        parts = {
+            path: parts[path] if path in parts else _part(path, wanted, read) for path in paths
+        }
+        before = paths
+    return {path: rows for path, rows in parts.items() if rows is not None}
+
+
+def _part(
+    path: Path, wanted: Mapping[str, Any], read: Callable[[pq.ParquetFile], Rows]
+) -> Rows | None:
+    """What a part holds; None if it was written under other settings, or has just been merged."""
+    rows = None
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            found = json.loads((file.metadata.metadata or {})[_METADATA_KEY])
             fingerprint = found["fingerprint"]
             if found == wanted:
-                columns = {name: _array(table[name]) for name in table.column_names}
-                parts[path] = decode(columns)
-        except InputError as error:
-            raise RunFolderError(
-                f"the file {path} holds numbers that cannot be: {error}; remove it, and its images "
-                "will be done again"
-            ) from error
-        except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(
-                f"the file {path} is truncated, damaged or not sparsecert's ({error}); remove it, "
-                "and its images will be done again"
-            ) from error
-        if fingerprint != wanted["fingerprint"]:
-            raise RunFolderError(
-                f"the file {path} was made with another model (fingerprint {fingerprint}, this "
-                f"run's is {wanted['fingerprint']}); remove it, unless it is the run's "
-                "model.safetensors that was changed or damaged"
-            )
-    return parts
+                rows = read(file)
+    except InputError as error:
+        raise RunFolderError(
+            f"the file {path} holds numbers that cannot be: {error}; remove it, and its images "
+            "will be done again"
+        ) from error
+    except (
+        OSError, pa.ArrowException, ValueError, KeyError, TypeError, ArithmeticError, RecursionError
+    ) as error:  # fmt: skip
+        if not os.path.lexists(path):
+            return None
+        raise RunFolderError(
+            f"the file {path} is truncated, damaged or not sparsecert's ({error}); remove it, "
+            "and its images will be done again"
+        ) from error
+    if fingerprint != wanted["fingerprint"]:
+        raise RunFolderError(
+            f"the file {path} was made with another model (fingerprint {fingerprint}, this "
+            f"run's is {wanted['fingerprint']}); remove it, unless it is the run's "
+            "model.safetensors that was changed or damaged"
+        )
+    return rows
+
+
+def _check_size(file: pq.ParquetFile, widths: Mapping[str, int], most_rows: int | None) -> None:
+    """Raise `InputError` for a part that says it is larger than it can be."""
+    metadata = file.metadata
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    rows = sum(group.num_rows for group in groups)
+    if most_rows is not None and rows > most_rows:
+        raise InputError(f"expected at most {most_rows} rows, one for each image, got {rows}")
+    for field in file.schema_arrow:
+        width, kind = _width_and_kind(field.type)
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        if not is_number or width > widths.get(field.name, 0):
+            raise InputError(f"expected no column {field.name} of type {field.type}")
+    for group in groups:
+        for number in range(group.num_columns):
+            column = group.column(number)
+            width = widths.get(column.path_in_schema.split(".")[0], 0)
+            most_numbers = group.num_rows * max(width, 1)  # an empty list takes a place too
+            most_bytes = 16 * most_numbers + _LARGEST_DICTIONARY
+            if column.num_values > most_numbers or column.total_uncompressed_size > most_bytes:
+                raise InputError(f"expected at most {most_numbers} numbers in a column, got more")
+            if column.compression not in (_COMPRESSION, "UNCOMPRESSED"):
+                raise InputError(f"expected {_COMPRESSION} compression, got {column.compression}")
 
 
 def _column(array: NDArray[Any]) -> Any:
@@ -104,9 +179,17 @@ def _column(array: NDArray[Any]) -> Any:
     return pa.FixedSizeListArray.from_arrays(pa.array(array.ravel()), array.shape[1])
 
 
+def _width_and_kind(kind: pa.DataType) -> tuple[int, pa.DataType]:
+    """How many numbers of which kind a row has."""
+    is_list = pa.types.is_fixed_size_list(kind)
+    return (kind.list_size, kind.value_type) if is_list else (1, kind)
+
+
 def _array(column: Any) -> NDArray[Any]:
+    if column.null_count:
+        raise ValueError("it lacks numbers")
     if not pa.types.is_fixed_size_list(column.type):
         array: NDArray[Any] = column.to_numpy()
         return array
     values: NDArray[Any] = column.combine_chunks().flatten().to_numpy()
-    return values.reshape(-1, column.type.list_size)
+    return values.reshape(len(column), column.type.list_size)

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
-from sparsecert.votes.parquet import read_parts, write_part
+from sparsecert.votes.parquet import find_parts, read_parts, write_part
 from sparsecert.votes.ranking_columns import ranking_columns, read_rankings
-from sparsecert.votes.tally import Tally
+from sparsecert.votes.tally import Tally, most_tracked
+from sparsecert.votes.tracked_classes import tracks_few
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,11 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
 
     Args:
         folder: where the parts are.
+        num_images: of the data set, which the votes of a part are on; None where it is not known.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, num_images: int | None = None) -> None:
+        self.folder, self.num_images = folder, num_images
 
     def append(self, settings: SettingsT, finished: Sequence[Stored[VotesT]]) -> None:
         """Write these images as one part, atomically; nothing if there are none.
@@ -140,9 +142,9 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
 
     def compact(self, settings: SettingsT) -> None:
         """Merge the parts of these settings into one; safe to kill at any moment."""
-        parts = self._parts(settings)
-        if len(parts) < 2:
+        if len(find_parts(self.folder, settings.to_json())) < 2:
             return
+        parts = self._parts(settings)
         merged = self._merged(settings, list(parts.values()))
         if self._is_less(merged.votes, [part.votes for part in parts.values()]):
             return
@@ -152,10 +154,24 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
 
     def _parts(self, settings: SettingsT) -> dict[Path, Stored[VotesT]]:
         def decode(columns: dict[str, NDArray[Any]]) -> Stored[VotesT]:
-            votes = self._decoded(columns, settings)
-            return Stored(columns["index"], columns["seconds"], votes)
+            indices, seconds = columns["index"], columns["seconds"]
+            self._check_images(indices, seconds)
+            return Stored(indices, seconds, self._decoded(columns, settings))
 
-        return read_parts(self.folder, settings.to_json(), decode)
+        widths = {"index": 1, "seconds": 1, **self._widths(settings)}
+        return read_parts(self.folder, settings.to_json(), widths, self.num_images, decode)
+
+    def _check_images(self, indices: NDArray[Any], seconds: NDArray[Any]) -> None:
+        """Raise `InputError` for what is no image of the data set, or comes twice, or no time."""
+        most = np.inf if self.num_images is None else self.num_images
+        if not np.issubdtype(indices.dtype, np.integer) or len(np.unique(indices)) < len(indices):
+            raise InputError("expected each image once, by its index")
+        if indices.size and not 0 <= indices.min() <= indices.max() < most:
+            raise InputError(
+                f"expected indices of {most} images, got {indices.min()} to {indices.max()}"
+            )
+        if not (np.issubdtype(seconds.dtype, np.floating) and np.isfinite(seconds).all()):
+            raise InputError("expected the seconds that each image took")
 
     def _merged(self, settings: SettingsT, parts: Sequence[Stored[VotesT]]) -> Stored[VotesT]:
         """Each image of these parts once, in their order."""
@@ -176,6 +192,10 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
     @abstractmethod
     def _columns(self, votes: VotesT) -> dict[str, NDArray[Any]]:
         """Votes as columns of a part."""
+
+    @abstractmethod
+    def _widths(self, settings: SettingsT) -> dict[str, int]:
+        """The most numbers that a row has in each of these columns."""
 
     @abstractmethod
     def _decoded(self, columns: dict[str, NDArray[Any]], settings: SettingsT) -> VotesT:
@@ -207,15 +227,27 @@ class TallyStore(VoteStore[TallySettings, Tally]):
     Args:
         folder: where the parts are.
         num_classes: number of classes.
+        num_images: of the data set; None where it is not known.
     """
 
-    def __init__(self, folder: Path, num_classes: int) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, num_classes: int, num_images: int | None = None) -> None:
+        super().__init__(folder, num_images)
         self.num_classes = num_classes
 
     def _columns(self, votes: Tally) -> dict[str, NDArray[Any]]:
         rankings = ranking_columns(votes.head_to_head, votes.tracked_classes)
         return {"first_choice": votes.first_choice.reshape(len(votes), -1), **rankings}
+
+    def _widths(self, settings: TallySettings) -> dict[str, int]:
+        looks, classes = settings.looks or (settings.num_samples,), self.num_classes
+        tracked = min(most_tracked(looks), classes)
+        few = tracks_few(classes)
+        pairs = tracked * classes if few else classes * (classes - 1) // 2
+        return {
+            "first_choice": len(looks) * classes,
+            "head_to_head": len(looks) * pairs,
+            "followed": tracked,
+        }
 
     def _decoded(self, columns: dict[str, NDArray[Any]], settings: TallySettings) -> Tally:
         rows, classes = len(columns["index"]), self.num_classes
