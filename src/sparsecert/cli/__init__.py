@@ -1,7 +1,7 @@
 """The `sparsecert` command: train, predict, certify, attack, report, info, reproduce, demo.
 
-Commands parse, call and print; what they do is in `workflow.py`. They import what they need when
-they are called, so that --help does not wait for torch.
+Commands parse, call and print; what they do is in `procedures`, `runs`, `records` and the other
+folders. They import what they need when they are called, so that --help does not wait for torch.
 """
 
 from __future__ import annotations
