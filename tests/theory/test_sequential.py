@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import sparsecert as sc
+from sparsecert.theory import boundaries
 from sparsecert.theory.boundaries import crossing_counts, crossing_table, spent_levels
 from sparsecert.theory.confidence import clopper_pearson_lower
 from sparsecert.theory.majority import majority_certificate, share_certificate
@@ -72,6 +73,30 @@ def test_boundaries_are_the_least_that_keep_to_alpha_over_all_paths(
             lower = (*counts[:look], counts[look] - 1)
             # One ballot less would overspend: the boundary gives nothing away.
             assert spent_by(share, looks, lower, look) > allowed
+
+
+@pytest.mark.parametrize("looks", LOOKS)
+@pytest.mark.parametrize("spending", ["roots", "at once", "late", "in steps"])
+def test_any_spending_fixed_beforehand_is_kept_to(
+    monkeypatch: pytest.MonkeyPatch, looks: tuple[int, ...], spending: str
+) -> None:
+    """The proof uses nothing of f but that it does not fall and ends with at most 1."""
+    share, alpha, last = Fraction(5, 8), 0.3, np.arange(len(looks)) == len(looks) - 1
+    spent = {
+        "roots": np.sqrt(np.array(looks) / looks[-1]),
+        "at once": np.ones(len(looks)),
+        "late": last.astype(np.float64),
+        "in steps": np.ceil(np.linspace(0, 2, len(looks) + 1)[1:]) / 4,
+    }[spending]
+    monkeypatch.setattr(boundaries, "spent_share", lambda _: spent)
+    counts = crossing_counts.__wrapped__(float(share), looks, alpha)
+    for look, allowed in enumerate(Fraction(alpha) * Fraction(f) for f in spent.tolist()):
+        assert spent_by(share, looks, counts, look) <= allowed
+        lower = (*counts[:look], counts[look] - 1)
+        assert spent_by(share, looks, lower, look) > allowed
+    levels = [Fraction(level) for level in spent_levels(np.array(looks), alpha).tolist()]
+    assert min(levels) >= 0
+    assert sum(levels) <= Fraction(alpha) * Fraction(spent.tolist()[-1])
 
 
 def test_boundaries_against_fractions_on_the_real_schedule() -> None:

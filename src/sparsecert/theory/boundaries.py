@@ -20,13 +20,14 @@ Proof. What is claimed by then is claimed at one of the K looks by whoever goes 
 event that some look crosses is about X_1, ..., X_n alone, which are there whether or not they are
 counted.  QED  (So stopping can lose claims and cannot make a wrong one.)
 
-The level alpha is spent in proportion to the ballots: by look i the boundary has been crossed with
-probability at most alpha n_i / n at q = theta. (Lan and DeMets 1983, whose spending functions need
-no formula for the boundary; here the walk is binomial and its law is computed, not approximated.)
-Each b_i is the least count that keeps to this, so what the integers leave unspent at one look is
-there for the next. The last boundary is hardly above that of a single look at n, as a walk that
-crosses early would mostly be above it at the end as well: for theta = 1/2, n = 10 000, alpha =
-0.05 it is 5 100 ballots in place of 5 083.
+Alpha is spent look by look: with 0 <= f_1 <= ... <= f_K <= 1 (`spent_share`), which are fixed
+beforehand and see no ballot, the boundary has been crossed by look i with probability at most
+alpha f_i at q = theta. (Lan and DeMets 1983, whose spending functions need no formula for the
+boundary; here the walk is binomial and its law is computed, not approximated.) Each b_i is the
+least count that keeps to this, so what the integers leave unspent at one look is there for the
+next. The last boundary is hardly above that of a single look at n, as a walk that crosses early
+would mostly be above it at the end as well: for theta = 1/2, n = 10 000, alpha = 0.05 it is 5 100
+ballots in place of 5 083.
 """
 
 from __future__ import annotations
@@ -48,16 +49,29 @@ _OUTWARD = 1 + 2.0**-30
 # Of alpha, what is given away at each look for counts too unlikely to be followed.
 _UNFOLLOWED = 2.0**-30
 # How implausible a share must be for stopping to rule it out. Smaller: fewer radii lost, more
-# ballots. On MNIST, k = 45, one pixel of radius is lost on one image in twenty-five or fewer.
+# ballots. On MNIST, k = 45, one pixel of radius is lost on one image in twenty-five or fewer; a
+# larger budget buys radii for fewer ballots than a smaller number here.
 _IMPLAUSIBLE = 0.05
 _UNDERFLOW = 1e-290  # below it floating-point numbers lose digits, so nothing is spent as finely
 
 
+def spent_share(looks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """`(looks,)` f_i, the share of alpha that may be spent by each look: n_i / n.
+
+    The guarantees hold for any numbers from 0 to 1 that do not fall and see no ballot. Only power
+    and the number of ballots depend on which.
+    """
+    return np.asarray(looks / looks[-1])
+
+
 def spent_levels(looks: NDArray[np.int64], alpha: float) -> NDArray[np.float64]:
-    """`(looks,)` what each look may spend where errors are added up; in all at most alpha."""
+    """`(looks,)` a_i, what each look may spend where errors are added up.
+
+    a_i is alpha (f_i - f_(i-1)), with f_0 = 0: positive where f rises, and in all alpha f_K, which
+    is at most alpha.
+    """
     check_alpha(alpha)
-    ballots = np.diff(looks, prepend=0)
-    return np.asarray(alpha * ballots / looks[-1] / _OUTWARD)
+    return np.asarray(alpha * np.diff(spent_share(looks), prepend=0) / _OUTWARD)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -65,16 +79,19 @@ def crossing_counts(share: float, looks: tuple[int, ...], alpha: float) -> tuple
     """The boundary of a share: the least count at each look that claims more than it.
 
     Statement. A binomial walk with probability q <= share reaches one of the counts with
-    probability at most alpha; by look i with at most alpha n_i / n.
+    probability at most alpha; by look i with at most alpha f_i, for any numbers
+    0 <= f_1 <= ... <= f_K <= 1 fixed beforehand (`spent_share`).
 
     Proof. By Statement 1 of this module it is enough to show it for q = share. The recursion
     follows u_i(s) = Pr[S_{n_i} = s, and no boundary reached before look i]: the walks that have
     not crossed, convolved with the binomial law of the ballots between two looks. The walks that
     cross at look i for the first time have probability sum of u_i(s) over s >= b_i; b_i is the
-    least count for which this, and all that was spent before, is at most alpha n_i / n. Counts
-    whose probability is negligible are not followed: they are booked as if they had crossed, which
-    can only raise b_i. All terms are positive, so no digits cancel, and sums are rounded up by
-    more than their error. QED
+    least count for which this, and all that was spent before, is at most alpha f_i, or n_i + 1,
+    which no walk reaches, where none is. So whatever crosses by look i crosses by a look h <= i
+    that keeps to alpha f_h <= alpha f_i. Of f nothing is used but that it is no function of the
+    ballots and does not fall. Counts whose probability is negligible are not followed: they are
+    booked as if they had crossed, which can only raise b_i. All terms are positive, so no digits
+    cancel, and sums are rounded up by more than their error.  QED
 
     With one look it is the least count whose Clopper-Pearson bound exceeds the share.
 
@@ -99,19 +116,19 @@ def crossing_counts(share: float, looks: tuple[int, ...], alpha: float) -> tuple
     negligible = max(alpha * _UNFOLLOWED, _UNDERFLOW)
     alive, least = np.ones(1), 0  # probabilities of the counts from `least` on
     counted, spent, boundary = 0, 0.0, []
-    for look in looks:
+    for look, allowed in zip(looks, alpha * spent_share(np.array(looks)), strict=True):
         more = look - counted
         low, high = _followed(more, share, negligible)
         alive = np.convolve(alive, stats.binom.pmf(np.arange(low, high + 1), more, share))
         least, counted, spent = least + low, look, spent + 3 * negligible
         at_least = np.cumsum(alive[::-1])[::-1] * _OUTWARD
-        affordable = np.flatnonzero(at_least <= alpha * (look / looks[-1]) - spent)
+        affordable = np.flatnonzero(at_least <= allowed - spent)
         if len(affordable):
             first = int(affordable[0])
             boundary.append(least + first)
             spent += float(at_least[first])
             alive = alive[:first]
-        elif spent <= alpha * (look / looks[-1]):
+        elif spent <= allowed:
             boundary.append(least + len(alive))  # counts from there on are booked already
         else:
             boundary.append(look + 1)
