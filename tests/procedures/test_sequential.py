@@ -16,6 +16,7 @@ from sparsecert.procedures.procedure import Procedure
 from sparsecert.procedures.run import load, recorded_procedure, run_images
 from sparsecert.procedures.sampled import SampledProcedure
 from sparsecert.runs.folder import RunFolder
+from sparsecert.theory import boundaries
 from sparsecert.theory.schedule import growing_looks
 from tests.helpers.commands import Fails, Output, comparable, parts, record, report, run
 from tests.helpers.internals import few_are_many, no_network
@@ -37,6 +38,7 @@ def test_certify_stores_looks_and_says_how_many_ballots(
     assert "ballots per image that estimate, mean" in output()
     result = record(folder)
     assert result["sampling"] == "sequential"
+    assert result["sampling_version"] == boundaries.VERSION
     assert result["num_samples"] == 600
     looks = growing_looks(600)
     ballots = [looks[reached - 1] for reached in looks_reached(folder, 600).values()]
@@ -133,6 +135,7 @@ def test_old_records_are_of_fixed_plans(folder: Path) -> None:
     run("certify", folder, "--limit", 5, "--num-selection", 40, "--num-samples", 200)
     result = record(folder)
     assert result["sampling"] == "fixed"
+    assert "sampling_version" not in result
     assert result["mean_num_samples"] == 200
     del result["sampling"], result["mean_num_samples"]
     design = RunFolder(folder).config.design

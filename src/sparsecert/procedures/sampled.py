@@ -42,6 +42,7 @@ from sparsecert.rules import RULES, check_rule
 from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage, stream
+from sparsecert.theory import boundaries
 from sparsecert.theory.schedule import (
     ALPHA,
     NUM_SAMPLES,
@@ -169,7 +170,9 @@ class SampledProcedure(Procedure):
 
     def to_record(self, certification: Certification) -> dict[str, Any]:
         """What a record says of the procedure, as JSON values."""
-        return asdict(self)
+        if self.sampling == "fixed":
+            return asdict(self)
+        return asdict(self) | {"sampling_version": boundaries.VERSION}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> SampledProcedure:

@@ -42,6 +42,11 @@ from scipy import stats
 from sparsecert.errors import InputError, check_alpha
 from sparsecert.theory.confidence import clopper_pearson_upper
 
+# The version of the choices that no guarantee needs: the looks (`theory.schedule`), `spent_share`
+# and `_IMPLAUSIBLE`. Where counting stops, and what is certified there, depends on them.
+# `benchmarks/sequential_constants.py` compares others.
+VERSION = 1
+
 # Probabilities are sums of products of positive numbers, each within about 1e-12 of its value.
 # Every one that is compared with alpha is first made larger by this much, so that rounding cannot
 # help; a test checks it against exact fractions.
