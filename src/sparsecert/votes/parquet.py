@@ -23,8 +23,6 @@ from sparsecert import files
 from sparsecert.errors import InputError, RunFolderError
 
 _METADATA_KEY = b"sparsecert"
-# What a part is compressed by. Others make a small file take hundreds of times its size.
-_COMPRESSION = "SNAPPY"
 _LARGEST_DICTIONARY = 2**21  # bytes, a column's, which comes on top of its numbers
 
 Rows = TypeVar("Rows")
@@ -55,7 +53,7 @@ def write_part(
     files.make_folder(folder)
     path = folder / f"{name}-{first_index:07d}-{uuid.uuid4().hex[:8]}.parquet"
     with files.atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression=_COMPRESSION, write_page_checksum=True)
+        pq.write_table(table, temporary, write_page_checksum=True)
 
 
 def find_parts(folder: Path, wanted: Mapping[str, Any]) -> list[Path]:
@@ -169,8 +167,6 @@ def _check_size(file: pq.ParquetFile, widths: Mapping[str, int], most_rows: int 
             most_bytes = 16 * most_numbers + _LARGEST_DICTIONARY
             if column.num_values > most_numbers or column.total_uncompressed_size > most_bytes:
                 raise InputError(f"expected at most {most_numbers} numbers in a column, got more")
-            if column.compression not in (_COMPRESSION, "UNCOMPRESSED"):
-                raise InputError(f"expected {_COMPRESSION} compression, got {column.compression}")
 
 
 def _column(array: NDArray[Any]) -> Any:
