@@ -23,7 +23,6 @@ from sparsecert import files
 from sparsecert.errors import InputError, RunFolderError
 
 _METADATA_KEY = b"sparsecert"
-_LARGEST_DICTIONARY = 2**21  # bytes, a column's, which comes on top of its numbers
 
 Rows = TypeVar("Rows")
 
@@ -148,10 +147,13 @@ def _part(
 
 
 def _check_size(file: pq.ParquetFile, widths: Mapping[str, int], most_rows: int | None) -> None:
-    """Raise `InputError` for a part that says it is larger than it can be."""
+    """Raise `InputError` for a part that says it is larger than it can be.
+
+    Of its metadata only this is looked at: pyarrow ends the process where that of a column is
+    damaged, and raises an error where it reads one.
+    """
     metadata = file.metadata
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    rows = sum(group.num_rows for group in groups)
+    rows = sum(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
     if most_rows is not None and rows > most_rows:
         raise InputError(f"expected at most {most_rows} rows, one for each image, got {rows}")
     for field in file.schema_arrow:
@@ -159,14 +161,6 @@ def _check_size(file: pq.ParquetFile, widths: Mapping[str, int], most_rows: int 
         is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
         if not is_number or width > widths.get(field.name, 0):
             raise InputError(f"expected no column {field.name} of type {field.type}")
-    for group in groups:
-        for number in range(group.num_columns):
-            column = group.column(number)
-            width = widths.get(column.path_in_schema.split(".")[0], 0)
-            most_numbers = group.num_rows * max(width, 1)  # an empty list takes a place too
-            most_bytes = 16 * most_numbers + _LARGEST_DICTIONARY
-            if column.num_values > most_numbers or column.total_uncompressed_size > most_bytes:
-                raise InputError(f"expected at most {most_numbers} numbers in a column, got more")
 
 
 def _column(array: NDArray[Any]) -> Any:
