@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from sparsecert.errors import InputError
 
-_MOST_BYTES = 2**26
+_MOST_BYTES = 2**24  # which Python may hold in thirty times the room
 _LARGEST = 2**128  # as large as seeds are
 _WORDS = {
     bool: "true or false",
@@ -29,7 +29,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """The values of a JSON object in a file.
 
     Raises:
-        InputError: for anything but a file with one JSON object, of at most 64 MiB.
+        InputError: for anything but a file with one JSON object, of at most 16 MiB.
     """
     try:
         if not path.is_file():  # a pipe, or a device that has no end

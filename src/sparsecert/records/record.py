@@ -136,7 +136,7 @@ def check_record(record: dict[str, Any], types: dict[str, Any], config: RunConfi
     if record["num_images"] < 1:
         raise InputError(f"expected images in it, got {record['num_images']}")
     own = json.loads(json.dumps(classifier_values(config) | {"dataset": record["dataset"]}))
-    if different := [name for name, value in own.items() if record.get(name, value) != value]:
+    if different := [name for name, value in own.items() if record.get(name, record) != value]:
         raise InputError(f"it is of another run, with another {' and '.join(different)}")
 
 
