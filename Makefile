@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 KEEP := $(if $(RESULTS),--results $(RESULTS))
 
-.PHONY: setup demo test test-slow check bench bench-gpu
+# Each test is run by one of two workers, whichever is free.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+.PHONY: setup demo test test-slow coverage check bench bench-gpu
 
 setup: .venv/.installed
 
@@ -18,10 +21,14 @@ demo: setup
 	$(BIN)/sparsecert demo
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+# The lines that no test runs; an error below the share in pyproject.toml.
+coverage: setup
+	$(PYTEST) -m "not slow" --cov --cov-report term
 
 check: setup
 	$(BIN)/ruff check .
