@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from scipy import stats
 
 import sparsecert as sc
 from sparsecert.theory.sequential import look_schedule
+from tests.helpers.commands import printed_by
 from tests.helpers.votes import SAMPLINGS, all_looks_at, certify, predict
 
 ABLATION = sc.UniformAblation(784, 45)
@@ -107,4 +105,4 @@ def test_statistics_need_no_torch() -> None:
         "sc.certify_ballots(numpy.zeros((1, 4, 2)), sc.strided_partition(9, 4), bound='exact');"
         "sys.exit('torch' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", script], check=True)
+    printed_by("-c", script)
