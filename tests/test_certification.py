@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from scipy import stats
 
 import sparsecert as sc
 from sparsecert.theory.schedule import growing_looks
+from tests.helpers.commands import printed_by
 from tests.helpers.votes import SAMPLINGS, all_looks_at
 
 ABLATION = sc.UniformAblation(784, 45)
@@ -109,4 +107,4 @@ def test_statistics_need_no_torch() -> None:
         "sc.certify_ballots(numpy.zeros((1, 4, 2)), sc.strided_partition(9, 4));"
         "sys.exit('torch' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", script], check=True)
+    printed_by("-c", script)

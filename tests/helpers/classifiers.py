@@ -70,3 +70,10 @@ class Brightness(nn.Module):
     def forward(self, encoded: Tensor) -> Tensor:
         value, complement = encoded.flatten(2).sum(dim=2).unbind(dim=1)
         return torch.stack((complement, value), dim=1)
+
+
+def tied_logits(ballots: int, num_classes: int) -> Tensor:
+    """Logits with many ties, infinities and both zeros."""
+    values = torch.tensor([-torch.inf, -1.0, -0.0, 0.0, 2.0, torch.inf])
+    generator = torch.Generator().manual_seed(0)
+    return values[torch.randint(len(values), (ballots, num_classes), generator=generator)]

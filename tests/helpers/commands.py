@@ -64,6 +64,12 @@ def parts(folder: Path, pattern: str = "*.parquet") -> list[Path]:
     return sorted(RunFolder(folder).tallies_path.glob(pattern))
 
 
+def printed_by(*arguments: object) -> str:
+    """What Python prints in a process of its own."""
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 def kill_when(ready: Callable[[], bool], *words: object, first: str = "") -> None:
     """Run a command in a process of its own and end it with SIGKILL as soon as it is `ready`.
 

@@ -25,23 +25,23 @@ class Work:
 
     Attributes:
         words: the command, but for the folder, which comes last.
-        begins_with: the fixture with the run folder to copy.
-        outcome: the file that it writes when all is done.
         pieces: what is stored on the way.
         done: by image or epoch, what would differ had it been done a second time.
+        begins_with: the fixture with the run folder to copy.
+        outcome: the file that it writes when all is done.
         enough: pieces to wait for before the kill.
         total: of what is done, in the end.
         left: of the pieces, in the end.
     """
 
     words: list[object]
-    begins_with: str | None
-    outcome: str
     pieces: Callable[[Path], Sized]
     done: Callable[[Path], dict[Any, Any]]
-    enough: int
-    total: int
-    left: int
+    begins_with: str | None = "digits_run"
+    outcome: str = "record.json"
+    enough: int = 5
+    total: int = 450
+    left: int = 1
 
 
 def attacks(folder: Path) -> dict[Path, int]:
@@ -60,51 +60,32 @@ def epochs(folder: Path) -> dict[int, float]:
 WORK = {
     "fixed": Work(
         ["certify", *SMALL],
-        "digits_run",
-        "record.json",
         partial(parts, pattern="estimation-*.parquet"),
         partial(seconds_taken, pattern="estimation-*.parquet"),
-        enough=5,
-        total=450,
-        left=1,
     ),
     "sequential": Work(
         ["certify", *SEQUENTIAL],
-        "digits_run",
-        "record.json",
         partial(parts, pattern="estimation-sequential-*.parquet"),
         partial(looks_reached, budget=600),
-        enough=5,
-        total=450,
-        left=1,
     ),
     "family": Work(
-        ["certify"],
-        "family_run",
-        "record.json",
-        parts,
-        partial(seconds_taken, pattern="*.parquet"),
-        enough=5,
-        total=450,
-        left=1,
+        ["certify"], parts, partial(seconds_taken, pattern="*.parquet"), begins_with="family_run"
     ),
     "attack": Work(
         ["attack", "--attack", "sparse-rs", "--steps", 10, "--limit", 6, *PROBE],
-        "digits_run",
-        "attacks/sparse-rs.json",
         attacks,
         attacks,
+        outcome="attacks/sparse-rs.json",
         enough=2,
         total=6,
         left=6,
     ),
     "training": Work(
         ["train", "--data", "digits", "--retained", 12, "--epochs", 40, "--out"],
-        None,
-        "model.safetensors",
         epochs,
         epochs,
-        enough=5,
+        begins_with=None,
+        outcome="model.safetensors",
         total=40,
         left=40,
     ),

@@ -150,11 +150,11 @@ def test_classifiers_are_attacked_side_by_side(
     monkeypatch.setattr(experiment, "PLAN", plan)
     monkeypatch.setattr(figures, "PLAN", plan)
     monkeypatch.setattr(figures, "_FIGURE3", 2)
-    narrow = ["--limit", 6, "--epochs", 20]
+    narrow = ["--limit", 6, "--epochs", 12]
     records = reproduce(tmp_path, "table9", *narrow)
     assert "31" in output()
     assert len(records) == 5
-    assert "table9-digits-linf-cnn-20-n6.json" in records
+    assert "table9-digits-linf-cnn-12-n6.json" in records
     for record in records.values():
         assert record["attack"] == "pointwise"
         assert record["num_images"] == 6
@@ -179,7 +179,7 @@ def test_classifiers_are_attacked_side_by_side(
 
 
 def test_baselines_are_what_their_names_say(tmp_path: Path) -> None:
-    def target(name: str, epochs: int = 30) -> Any:
+    def target(name: str, epochs: int = 15) -> Any:
         return baseline_target(name, "digits", tmp_path / name, epochs, show_progress=False)
 
     test = data.load("digits", "test")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ from sparsecert.devices import alike_devices
 from sparsecert.smoothing.parallel import replicas, run_parallel
 from sparsecert.streams import Stage
 from tests.helpers.classifiers import images
+from tests.helpers.commands import printed_by
 from tests.helpers.votes import assert_same_votes
 
 D, K, CLASSES = 16, 5, 3
@@ -185,10 +184,7 @@ for num_samples in (2_000, 60_000):
 
 
 def test_memory_does_not_grow_with_the_number_of_ablations() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY_SCRIPT], check=True, capture_output=True, text=True
-    )
-    few, many = map(int, done.stdout.split())
+    few, many = map(int, printed_by("-c", MEMORY_SCRIPT).split())
     assert many - few < 16 * 2**20  # their masks alone would take 45 MiB, encoded 350 MiB
 
 

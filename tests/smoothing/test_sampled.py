@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 import sparsecert as sc
 from sparsecert.streams import Stage
 from tests.helpers.classifiers import Brightness, images, perceptron
+from tests.helpers.commands import printed_by
 from tests.helpers.spaces import binary_images, distances
 from tests.helpers.votes import RULES, SAMPLINGS, assert_same_votes, pairs_of
 
@@ -261,14 +260,12 @@ base = torch.nn.Sequential(
 )
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 classifier = sc.SmoothedClassifier(base, sc.UniformAblation(224 * 224, 1_000), 10)
-result = classifier.certify(torch.rand(1, 3, 224, 224), num_samples=10_000)
-assert int(result.tally.num_samples[0]) == 10_000
+result = classifier.certify(torch.rand(1, 3, 224, 224), num_samples=3_000)
+assert int(result.tally.num_samples[0]) == 3_000
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
 def test_certifying_a_large_image_stays_under_two_gibibytes() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY_SCRIPT], check=True, capture_output=True, text=True
-    )
-    assert int(done.stdout) < 2 * 2**30
+    """Though its encoded ballots together would take 3.6 GB."""
+    assert int(printed_by("-c", MEMORY_SCRIPT)) < 2 * 2**30

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 import sparsecert as sc
@@ -15,7 +14,7 @@ from sparsecert.streams import Stage
 from sparsecert.theory.schedule import growing_looks
 from sparsecert.votes.rankings import count_pairs, count_tracked
 from sparsecert.votes.tracked_classes import NO_CLASS, most_often_first, track_nothing
-from tests.helpers.classifiers import images, weighing
+from tests.helpers.classifiers import images, tied_logits, weighing
 from tests.helpers.internals import few_are_many
 from tests.helpers.votes import (
     SAMPLINGS,
@@ -47,9 +46,7 @@ def rows_of(pairs: NDArray[np.int64], tracked: NDArray[np.int64]) -> NDArray[np.
 
 
 def test_tracked_rows_are_those_of_all_pairs_with_ties_and_infinities() -> None:
-    generator = torch.Generator().manual_seed(0)
-    values = torch.tensor([-torch.inf, -1.0, -0.0, 0.0, 2.0, torch.inf])
-    logits = values[torch.randint(len(values), (300, 6), generator=generator)]
+    logits = tied_logits(300, 6)
     rng = np.random.default_rng(0)
     rows = np.sort(rng.integers(0, 4, 300))
     tracked = np.stack([rng.permutation(6)[:3] for _ in range(4)])

@@ -31,18 +31,17 @@ def radius_of(
     return sc.certify_tally(sc.Tally(counts), labels, ablation, alpha, rule).radius
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("k", range(1, 10))
-def test_no_attacker_beats_theorem_or_corollaries_on_nine_pixels(k: int) -> None:
-    check_every_attacker(9, k, classifiers=40)
+SIZES = [(d, k) for d in range(1, 8) for k in range(1, d + 1)]
 
 
-@pytest.mark.parametrize(("d", "k"), [(d, k) for d in range(1, 8) for k in range(1, d + 1)])
-def test_no_attacker_beats_theorem_or_corollaries(d: int, k: int) -> None:
-    check_every_attacker(d, k, classifiers=4)
-
-
-def check_every_attacker(d: int, k: int, classifiers: int) -> None:
+@pytest.mark.parametrize(
+    ("d", "k", "classifiers"),
+    [
+        *[(d, k, 4) for d, k in SIZES],
+        *[pytest.param(9, k, 40, marks=pytest.mark.slow) for k in range(1, 10)],
+    ],
+)
+def test_no_attacker_beats_theorem_or_corollaries(d: int, k: int, classifiers: int) -> None:
     rng = np.random.default_rng((d, k))
     distance, total = distances(d), math.comb(d, k)
     for _ in range(classifiers):
@@ -67,7 +66,7 @@ def check_every_attacker(d: int, k: int, classifiers: int) -> None:
             assert (survives & strict[None, :])[reachable].all()
 
 
-@pytest.mark.parametrize(("d", "k"), [(d, k) for d in range(1, 8) for k in range(1, d + 1)])
+@pytest.mark.parametrize(("d", "k"), SIZES)
 @pytest.mark.parametrize("rule", ["majority", "margin"])
 def test_no_larger_radius_would_be_true(d: int, k: int, rule: str) -> None:
     """For every number of votes, a base classifier that loses its class one feature further.

@@ -4,13 +4,12 @@ import numpy as np
 import torch
 
 from sparsecert.votes.rankings import count_pairs, first_choices
+from tests.helpers.classifiers import tied_logits
 
 
 def test_pairs_are_the_rankings_counted_one_by_one() -> None:
     """Against sorting each ballot, with many ties, infinities and both zeros among the logits."""
-    generator = torch.Generator().manual_seed(0)
-    values = torch.tensor([-torch.inf, -1.0, -0.0, 0.0, 2.0, torch.inf])
-    logits = values[torch.randint(len(values), (300, 5), generator=generator)]
+    logits = tied_logits(300, 5)
     rows = np.sort(np.random.default_rng(0).integers(0, 4, 300))
     expected = np.zeros((4, 5, 5), dtype=np.int64)
     first = []
