@@ -75,7 +75,7 @@ def spent_levels(looks: NDArray[np.int64], alpha: float) -> NDArray[np.float64]:
     a_i is alpha (f_i - f_(i-1)), with f_0 = 0: positive where f rises, and in all alpha f_K, which
     is at most alpha.
     """
-    check_alpha(alpha)
+    check_alpha(alpha, above=0)
     return np.asarray(alpha * np.diff(spent_share(looks), prepend=0) / _OUTWARD)
 
 
@@ -111,7 +111,7 @@ def crossing_counts(share: float, looks: tuple[int, ...], alpha: float) -> tuple
     Raises:
         InputError: for a share or alpha out of range, or looks that do not rise.
     """
-    check_alpha(alpha)
+    check_alpha(alpha, above=0)
     if not 0 < share <= 1:
         raise InputError(f"expected a share above 0 and up to 1, got {share}")
     if not looks or looks[0] < 1 or any(a >= b for a, b in itertools.pairwise(looks)):
