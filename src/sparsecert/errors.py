@@ -19,6 +19,10 @@ class TooFewSamplesWarning(UserWarning):
     """So few samples that even a unanimous vote certifies nothing."""
 
 
+class TooFewSetsWarning(UserWarning):
+    """So few retained sets that even a unanimous vote certifies no radius above 0."""
+
+
 def check_alpha(alpha: float) -> None:
     """Raise `InputError` unless ``0 < alpha < 1``."""
     if not (math.isfinite(alpha) and 0 < alpha < 1):
