@@ -29,7 +29,12 @@ from sparsecert.designs.family import (
     strided_partition,
 )
 from sparsecert.designs.uniform import UniformAblation
-from sparsecert.errors import InputError, RunFolderError, TooFewSamplesWarning
+from sparsecert.errors import (
+    InputError,
+    RunFolderError,
+    TooFewSamplesWarning,
+    TooFewSetsWarning,
+)
 from sparsecert.evaluation import (
     certified_accuracy,
     certified_robustness,
@@ -43,9 +48,11 @@ from sparsecert.theory.prediction import ABSTAIN
 from sparsecert.votes.tally import Tally
 
 if TYPE_CHECKING:
-    from sparsecert.estimator import SparseCertifiedClassifier
+    from sparsecert.estimator.classifier import RowCertificates, SparseCertifiedClassifier
+    from sparsecert.estimator.scoring import certified_accuracy_scorer
     from sparsecert.models.architectures import SubsetEnsemble
     from sparsecert.procedures.run import load
+    from sparsecert.report.figures import plot_certified_accuracy
     from sparsecert.smoothing.encoding import MeanEncoding, TwoChannelEncoding
     from sparsecert.smoothing.family import FixedSmoothedClassifier
     from sparsecert.smoothing.sampled import SmoothedClassifier
@@ -58,6 +65,7 @@ __all__ = [
     "InputError",
     "MeanEncoding",
     "Prediction",
+    "RowCertificates",
     "RunFolderError",
     "SmoothedClassifier",
     "SparseCertifiedClassifier",
@@ -65,17 +73,20 @@ __all__ = [
     "SubsetEnsemble",
     "Tally",
     "TooFewSamplesWarning",
+    "TooFewSetsWarning",
     "TwoChannelEncoding",
     "UniformAblation",
     "__version__",
     "ablation_shift",
     "certified_accuracy",
+    "certified_accuracy_scorer",
     "certified_robustness",
     "certify_ballots",
     "certify_tally",
     "evaluate",
     "load",
     "median_certified_robustness",
+    "plot_certified_accuracy",
     "predict_tally",
     "random_partitions",
     "smallest_num_samples",
@@ -83,20 +94,24 @@ __all__ = [
     "strided_partition",
 ]
 
-_NEED_TORCH = {
-    "MeanEncoding": "sparsecert.smoothing.encoding",
+# What needs torch, scikit-learn or matplotlib, which take long to import.
+_IMPORTED_WHEN_USED = {
     "FixedSmoothedClassifier": "sparsecert.smoothing.family",
+    "MeanEncoding": "sparsecert.smoothing.encoding",
+    "RowCertificates": "sparsecert.estimator.classifier",
     "SmoothedClassifier": "sparsecert.smoothing.sampled",
-    "SparseCertifiedClassifier": "sparsecert.estimator",
+    "SparseCertifiedClassifier": "sparsecert.estimator.classifier",
     "SubsetEnsemble": "sparsecert.models.architectures",
     "TwoChannelEncoding": "sparsecert.smoothing.encoding",
+    "certified_accuracy_scorer": "sparsecert.estimator.scoring",
     "load": "sparsecert.procedures.run",
+    "plot_certified_accuracy": "sparsecert.report.figures",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name in _NEED_TORCH:
-        return getattr(importlib.import_module(_NEED_TORCH[name]), name)
+    if name in _IMPORTED_WHEN_USED:
+        return getattr(importlib.import_module(_IMPORTED_WHEN_USED[name]), name)
     raise AttributeError(f"module 'sparsecert' has no attribute {name!r}")
 
 

@@ -22,6 +22,10 @@ class TooFewSamplesWarning(UserWarning):
     """So few samples that even a unanimous vote certifies nothing."""
 
 
+class TooFewSetsWarning(UserWarning):
+    """So few retained sets that even a unanimous vote certifies no radius above 0."""
+
+
 def check_alpha(alpha: float, above: float = LEAST_ALPHA) -> None:
     """Raise `InputError` unless ``above < alpha < 1``."""
     if not above < alpha < 1:

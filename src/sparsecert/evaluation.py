@@ -83,10 +83,7 @@ def evaluate(
         median=median_certified_robustness(radius, correct),
         median_interval=median_interval(radius, correct),
         median_authors_convention=median_certified_robustness(authors_convention(radius), correct),
-        certified_accuracy=tuple(
-            share(certified_robustness(radius, correct) >= rho)
-            for rho in range(max(0, int(radius.max())) + 1)
-        ),
+        certified_accuracy=certified_accuracy_by_rho(radius, correct),
     )
 
 
@@ -134,6 +131,12 @@ def certified_accuracy(
         raise InputError(f"expected rho of at least 0, got {wanted.min()}")
     share = (robustness >= wanted[..., None]).mean(axis=-1)
     return float(share) if wanted.ndim == 0 else np.asarray(share)
+
+
+def certified_accuracy_by_rho(radius: ArrayLike, correct: ArrayLike) -> tuple[Estimate, ...]:
+    """Certified accuracy with its interval at every rho from 0 to the largest radius seen."""
+    robustness = certified_robustness(radius, correct)
+    return tuple(share(robustness >= rho) for rho in range(max(0, int(np.max(radius))) + 1))
 
 
 def median_certified_robustness(radius: ArrayLike, correct: ArrayLike) -> int | None:

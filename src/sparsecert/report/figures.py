@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from sparsecert.evaluation import Evaluation
+from sparsecert.evaluation import Estimate, Evaluation, certified_accuracy_by_rho
 from sparsecert.theory import ablation_shift
 
 _NULL_COLOUR = (0.76, 0.83, 0.93)  # no grey and no natural colour of the data: NULL is neither
@@ -24,23 +24,50 @@ def certified_accuracy_curve(evaluations: dict[str, Evaluation], unit: str) -> F
         evaluations: by name of the rule.
         unit: what rho counts, "pixels" or "features".
     """
-    figure, axes = _integer_plane()
+    figure, axes = _certified_accuracy_plane(unit)
     for name, evaluation in evaluations.items():
-        shares = evaluation.certified_accuracy
-        rho = np.arange(len(shares))
-        (line,) = axes.step(rho, [s.value for s in shares], where="mid", marker=".", label=name)
-        axes.fill_between(
-            rho,
-            [s.low for s in shares],
-            [s.high for s in shares],
-            step="mid",
-            alpha=0.15,
-            color=line.get_color(),
-        )
-    axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
-    axes.set(xlabel=f"changed {unit}, rho", ylabel="certified accuracy", ylim=(0, 1))
+        _draw_shares(axes, evaluation.certified_accuracy, name)
     axes.legend(title="rule")
     return figure
+
+
+def plot_certified_accuracy(
+    radius: ArrayLike, correct: ArrayLike, unit: str = "features"
+) -> Figure:
+    """Certified accuracy of your own certificates against rho, with a 95 % band.
+
+    Args:
+        radius: `(inputs,)` certified radii, -1 where nothing is certified.
+        correct: `(inputs,)` booleans: whether the certified label is the right one.
+        unit: what rho counts.
+
+    Returns:
+        A figure, to be shown in a notebook or saved by its `savefig`.
+    """
+    figure, axes = _certified_accuracy_plane(unit)
+    _draw_shares(axes, certified_accuracy_by_rho(radius, correct))
+    return figure
+
+
+def _certified_accuracy_plane(unit: str) -> tuple[Figure, Axes]:
+    figure, axes = _integer_plane()
+    axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
+    axes.set(xlabel=f"changed {unit}, rho", ylabel="certified accuracy", ylim=(0, 1))
+    return figure, axes
+
+
+def _draw_shares(axes: Axes, shares: Sequence[Estimate], name: str | None = None) -> None:
+    """A line of shares by rho, and their intervals as a band."""
+    rho = np.arange(len(shares))
+    (line,) = axes.step(rho, [s.value for s in shares], where="mid", marker=".", label=name)
+    axes.fill_between(
+        rho,
+        [s.low for s in shares],
+        [s.high for s in shares],
+        step="mid",
+        alpha=0.15,
+        color=line.get_color(),
+    )
 
 
 def shift_against_rho(d: int, retained: Sequence[int], max_rho: int, unit: str) -> Figure:

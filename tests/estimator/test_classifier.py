@@ -10,7 +10,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import sparsecert as sc
 from sparsecert.errors import InputError
-from sparsecert.estimator import SparseCertifiedClassifier
+from sparsecert.estimator.classifier import SparseCertifiedClassifier
 
 
 @pytest.mark.usefixtures("unchecked")
