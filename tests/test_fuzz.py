@@ -13,7 +13,7 @@ from sparsecert import data
 from sparsecert.errors import InputError
 from sparsecert.procedures.run import load, recorded_procedure, run_images
 from sparsecert.records.record import read_record
-from sparsecert.report import attacks, page, tables
+from sparsecert.report import attacks, figures, page, tables
 from sparsecert.runs.folder import RunFolder
 from sparsecert.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from tests.helpers.commands import PROBE, SMALL, run
@@ -44,7 +44,7 @@ def measured_family(family_run: Path, tmp_path_factory: pytest.TempPathFactory) 
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures and pictures take a second and show what was checked before."""
     for name in ("certified_accuracy_curve", "shift_against_rho", "training_curve"):
-        monkeypatch.setattr(page.figures, name, lambda *_: 0)
+        monkeypatch.setattr(figures, name, lambda *_: 0)
     monkeypatch.setattr(attacks, "attacks_against_radius", lambda *_: 0)
     for name in ("svg", "picture"):
         monkeypatch.setitem(page._ENVIRONMENT.filters, name, lambda *_: "")
