@@ -154,7 +154,7 @@ def _check_size(file: pq.ParquetFile, widths: Mapping[str, int], most_rows: int 
     """
     metadata = file.metadata
     rows = sum(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
-    if most_rows is not None and rows > most_rows:
+    if rows != metadata.num_rows or (most_rows is not None and rows > most_rows):
         raise InputError(f"expected at most {most_rows} rows, one for each image, got {rows}")
     for field in file.schema_arrow:
         width, kind = _width_and_kind(field.type)
