@@ -110,7 +110,7 @@ def certify_tally(
         Certificates; their tally holds the votes up to each input's stop.
 
     Raises:
-        InputError: for an unknown rule, alpha outside (0, 1), labels that do not match, or votes
+        InputError: for an unknown rule, alpha out of range, labels that do not match, or votes
             without the head-to-head counts that the pairwise rule needs.
 
     Warns:
@@ -181,7 +181,7 @@ def predict_tally(tally: Tally, alpha: float = ALPHA, rule: str = "majority") ->
         rule: a key of `rules.RULES`.
 
     Raises:
-        InputError: for an unknown rule, alpha outside (0, 1), or votes without the head-to-head
+        InputError: for an unknown rule, alpha out of range, or votes without the head-to-head
             counts that the pairwise rule needs.
     """
     named = name_by_look(tally, alpha, rule)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from typing import SupportsIndex
+
+# What bounds are made for. Rules divide alpha by looks and rivals, so levels may be lower.
+LEAST_ALPHA, LEAST_LEVEL = 1e-100, 1e-200
+MOST_SAMPLES = 2**31 - 1  # and what stored counts have room for
 
 
 class InputError(ValueError):
@@ -19,19 +22,20 @@ class TooFewSamplesWarning(UserWarning):
     """So few samples that even a unanimous vote certifies nothing."""
 
 
-def check_alpha(alpha: float) -> None:
-    """Raise `InputError` unless ``0 < alpha < 1``."""
-    if not (math.isfinite(alpha) and 0 < alpha < 1):
+def check_alpha(alpha: float, above: float = LEAST_ALPHA) -> None:
+    """Raise `InputError` unless ``above < alpha < 1``."""
+    if not above < alpha < 1:
         raise InputError(
-            f"expected alpha, the error probability, between 0 and 1 (both excluded), got {alpha}; "
+            f"expected alpha, the error probability, above {above:g} and below 1, got {alpha}; "
             "0.05 gives 95 % confidence"
         )
 
 
 def check_num_samples(num_samples: int, name: str = "num_samples") -> None:
-    """Raise `InputError` unless it is an integer of at least 1."""
-    if as_integer(num_samples, name) < 1:
-        raise InputError(f"expected {name} to be at least 1, got {num_samples}")
+    """Raise `InputError` unless it is an integer of at least 1 and below 2**31."""
+    if not 1 <= as_integer(num_samples, name) <= MOST_SAMPLES:
+        bound = "at least 1" if num_samples < 1 else f"at most {MOST_SAMPLES}"
+        raise InputError(f"expected {name} to be {bound}, got {num_samples}")
 
 
 def as_integer(value: SupportsIndex, name: str) -> int:

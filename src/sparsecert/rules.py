@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sparsecert.designs.design import SampledDesign
 from sparsecert.designs.uniform import UniformAblation
-from sparsecert.errors import InputError, as_integer, check_alpha
+from sparsecert.errors import MOST_SAMPLES, InputError, as_integer, check_alpha
 from sparsecert.theory.confidence import clopper_pearson_lower
 from sparsecert.theory.majority import (
     Certified,
@@ -34,8 +34,6 @@ from sparsecert.theory.prediction import (
 )
 from sparsecert.theory.run_off import run_off
 from sparsecert.votes.tally import Tally, of_label
-
-_MOST_SAMPLES = 2**40  # nobody draws more
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,7 @@ FAMILY_RULES = {"plurality": plurality, "run-off": run_off, "pairwise": pairwise
 
 
 def check_rule(alpha: float, rule: str) -> Rule:
-    """The rule of that name; raises `InputError` for an unknown one, or alpha outside (0, 1)."""
+    """The rule of that name; raises `InputError` for an unknown one, or alpha out of range."""
     check_alpha(alpha)
     if rule not in RULES:
         raise InputError(f"expected rule to be one of {', '.join(RULES)}, got {rule!r}")
@@ -212,10 +210,10 @@ def smallest_num_samples(
 
 
 def fewest_unanimous(rule: Rule, alpha: float, threshold: float) -> int | None:
-    """The fewest ballots that, all for one class, exceed a threshold; None if 2^40 do not."""
-    if not rule.unanimous(_MOST_SAMPLES, alpha) > threshold:
+    """The fewest ballots that, all for one class, exceed a threshold; None if 2^31 - 1 do not."""
+    if not rule.unanimous(MOST_SAMPLES, alpha) > threshold:
         return None
-    too_few, many = 0, _MOST_SAMPLES
+    too_few, many = 0, MOST_SAMPLES
     while many - too_few > 1:
         middle = (too_few + many) // 2
         enough = rule.unanimous(middle, alpha) > threshold

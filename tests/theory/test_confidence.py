@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import sparsecert as sc
 from sparsecert.errors import InputError
 from sparsecert.theory.confidence import (
     clopper_pearson_lower,
     clopper_pearson_upper,
     proportion_interval,
 )
-from sparsecert.theory.prediction import top_two_p_value
+from sparsecert.theory.prediction import pairwise_p_value, top_two_p_value
 
 CASES = [
     (count, total, alpha)
@@ -22,9 +23,21 @@ CASES = [
 ]
 
 
+# Where the quantile is not accurate enough: by 1e-8 of alpha, and by half of itself.
+HARD = [(99_001, 100_000, 0.025), (99_001, 100_000, 1e-6), (5, 100_000, 7e-90), (2, 100, 2e-100)]
+LARGE = [
+    (count, total, alpha)
+    for total, alpha in itertools.product((10**6, 10**8), (0.05, 1e-30, 1e-99))
+    for count in (3, total // 1_000, total * 6 // 10, total - 7)
+]
+
+
 def upper_tail(count: int, total: int, p: mpmath.mpf) -> mpmath.mpf:
     """Pr[Binomial(total, p) >= count], summed term by term."""
-    term = mpmath.binomial(total, count) * p**count * (1 - p) ** (total - count)
+    if p in (0, 1):
+        return p
+    logarithm = count * mpmath.log(p) + (total - count) * mpmath.log1p(-p)
+    term = mpmath.binomial(total, count) * mpmath.exp(logarithm)
     tail = term
     for c in range(count, total):
         term *= (total - c) * p / ((c + 1) * (1 - p))
@@ -49,6 +62,32 @@ def test_bounds_keep_their_error_at_sixty_digits(count: int, total: int, alpha: 
             assert alpha * (1 - 1e-3) < upper_tail(total - count, total, rest) <= alpha
         else:
             assert upper == 1
+
+
+@pytest.mark.parametrize(("count", "total", "alpha"), HARD + LARGE)
+@pytest.mark.filterwarnings("ignore:Error in function:RuntimeWarning")
+def test_bounds_keep_their_error_where_quantiles_are_wrong(
+    count: int, total: int, alpha: float
+) -> None:
+    lower = float(clopper_pearson_lower(count, total, alpha))
+    upper = float(clopper_pearson_upper(total - count, total, alpha))
+    with mpmath.workdps(60):
+        assert upper_tail(count, total, mpmath.mpf(lower)) <= alpha
+        assert upper_tail(count, total, 1 - mpmath.mpf(upper)) <= alpha
+    if alpha > 1e-50:
+        quantile = stats.beta.ppf(alpha, count, total - count + 1)
+        assert quantile * (1 - 1e-8) < lower < quantile
+
+
+@pytest.mark.parametrize("total", [1, 10, 1_000, 100_000, 10**7])
+def test_p_values_are_rounded_up(total: int) -> None:
+    for deviations in (1, 4, 19):
+        count = min((total + 1) // 2 + int(deviations * total**0.5 / 2), total)
+        with mpmath.workdps(60):
+            exact = upper_tail(count, total, mpmath.mpf(1) / 2)
+        p_value = float(pairwise_p_value(np.array(count), np.array(total)))
+        assert exact <= p_value < exact * (1 + 1e-6)
+        assert float(top_two_p_value(count, total - count)) == min(2 * p_value, 1)
 
 
 def test_bounds_at_no_and_all_successes() -> None:
@@ -102,8 +141,23 @@ def test_rejects_impossible_counts() -> None:
         clopper_pearson_lower(np.array([0.9]), 10, 0.05)
     with pytest.raises(InputError, match="at least 1 sample"):
         clopper_pearson_lower(0, 0, 0.05)
+    with pytest.raises(InputError, match="at most 2147483647, got 2147483648"):
+        clopper_pearson_lower(0, 2**31, 0.05)
     with pytest.raises(InputError, match="runner-up"):
         top_two_p_value(3, 4)
+
+
+@pytest.mark.parametrize("alpha", [1e-101, 1e-200, 1e-310])
+def test_alphas_too_small_for_floating_point_are_refused(alpha: float) -> None:
+    """Level by level an alpha may be divided further."""
+    sentence = f"alpha, .* above 1e-100 and below 1, got {alpha}"
+    with pytest.raises(InputError, match=sentence):
+        sc.certify_tally(sc.Tally(np.array([[9, 1]])), [0], sc.UniformAblation(9, 1), alpha)
+    with pytest.raises(InputError, match=sentence):
+        sc.predict_tally(sc.Tally(np.array([[9, 1]])), alpha)
+    assert float(clopper_pearson_lower(9, 9, 1e-199)) == pytest.approx(1e-199 ** (1 / 9))
+    with pytest.raises(InputError, match="alpha"):
+        clopper_pearson_lower(9, 9, 1e-200)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, float("nan")])

@@ -55,7 +55,7 @@ _UNDERFLOW = 1e-290  # below it floating-point numbers lose digits, so nothing i
 
 def spent_levels(looks: NDArray[np.int64], alpha: float) -> NDArray[np.float64]:
     """`(looks,)` what each look may spend where errors are added up; in all at most alpha."""
-    check_alpha(alpha)
+    check_alpha(alpha, above=0)
     ballots = np.diff(looks, prepend=0)
     return np.asarray(alpha * ballots / looks[-1] / _OUTWARD)
 
@@ -89,7 +89,7 @@ def crossing_counts(share: float, looks: tuple[int, ...], alpha: float) -> tuple
     Raises:
         InputError: for a share or alpha out of range, or looks that do not rise.
     """
-    check_alpha(alpha)
+    check_alpha(alpha, above=0)
     if not 0 < share <= 1:
         raise InputError(f"expected a share above 0 and up to 1, got {share}")
     if not looks or looks[0] < 1 or any(a >= b for a, b in itertools.pairwise(looks)):

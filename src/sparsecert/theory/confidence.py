@@ -9,18 +9,27 @@ Pr_p[C >= c] < alpha. The counts c with that property are those from some c* on,
 among them with probability Pr_p[C >= c*] < alpha.  QED
 
 The upper bound is one minus the lower bound on the share of the other answers.
+
+Rounding cannot help a certificate. SciPy's quantile is mostly accurate to 1e-13, but now and then
+it is off by 1e-11 (from n = 10^5 on) or more, and at tiny alphas by a half. SciPy's distribution
+function, though, is that of a share within 2^-45 of the one asked about, relatively: the largest
+distance found, at 1 700 random counts with n up to 2 * 10^9 and alpha down to 1e-130, against 60
+digits, was 1.2e-14. So every quantile is moved out until half of the way the distribution function
+says alpha or less; the other half is to spare. The way is 2^-40, or longer where the quantile is
+wrong.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from sparsecert.errors import InputError, check_alpha
+from sparsecert.errors import LEAST_LEVEL, MOST_SAMPLES, InputError, check_alpha
 
-# SciPy's beta quantile is accurate to about 1e-14. Every bound is moved this much (relatively)
-# further out, so that rounding cannot help a certificate; a test checks it at 60 digits.
+# How far a share is moved out, relatively; half of it is 2^4 times the largest error found.
 OUTWARD = 2.0**-40
 
 
@@ -36,13 +45,15 @@ def clopper_pearson_lower(count: ArrayLike, total: ArrayLike, alpha: float) -> N
         Bounds in [0, 1] of the broadcast shape; 0 where the count is 0.
 
     Raises:
-        InputError: for alpha outside (0, 1), non-integers, or counts outside 0..total.
+        InputError: for alpha outside (1e-200, 1), non-integers, counts outside 0..total, or
+            2^31 trials or more.
     """
-    check_alpha(alpha)
+    check_alpha(alpha, LEAST_LEVEL)
     counts, totals = _checked_counts(count, total)
     # The quantile is undefined at count 0, where the bound is 0: compute it at 1 and discard it.
-    quantile = stats.beta.ppf(alpha, np.maximum(counts, 1), totals - counts + 1)
-    return np.where(counts == 0, 0.0, quantile * (1 - OUTWARD))
+    beta = stats.beta(np.maximum(counts, 1), totals - counts + 1)
+    bound = _moved_out(beta.ppf(alpha), -1, beta.cdf, alpha)
+    return np.where(counts == 0, 0.0, bound)
 
 
 def clopper_pearson_upper(count: ArrayLike, total: ArrayLike, alpha: float) -> NDArray[np.float64]:
@@ -50,10 +61,27 @@ def clopper_pearson_upper(count: ArrayLike, total: ArrayLike, alpha: float) -> N
 
     Arguments and errors are those of `clopper_pearson_lower`; 1 where the count is the total.
     """
-    check_alpha(alpha)
+    check_alpha(alpha, LEAST_LEVEL)
     counts, totals = _checked_counts(count, total)
-    quantile = stats.beta.isf(alpha, counts + 1, np.maximum(totals - counts, 1))
-    return np.where(counts == totals, 1.0, np.minimum(quantile * (1 + OUTWARD), 1.0))
+    beta = stats.beta(counts + 1, np.maximum(totals - counts, 1))
+    bound = _moved_out(beta.isf(alpha), 1, beta.sf, alpha)
+    return np.where(counts == totals, 1.0, np.minimum(bound, 1.0))
+
+
+def _moved_out(
+    quantile: ArrayLike,
+    direction: int,
+    tail: Callable[[NDArray[np.float64]], ArrayLike],
+    alpha: float,
+) -> NDArray[np.float64]:
+    """The quantiles, so far out that half of the way the tail is at most alpha; none below 0."""
+    start = np.nan_to_num(np.asarray(quantile), nan=1.0)
+    way, short = np.full(start.shape, OUTWARD), np.ones(start.shape, dtype=np.bool_)
+    while short.any():
+        half = start * (1 + direction * way / 2)
+        short = (np.asarray(tail(half)) > alpha) & (direction * way > -1)
+        way = np.where(short, 2 * way, way)
+    return np.asarray(start * (1 + direction * way))
 
 
 def proportion_interval(
@@ -71,8 +99,9 @@ def _checked_counts(
     for name, values in (("counts", counts), ("numbers of samples", totals)):
         if not np.issubdtype(values.dtype, np.integer):
             raise InputError(f"expected {name} to be integers, got dtype {values.dtype}")
-    if totals.size and totals.min() < 1:
-        raise InputError(f"expected at least 1 sample, got {totals.min()}")
+    if totals.size and not 1 <= totals.min() <= totals.max() <= MOST_SAMPLES:
+        wrong = totals.min() if totals.min() < 1 else totals.max()
+        raise InputError(f"expected at least 1 sample and at most {MOST_SAMPLES}, got {wrong}")
     if (counts < 0).any() or (counts > totals).any():
         raise InputError("expected counts between 0 and the number of samples")
     return counts.astype(np.int64), totals.astype(np.int64)

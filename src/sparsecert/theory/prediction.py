@@ -57,8 +57,8 @@ def top_two_p_value(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     if (second_votes > first_votes).any() or (second_votes < 0).any():
         raise InputError("expected 0 <= votes of the runner-up <= votes of the top class")
     # At p = 1/2 the distribution is symmetric: the two-sided p-value is twice the upper tail.
-    tail = stats.binom.sf(first_votes - 1, first_votes + second_votes, 0.5)
-    return np.asarray(np.minimum(2 * tail * (1 + OUTWARD), 1.0))
+    tail = _upper_tail(first_votes, first_votes + second_votes)
+    return np.asarray(np.minimum(2 * tail, 1.0))
 
 
 def pairwise_p_value(wins: NDArray[np.int64], total: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -86,8 +86,13 @@ def pairwise_p_value(wins: NDArray[np.int64], total: NDArray[np.int64]) -> NDArr
     Returns:
         p-values of the broadcast shape.
     """
-    tail = stats.binom.sf(wins - 1, total, 0.5)
-    return np.asarray(np.minimum(tail * (1 + OUTWARD), 1.0))
+    return _upper_tail(wins, total)
+
+
+def _upper_tail(count: ArrayLike, total: ArrayLike) -> NDArray[np.float64]:
+    """Pr[Binomial(total, 1/2) >= count], rounded up: at a share that is moved out as bounds are."""
+    counts, totals = np.asarray(count), np.asarray(total)
+    return np.asarray(stats.binom.sf(counts - 1, totals, (1 + OUTWARD) / 2))
 
 
 def name_top(counts: NDArray[np.int64], alpha: float) -> Named:
