@@ -21,6 +21,7 @@ from PIL import EpsImagePlugin, Image
 
 from sparsecert import data, files
 from sparsecert.cli.options import console, print_error
+from sparsecert.data.folder import files_of_splits
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.runs.folder import RunFolder
 from sparsecert.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -134,21 +135,14 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path, what: str) -> None:
 
 
 @pytest.mark.usefixtures("own_cache")
-@pytest.mark.parametrize("how", ["rows", "metadata"])
-def test_paths_out_of_the_folder_are_refused(tmp_path: Path, how: str) -> None:
+def test_paths_out_of_the_folder_are_refused(tmp_path: Path) -> None:
     private = tmp_path / "private.png"
     private.write_bytes(picture())
-    folder = image_folder(tmp_path / "images", picture())
-    if how == "rows":
-        folder = tmp_path / "table"
-        for split in ("train", "test"):
-            parquet_of(folder / f"{split}.parquet", [{"bytes": None, "path": str(private)}] * 2)
-    else:
-        for split in ("train", "test"):
-            lines = "file_name,label\nno/0.png,0\n../../private.png,1\n"
-            (folder / split / "metadata.csv").write_text(lines)
-    with pytest.raises(InputError, match=r"image files inside|cannot load"):
-        data.load(str(folder), "test").batch([0, 1])
+    for split in ("train", "test"):
+        rows = [{"bytes": None, "path": str(private)}] * 2
+        parquet_of(tmp_path / "table" / f"{split}.parquet", rows)
+    with pytest.raises(InputError, match=f"expected image files inside .*table, got {private}"):
+        data.load(str(tmp_path / "table"), "test")
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -164,25 +158,27 @@ def test_paths_out_of_the_folder_are_refused(tmp_path: Path, how: str) -> None:
 )
 def test_files_are_found_as_datasets_finds_them(tmp_path: Path, names: list[str]) -> None:
     for number, name in enumerate(names):
-        path = tmp_path / "table [1]" / name
+        path = tmp_path / "table" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"x,label\n{number},0\n{number + 0.5},1\n")
-    plain = tmp_path / "plain"
-    (tmp_path / "table [1]").rename(plain)
-    expected = datasets.load_dataset(str(plain))
-    plain.rename(tmp_path / "table [1]")
+        path.write_text(f"x,label\n{number},0\n")
+    builder, found = files_of_splits(tmp_path / "table")
+    rows = {
+        split: [int(path.read_text()[8:-3]) for path in paths] for split, paths in found.items()
+    }
+    expected = datasets.load_dataset(str(tmp_path / "table"))
+    assert (builder, rows) == ("csv", {split: expected[split]["x"][:] for split in expected})
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_name_is_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "table [1]*"
+    folder.mkdir()
     for split in ("train", "test"):
-        wanted = [key for key in expected if key in ("train", "test", "validation")]
-        key = split if split in wanted else "validation"
-        if key not in wanted or "train" not in wanted:
-            with pytest.raises(InputError, match=r"needs a train split|has no .* split"):
-                data.load(str(tmp_path / "table [1]"), split)
-            continue
-        found = data.load(str(tmp_path / "table [1]"), split)
-        low, high = (np.array(ends) for ends in vars(found.feature_range).values())
-        x = found.inputs * (high - low) + low
-        inside = np.clip(expected[key]["x"][:], low, high)
-        np.testing.assert_allclose(x[:, 0], inside, atol=1e-5)
+        (folder / f"{split}?.csv").write_text("x,label\n0,0\n1,1\n")
+    assert len(data.load(str(folder), "test")) == 2
+    (folder / "file::test.csv").touch()
+    with pytest.raises(InputError, match="without '::'"):
+        data.load(str(folder), "test")
 
 
 # What commands say
@@ -504,7 +500,7 @@ HUGE = 10**12
         {"start": {"path": 1}},
         {"width": 10**9, "architecture": "subset-ensemble"},
     ],
-    ids=str,
+    ids=lambda values: " ".join(values),
 )
 def test_a_configuration_that_no_run_has_ends_in_a_sentence(
     folder: Path, values: dict[str, Any]
@@ -549,7 +545,7 @@ def test_a_pipe_in_the_place_of_a_configuration_is_not_waited_for(folder: Path) 
         {"command": None},
         {"alpha": "0.05"},
     ],
-    ids=str,
+    ids=lambda change: " ".join(change),
 )
 def test_a_record_that_is_none_of_this_run_ends_in_a_sentence(
     folder: Path, fails: Fails, change: dict[str, Any]
