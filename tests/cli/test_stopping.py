@@ -14,10 +14,13 @@ import pytest
 from tests.helpers.commands import parts, run
 from tests.helpers.internals import STORE_AT_ONCE
 
+# Tests may run in the background of a shell, which has it ignored.
+HEED_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
 
 def stop_when(ready: Callable[[], bool], number: signal.Signals, *words: object) -> tuple[int, str]:
     """Exit status and last line of a command that gets a signal as soon as it is `ready`."""
-    script = f"{STORE_AT_ONCE}\nfrom sparsecert.cli import main; main()"
+    script = f"{HEED_CTRL_C}{STORE_AT_ONCE}\nfrom sparsecert.cli import main; main()"
     command = [sys.executable, "-c", script, *map(str, words)]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
