@@ -24,6 +24,14 @@ def test_own_model_example_certifies() -> None:
     assert float(share) > 0.5
 
 
+def test_table_example_certifies() -> None:
+    printed = printed_by(ROOT / "examples" / "table.py")
+    shares = [float(share) for share in re.findall(r"change it: ([\d.]+)", printed)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 0.9
+    assert shares[2] > 0.6
+
+
 def ran(page: str, names: dict[str, Any]) -> int:
     """Run a page's snippets one after the other with these names; returns their number."""
     snippets = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
@@ -51,6 +59,18 @@ def test_snippets_about_partitions() -> None:
     names = {"X": x, "y": y, "images": torch.rand(2, 1, 28, 28)}
     assert ran("docs/partitions.md", names) == 2
     assert names["certificate"].radius.shape == (2,)
+
+
+def test_snippets_about_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    bins = (x.iloc[:, :4] > x.iloc[:, :4].median()).astype(str)
+    names: dict[str, Any] = {"sc": sc, "X": x[::4], "y": y[::4], "table": bins[::4]}
+    monkeypatch.chdir(tmp_path)
+    assert ran("docs/tables.md", names) == 3
+    assert (tmp_path / "certified.png").exists()
+    assert names["model"].family_.num_features == 4
+    names["search"].set_params(param_grid={"num_sets": [10]}, estimator__epochs=2, cv=2)
+    assert names["search"].fit(x, y).best_score_ > 0.5
 
 
 def test_fixed_families_snippet() -> None:
