@@ -174,7 +174,7 @@ def test_a_name_is_no_pattern(tmp_path: Path) -> None:
     folder = tmp_path / "table [1]*"
     folder.mkdir()
     for split in ("train", "test"):
-        (folder / f"{split}?.csv").write_text("x,label\n0,0\n1,1\n")
+        (folder / f"{split}-?.csv").write_text("x,label\n0,0\n1,1\n")
     assert len(data.load(str(folder), "test")) == 2
     (folder / "file::test.csv").touch()
     with pytest.raises(InputError, match="without '::'"):
