@@ -535,6 +535,17 @@ def test_a_pipe_in_the_place_of_a_configuration_is_not_waited_for(folder: Path) 
         _ = RunFolder(folder).config
 
 
+@pytest.mark.parametrize("name", ["record.json", "tallies", "report", "attacks/greedy.json"])
+def test_nothing_is_written_through_a_link_out_of_the_folder(
+    folder: Path, tmp_path: Path, fails: Fails, name: str
+) -> None:
+    (tmp_path / "own").mkdir()
+    (folder / "attacks").mkdir()
+    (folder / name).symlink_to(tmp_path / "own")
+    fails("inside the run folder, got a link to", "certify", folder, *SMALL, "--limit", 1)
+    assert not list((tmp_path / "own").iterdir())
+
+
 @pytest.mark.parametrize(
     "change",
     [
