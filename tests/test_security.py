@@ -174,7 +174,7 @@ def test_a_name_is_no_pattern(tmp_path: Path) -> None:
     folder = tmp_path / "table [1]*"
     folder.mkdir()
     for split in ("train", "test"):
-        (folder / f"{split} ?.csv").write_text("x,label\n0,0\n1,1\n")
+        (folder / f"{split}-?.csv").write_text("x,label\n0,0\n1,1\n")
     assert len(data.load(str(folder), "test")) == 2
     (folder / "file::test.csv").touch()
     with pytest.raises(InputError, match="without '::'"):
@@ -533,6 +533,17 @@ def test_a_pipe_in_the_place_of_a_configuration_is_not_waited_for(folder: Path) 
     os.mkfifo(folder / "config.json")
     with pytest.raises(RunFolderError, match="it is no file"):
         _ = RunFolder(folder).config
+
+
+@pytest.mark.parametrize("name", ["record.json", "tallies", "report", "attacks/greedy.json"])
+def test_nothing_is_written_through_a_link_out_of_the_folder(
+    folder: Path, tmp_path: Path, fails: Fails, name: str
+) -> None:
+    (tmp_path / "own").mkdir()
+    (folder / "attacks").mkdir()
+    (folder / name).symlink_to(tmp_path / "own")
+    fails("inside the run folder, got a link to", "certify", folder, *SMALL, "--limit", 1)
+    assert not list((tmp_path / "own").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ class RunFolder:
                 f"{self.path} is not a run folder: it has no config.json. "
                 "Give the folder that `sparsecert train --out` wrote"
             )
+        self._check_links()
         try:
             values = read_object(self.config_path)
             if values.get("format") != FORMAT:
@@ -124,6 +125,17 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.config_path} is damaged or unreadable: {error}; train the run again"
             ) from error
+
+    def _check_links(self) -> None:
+        """Raise `RunFolderError` for a link by which a command would write outside the folder."""
+        written = [self.checkpoint_path, self.log_path, self.tallies_path, self.attacks_path]
+        written += [self.record_path, self.report_path.parent, *self.attacks_path.glob("*.json")]
+        for path in written:
+            if path.is_symlink() and not path.resolve().is_relative_to(self.path.resolve()):
+                raise RunFolderError(
+                    f"expected {path} inside the run folder, got a link to {path.readlink()}; "
+                    "put there what it points to, or remove it"
+                )
 
     def save_model(self, model: nn.Module) -> None:
         """Write the finished weights."""
