@@ -172,6 +172,9 @@ def test_npz_images_get_their_channels_first(tmp_path: Path, side: tuple[int, ..
         ({"x_test": np.zeros((4, 8, 8, 4))}, "1 or 3 channels"),
         ({"x_test": np.zeros((4, 2))}, "vectors of one length"),
         ({"y_train": np.array(["a"] * 10)}, "array of numbers"),
+        ({"x_test": np.array([["a"] * 3] * 4)}, "x_test .* as an array of numbers"),
+        ({"x_train": np.array([[None] * 3] * 10)}, "not an .npz of plain arrays"),
+        ({"x_test": np.zeros((4, 5, 5), int)}, "as bytes or floats, got int64"),
         ({"y_train": np.zeros(10, int), "y_test": np.zeros(4, int)}, "at least 2 classes"),
     ],
 )
@@ -184,6 +187,19 @@ def test_labels_may_be_bytes_as_in_keras_files(tmp_path: Path) -> None:
     labels = np.arange(10, dtype=np.uint8) % 3
     path = write_npz(tmp_path / "bytes.npz", y_train=labels, y_test=labels[:4])
     assert data.load(path, "train").labels.tolist() == labels.tolist()
+
+
+def test_a_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.npz").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"not an \.npz of plain arrays"):
+        data.load(str(tmp_path / "bad.npz"), "test")
+
+
+def test_vectors_have_the_features_that_the_model_was_trained_on(tmp_path: Path) -> None:
+    known = data.load(write_npz(tmp_path / "three.npz"), "train").feature_range
+    two = {"x_train": np.eye(10)[:, :2], "x_test": np.eye(4)[:, :2]}
+    with pytest.raises(InputError, match=r"expected 3 features, as the model .* got 2 from"):
+        data.load(write_npz(tmp_path / "two.npz", **two), "test", known)
 
 
 def test_train_labels_with_nan_are_refused(tmp_path: Path) -> None:
@@ -272,6 +288,7 @@ def test_image_folder(tmp_path: Path) -> None:
 LABELS = {"label": [0, 1]}
 NUMBERS = {"x": [0.0, 1.0]} | LABELS
 SMALL, LARGE = Image.new("L", (4, 4)), Image.new("L", (5, 4))
+DEEP = Image.new("I;16", (4, 4))
 
 
 @pytest.mark.parametrize(
@@ -281,6 +298,7 @@ SMALL, LARGE = Image.new("L", (4, 4)), Image.new("L", (5, 4))
         ({"train": {"x": [0.0, 1.0]}, "test": {"x": [0.0, 1.0]}}, "no label column.*found x"),
         ({"train": LABELS, "test": LABELS}, "neither an image column nor numeric columns"),
         ({"test": NUMBERS}, "needs a train split"),
+        ({"test": {"image": [DEEP, DEEP]} | LABELS}, "8-bit grey or colour .* got mode I;16"),
         ({"test": {"image": [SMALL, LARGE]} | LABELS}, r"one shape, found 2.*\(1, 4, 4\), \(1, 4"),
     ],
 )
@@ -294,6 +312,12 @@ def test_unusable_folders_are_refused(
 def test_a_validation_split_serves_where_there_is_no_test_split(tmp_path: Path) -> None:
     folder = write_parquet(tmp_path / "table", {"train": NUMBERS, "validation": NUMBERS})
     assert len(data.load(folder, "test")) == 2
+
+
+def test_a_test_split_whose_labels_are_hidden_is_passed_over(tmp_path: Path) -> None:
+    hidden = {"x": [0.0] * 3, "label": [-1] * 3}
+    splits: dict[str, Any] = {"train": NUMBERS, "validation": NUMBERS, "test": hidden}
+    assert len(data.load(write_parquet(tmp_path / "table", splits), "test")) == 2
 
 
 def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:

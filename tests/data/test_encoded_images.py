@@ -6,6 +6,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -73,6 +74,31 @@ def test_random_parts_are_parts_and_repeat_themselves(folder: Path) -> None:
     mirrored = (red[:, 100, 0] > red[:, 100, 223]).float().mean()
     assert 0.35 < mirrored < 0.65
     assert (green[:, 0, 100] < green[:, 223, 100]).all()  # never upside down
+
+
+def test_of_an_image_that_no_part_fits_the_middle_is_shown(folder: Path) -> None:
+    """A part has 8 % of the area at least, and nearly square sides."""
+    gradient(6_000, 240).save(folder / "train" / "class0" / "0.png")
+    rows = np.zeros(8, dtype=np.int64)
+    crops = data.load(str(folder), "train").random_crops(rows, np.random.default_rng(0))
+    red, green = crops[:, 0], crops[:, 1]
+    assert ((red.mean((1, 2)) - 0.5).abs() < 0.02).all()
+    assert (red.amax((1, 2)) - red.amin((1, 2)) < 240 / 6_000 + 0.01).all()
+    assert (green.amax((1, 2)) - green.amin((1, 2)) > 0.95).all()
+
+
+def test_images_inside_parquet_files_are_seen_as_those_in_folders(
+    folder: Path, tmp_path: Path
+) -> None:
+    features = datasets.Features(image=datasets.Image(), label=datasets.Value("int64"))
+    images = [gradient(*SIZES[number]) for number in (0, 2, 1, 3)]
+    table = datasets.Dataset.from_dict({"image": images, "label": [0, 0, 1, 1]}, features)
+    (tmp_path / "table").mkdir()
+    for split in ("train", "test"):
+        table.to_parquet(tmp_path / "table" / f"{split}-00000-of-00001.parquet")
+    inside, beside = (data.load(str(tmp_path / name), "test") for name in ("table", "images"))
+    assert inside.labels.tolist() == beside.labels.tolist()
+    assert torch.equal(inside.batch(np.arange(4)), beside.batch(np.arange(4)))
 
 
 def test_small_images_have_no_random_parts() -> None:
