@@ -25,7 +25,7 @@ from tests.helpers.commands import (
     run,
     train,
 )
-from tests.helpers.internals import no_network
+from tests.helpers.internals import no_network, short_demo
 
 
 def test_certify_writes_record_and_table(folder: Path, tmp_path: Path, output: Output) -> None:
@@ -104,6 +104,39 @@ def test_predict_report_and_info(folder: Path, output: Output) -> None:
     assert "finished" in shown
 
 
+def test_demo_trains_certifies_and_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: Output
+) -> None:
+    short_demo(monkeypatch)
+    run("demo", "--out", tmp_path / "demo")
+    assert record(tmp_path / "demo")["num_images"] == 5
+    assert f"report: {RunFolder(tmp_path / 'demo').report_path}" in output()
+
+
+def test_a_report_is_opened_where_that_is_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    run("certify", folder, "--limit", 2, *SMALL)
+    run("report", folder)
+    assert opened == []
+    run("report", folder, "--open")
+    assert opened == [RunFolder(folder).report_path.as_uri()]
+
+
+def test_info_tells_a_run_that_has_not_finished(folder: Path, output: Output) -> None:
+    RunFolder(folder).model_path.unlink()
+    run("info", folder)
+    assert "not finished" in output()
+
+
+def test_a_damaged_log_gets_a_sentence(folder: Path, fails: Fails) -> None:
+    with RunFolder(folder).log_path.open("a") as log:
+        log.write('{"epo')
+    fails("train.jsonl is damaged", "certify", folder, "--limit", 2, *SMALL)
+
+
 def test_vectors_end_to_end(tmp_path: Path, output: Output, fails: Fails) -> None:
     path = tmp_path / "run"
     run("train", "--data", "breast-cancer", "--retained", 5, "--epochs", 20, "--out", path)
@@ -173,6 +206,7 @@ def test_bad_input_ends_in_a_sentence(folder: Path, tmp_path: Path, fails: Fails
         fails("alpha", "certify", folder, "--alpha", 1)
         fails("alpha", "predict", folder, "--alpha", 1)
         fails("choose another", "certify", folder, "--tsv", tmp_path / "file" / "votes.tsv")
+    fails("expected the path of a file", "certify", folder, "--tsv", tmp_path)
     fails("num_samples", "certify", folder, "--num-samples", 0)
     fails("limit", "certify", folder, "--limit", 0)
     fails("not a run folder", "certify", tmp_path)

@@ -12,8 +12,10 @@ from torch import nn
 
 import sparsecert as sc
 from sparsecert.certification import certify_by_look, stop
+from sparsecert.cli import measuring
 from sparsecert.runs import train as run_training
 from sparsecert.training.fit import Training
+from tests.helpers.commands import SMALL, run
 
 # Statements for `commands.kill_when`: store what has been finished at once, in small pieces.
 STORE_AT_ONCE = """
@@ -49,6 +51,19 @@ def stopping(label: Any, ablation: sc.UniformAblation) -> Callable[..., Any]:
         return stop(tally, certify_by_look(tally, label[rows], ablation, 0.05, "majority"))
 
     return stops
+
+
+def short_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sparsecert demo` trains for an epoch and counts few votes."""
+
+    whole = measuring._certify
+
+    def certify(folder: Any, *_: Any) -> None:
+        monkeypatch.setattr("sparsecert.cli.measuring._certify", whole)
+        run("certify", folder.path, "--limit", 5, *SMALL)
+
+    monkeypatch.setattr("sparsecert.cli.measuring.DEMO_EPOCHS", 1)
+    monkeypatch.setattr("sparsecert.cli.measuring._certify", certify)
 
 
 class CutOffError(Exception):

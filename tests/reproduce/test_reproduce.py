@@ -142,7 +142,7 @@ ATTACKED = PaperTable(
 
 
 def test_classifiers_are_attacked_side_by_side(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: Output
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: Output, fails: Fails
 ) -> None:
     probe = Probe(num_samples=300)
     plan = AttackPlan("pointwise", repetitions=2, probe=probe)
@@ -174,6 +174,8 @@ def test_classifiers_are_attacked_side_by_side(
     monkeypatch.setitem(TABLES, "table2", ATTACKED)
     reproduce(tmp_path, "figure3", "--retained", 16, *narrow)
     reproduce(tmp_path, "figure5", "--retained", 16, *narrow)
+    few = ["figure5", "--retained", 16, "--limit", 2, "--epochs", 12]
+    fails("expected more than 2 images that the attack fools", *words_for(tmp_path, *few))
     for name in ("figure3", "figure5"):
         assert (tmp_path / "results" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -207,6 +209,9 @@ def test_baselines_are_what_their_names_say(tmp_path: Path) -> None:
     assert again.fingerprint == plain.fingerprint != robust.fingerprint
     with pytest.raises(RunFolderError, match="holds another baseline"):
         target("cnn", epochs=2)
+    (tmp_path / "cnn" / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(RunFolderError, match=r"cnn is damaged .* remove it"):
+        target("cnn")
 
 
 @pytest.mark.parametrize("matters", [True, False])

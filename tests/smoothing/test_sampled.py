@@ -201,6 +201,20 @@ def test_wrong_number_of_outputs_and_nan_outputs_get_a_sentence() -> None:
         votes(smoothed(broken))
 
 
+def test_one_class_is_refused() -> None:
+    with pytest.raises(sc.InputError, match="at least 2 classes, got 1"):
+        smoothed(num_classes=1)
+
+
+def test_a_lack_of_memory_is_not_called_bad_input() -> None:
+    class Large(nn.Module):
+        def forward(self, encoded: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("so large")
+
+    with pytest.raises(torch.OutOfMemoryError, match="so large"):
+        votes(smoothed(Large()))
+
+
 def test_a_ballot_that_depends_on_the_other_ballots_is_refused() -> None:
     base = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(2 * D, track_running_stats=False))
     with pytest.raises(sc.InputError, match=r"layer '1' .*no certificate holds"):

@@ -162,6 +162,7 @@ def test_bad_settings_end_before_a_folder_exists(tmp_path: Path) -> None:
         ({"retained": 65}, "between 1 and num_features"),
         ({"architecture": "paper-cnn"}, "28 x 28"),
         ({"epochs": -1}, "at least 0 epochs"),
+        ({"design": "bogus"}, "design to be one of uniform, .* got 'bogus'"),
     ):
         with pytest.raises(InputError, match=sentence):
             trained_by_name(out, **options)
