@@ -4,11 +4,16 @@ The ablations of an image are drawn from a stream of its own, named by the seed,
 for, and the image's index in its data set. Neither the batch size, the order of the images nor
 their split over machines can change them. The samples that select a class and those that
 estimate its share come from different streams and are therefore independent.
+
+Streams that are used again and again, on inputs that may depend on what was counted before, can be
+attacked (`docs/guarantee.md`): a service takes a `fresh_seed` for every answer.
 """
 
 from __future__ import annotations
 
 import enum
+import hashlib
+import secrets
 
 import numpy as np
 
@@ -35,6 +40,12 @@ class Stage(enum.IntEnum):
     ATTACK_MOVES = 23
     ATTACK_GRADIENT = 24
     BASELINE_TRAINING = 25
+    PROBE = 26
+
+
+def fresh_seed() -> int:
+    """128 bits from the operating system, which nobody can know beforehand."""
+    return secrets.randbits(128)
 
 
 def stream(seed: int, stage: Stage, index: int) -> np.random.Generator:
@@ -46,4 +57,19 @@ def stream(seed: int, stage: Stage, index: int) -> np.random.Generator:
     seed, index = as_integer(seed, "the seed"), as_integer(index, "the index")
     if seed < 0 or index < 0:
         raise InputError(f"expected a seed and an index of at least 0, got {seed} and {index}")
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, stage, index))))
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(_words(seed, stage, index))))
+
+
+def _words(seed: int, stage: Stage, index: int) -> list[int]:
+    """The name in words of 32 bits, which no other name has, even with zeros after them.
+
+    (`SeedSequence` cuts wider numbers up and puts zeros after short lists, which would give
+    (2**33, 1, 0) and (0, 2, 1) the same numbers.)
+
+    Proof. A name of numbers below 2**32 is three words, and zeros. Any other ends in a ninth word
+    of 1, behind eight of SHA-256, for which no two inputs of the same hash are known.  QED
+    """
+    if max(seed, index) < 2**32:
+        return [seed, int(stage), index]
+    digest = hashlib.sha256(f"{seed} {int(stage)} {index}".encode()).digest()
+    return [*np.frombuffer(digest, dtype="<u4").tolist(), 1]
