@@ -33,10 +33,13 @@ class Prediction:
     Attributes:
         label: `(batch,)` classes, or `ABSTAIN`.
         counts: `(batch, classes)` votes.
+        seed: names the streams of the ablations, so that they can be drawn again; None for fixed
+            families, and for stored votes, whose procedure knows it.
     """
 
     label: NDArray[np.int64]
     counts: NDArray[np.int64]
+    seed: int | None = None
 
     @property
     def num_samples(self) -> NDArray[np.int64]:
@@ -59,6 +62,7 @@ class Certification:
             largest threshold of a radius that the share was shown to exceed, or 0.)
         tally: the votes the bounds were computed from.
         alpha: error probability of each certificate; 0 where it holds with certainty.
+        seed: as of a `Prediction`.
     """
 
     label: NDArray[np.int64]
@@ -66,6 +70,7 @@ class Certification:
     lower_bound: NDArray[np.float64]
     tally: Tally
     alpha: float
+    seed: int | None = None
 
     @property
     def num_samples(self) -> NDArray[np.int64]:

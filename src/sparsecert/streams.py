@@ -4,12 +4,16 @@ The ablations of an image are drawn from a stream of its own, named by the seed,
 for, and the image's index in its data set. Neither the batch size, the order of the images nor
 their split over machines can change them. The samples that select a class and those that
 estimate its share come from different streams and are therefore independent.
+
+Streams that are used again and again, on inputs that may depend on what was counted before, can be
+attacked (`docs/guarantee.md`): a service takes a `fresh_seed` for every answer.
 """
 
 from __future__ import annotations
 
 import enum
 import hashlib
+import secrets
 
 import numpy as np
 
@@ -36,6 +40,12 @@ class Stage(enum.IntEnum):
     ATTACK_MOVES = 23
     ATTACK_GRADIENT = 24
     BASELINE_TRAINING = 25
+    PROBE = 26
+
+
+def fresh_seed() -> int:
+    """128 bits from the operating system, which nobody can know beforehand."""
+    return secrets.randbits(128)
 
 
 def stream(seed: int, stage: Stage, index: int) -> np.random.Generator:

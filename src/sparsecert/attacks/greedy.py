@@ -94,7 +94,8 @@ def _best_ends(queries: Queries, image: Tensor) -> tuple[Tensor, NDArray[np.floa
     moving = image.clone().requires_grad_()
     soft, _ = queries.soft_lead(moving)
     (gradient,) = torch.autograd.grad(soft, moving)
-    up, down = gradient * (1 - image), -gradient * image
+    known = image.nan_to_num()  # what is missing has no gradient, so it promises nothing
+    up, down = gradient * (1 - known), -gradient * known
     ends = (up < down).to(image)
     promise = torch.minimum(up, down)
     by_feature = promise if promise.ndim == 1 else promise.sum(dim=0).flatten()

@@ -116,8 +116,11 @@ def spread(features: NDArray[np.bool_], image: Tensor) -> Tensor:
 
 
 def changed_features(one: Tensor, other: Tensor) -> NDArray[np.bool_]:
-    """`(features,)` booleans: where two images differ, in any channel."""
-    differs = one != other
+    """`(features,)` booleans: where two images differ, in any channel.
+
+    What is missing in both does not differ.
+    """
+    differs = (one != other) & ~(one.isnan() & other.isnan())
     flat = differs if one.ndim == 1 else differs.any(dim=0).flatten()
     changed: NDArray[np.bool_] = flat.cpu().numpy()
     return changed

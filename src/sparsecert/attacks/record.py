@@ -176,10 +176,12 @@ def contradictions(record: Mapping[str, Any]) -> list[str]:
     """Sentences about successes within certified radii; none if there are none."""
     sentences = []
     if wrong := record.get("misclassified_within_certificate"):
+        # Of an attack on the class of most votes the better of majority and margin is taken.
+        error = "2 alpha (the larger of two counts)" if record.get("rule") is None else "alpha"
         sentences.append(
             f"{record['attack']} changed the class of {len(wrong)} images within their certified "
             f"radius: no. {', '.join(map(str, wrong))}. A certificate is wrong with probability "
-            "alpha at most, and only if the attack is that good too: stop and find the bug"
+            f"{error} at most, and only if the attack is that good too: stop and find the bug"
         )
     if unsure := record.get("abstained_within_certificate"):
         sentences.append(

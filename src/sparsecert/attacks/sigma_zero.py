@@ -86,7 +86,7 @@ def _descend(queries: Queries, steps: int) -> list[Version]:
         rate = _RATE * (1 + math.cos(math.pi * (step - 1) / steps)) / 2
         moving = image.clone().requires_grad_()
         soft, lead = queries.soft_lead(moving)
-        loss = soft.clamp_min(0) + _smooth_count(moving - original).sum() / d
+        loss = soft.clamp_min(0) + _smooth_count(_change(moving, original)).sum() / d
         (gradient,) = torch.autograd.grad(loss, moving)
         fooled = lead <= 0
         size = int(changed_features(image, original).sum())
@@ -101,10 +101,15 @@ def _descend(queries: Queries, steps: int) -> list[Version]:
         corrected = first / (1 - _BETAS[0] ** step)
         scale = (second / (1 - _BETAS[1] ** step)).sqrt() + _TINY
         image = (image - rate * corrected / scale).clamp(0, 1)
-        image = torch.where(_square(image - original).sqrt() < threshold, original, image)
+        image = torch.where(_square(_change(image, original)).sqrt() < threshold, original, image)
         threshold += _THRESHOLD_STEP * rate if fooled else -_THRESHOLD_STEP * rate
         threshold = max(threshold, 0.0)
     return found
+
+
+def _change(image: Tensor, original: Tensor) -> Tensor:
+    """What is missing has no gradient, and so stays missing."""
+    return torch.where(original.isnan(), 0, image - original)
 
 
 def _square(delta: Tensor) -> Tensor:

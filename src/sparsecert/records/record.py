@@ -132,7 +132,7 @@ def read_record(run: RunFolder) -> dict[str, Any]:
 
 def check_record(record: dict[str, Any], types: dict[str, Any], config: RunConfig) -> None:
     """Raise `InputError` for a record that is not of this run, or holds what no record does."""
-    check_types(record, types, "the record")
+    check_types({"sampling": "fixed", **record}, types, "the record")  # older ones had one way
     if record["num_images"] < 1:
         raise InputError(f"expected images in it, got {record['num_images']}")
     own = json.loads(json.dumps(classifier_values(config) | {"dataset": record["dataset"]}))

@@ -22,6 +22,7 @@ _RECORD = {
 }
 CERTIFICATION: dict[str, Any] = _RECORD | {
     "num_selection": int,
+    "sampling": str,
     "rule": str,
     "abstained": float,
     "ablated_accuracy": float,

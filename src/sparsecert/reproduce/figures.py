@@ -47,7 +47,7 @@ def ablated_samples(options: Options) -> Figure:
         x = dataset.batch([_IMAGE])
         generator = stream(0, Stage.ILLUSTRATION, _IMAGE)
         masks, answers = smoothed.few_ballots(x, _NUM_SAMPLES, generator)
-        votes = smoothed.tally(x, _NUM_VOTES, Stage.PREDICTION).first_choice[0]
+        votes = smoothed.tally(x, _NUM_VOTES, Stage.PREDICTION, seed=0).first_choice[0]
         share = votes.max() / votes.sum()
         draw_image(axes[0], x[0].numpy())
         axes[0].set_title(f"{row.label}\n{int(np.argmax(votes))}: {share:.0%} of votes", fontsize=8)

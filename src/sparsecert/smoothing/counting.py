@@ -15,6 +15,7 @@ from sparsecert.certification import Stop
 from sparsecert.designs.design import Design
 from sparsecert.smoothing.parallel import run_parallel
 from sparsecert.smoothing.voter import Voter, Worker
+from sparsecert.streams import Stage, stream
 from sparsecert.votes.rankings import count_pairs, count_tracked, first_choices
 from sparsecert.votes.tally import Tally
 from sparsecert.votes.tracked_classes import check_tracked, track_nothing, tracks_few
@@ -55,7 +56,13 @@ def count_ballots(
     counts, pairs = _no_counts(len(x), voter.num_classes, tracked)
     if generators:
         x = voter.on_device(x)
+
+        def few(number: int) -> tuple[Tensor, Tensor]:
+            masks = design.draw(stream(0, Stage.PROBE, 0), number)
+            return x[torch.arange(number) % len(x)], torch.from_numpy(masks)
+
         with voter.evaluating():
+            voter.try_out(few, x)
             workers = voter.workers(x, len(x) * num_samples)
             passes = _passes(design, generators, num_samples, voter.pass_size(x), len(workers))
             count = [partial(_count, voter, x, tracked, worker) for worker in workers]

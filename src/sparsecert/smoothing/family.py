@@ -137,7 +137,13 @@ class FixedSmoothedClassifier(Voter):
         shape = (len(x), self.ablation.num_sets, self.num_classes)
         if not len(x):
             return torch.empty(shape)
+
+        def few(number: int) -> tuple[Tensor, Tensor]:
+            source, mask = next(self._portions(x))
+            return source[:number], mask[:number]
+
         with self.evaluating():
+            self.try_out(few, x)
             logits = torch.cat([self.cast(*portion) for portion in self._portions(x)])
         return logits.float().view(shape)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from sparsecert.smoothing.counting import StopRule, count_ballots, count_looks
 from sparsecert.smoothing.encoding import Encoding
 from sparsecert.smoothing.shortlist import shortlist
 from sparsecert.smoothing.voter import Voter
-from sparsecert.streams import Stage, stream
+from sparsecert.streams import Stage, fresh_seed, stream
 from sparsecert.theory.schedule import ALPHA, NUM_SAMPLES, NUM_SELECTION, look_schedule
 from sparsecert.votes.rankings import first_choices
 from sparsecert.votes.tally import Tally, most_tracked
@@ -93,7 +94,7 @@ class SmoothedClassifier(Voter):
         x: Tensor,
         num_samples: int = NUM_SAMPLES,
         alpha: float = ALPHA,
-        seed: int = 0,
+        seed: int | None = None,
         rule: str = "majority",
         *,
         sampling: str = "fixed",
@@ -105,13 +106,15 @@ class SmoothedClassifier(Voter):
             x: inputs.
             num_samples: ablations per input; where sampling is sequential, at most.
             alpha: probability of a wrong answer.
-            seed: names the random streams, together with `indices`.
+            seed: names the random streams, together with `indices`; by default a fresh one, which
+                the answer carries. Where inputs may depend on earlier answers, leave it out.
             rule: whose smoothed classifier is meant: "majority" and "margin" answer with the class
                 of most votes, "pairwise" with the one that beats every other head to head.
             sampling: "fixed", or "sequential": stop once a class can be named, or none will be.
             indices: each input's index in its data set; 0, 1, ... by default.
         """
         check_rule(alpha, rule)
+        seed = fresh_seed() if seed is None else seed
 
         def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
             return stop(tally, name_by_look(tally, alpha, rule))
@@ -119,7 +122,7 @@ class SmoothedClassifier(Voter):
         votes = self.tally(
             x, num_samples, Stage.PREDICTION, seed, indices, sampling=sampling, stops=stops
         )
-        return predict_tally(votes, alpha, rule)
+        return replace(predict_tally(votes, alpha, rule), seed=seed)
 
     def certify(
         self,
@@ -127,7 +130,7 @@ class SmoothedClassifier(Voter):
         num_selection: int = NUM_SELECTION,
         num_samples: int = NUM_SAMPLES,
         alpha: float = ALPHA,
-        seed: int = 0,
+        seed: int | None = None,
         rule: str = "majority",
         *,
         sampling: str = "fixed",
@@ -135,13 +138,18 @@ class SmoothedClassifier(Voter):
     ) -> Certification:
         """CERTIFY: choose a class from some ablations, bound its share from fresh ones.
 
+        Every call draws fresh ablations unless it is given a seed: the batches of a `DataLoader`
+        can be certified one by one, and inputs may be made from earlier answers. With one seed for
+        several calls, give each input an index of its own.
+
         Args:
             x: inputs.
             num_selection: ablations that choose the class (n0).
             num_samples: ablations that estimate its share (n); where sampling is sequential, at
                 most.
             alpha: error probability of each certificate.
-            seed: names the random streams, together with `indices`.
+            seed: names the random streams, together with `indices`; by default a fresh one, which
+                the answer carries. Where inputs may depend on earlier answers, leave it out.
             rule: "majority" (Corollary 1), "margin" (Corollary 2) or "pairwise".
             sampling: "fixed", or "sequential": stop where no larger radius is to be expected. The
                 guarantee is the same.
@@ -150,6 +158,7 @@ class SmoothedClassifier(Voter):
         check_rule(alpha, rule)
         check_num_samples(num_selection, "num_selection")
         look_schedule(sampling, num_samples)
+        seed = fresh_seed() if seed is None else seed
         tracked = self._shortlist(x, seed, indices)
         selection = self.tally(x, num_selection, Stage.SELECTION, seed, indices, tracked=tracked)
         label = select_label(selection, rule)
@@ -167,14 +176,14 @@ class SmoothedClassifier(Voter):
             stops=stops,
             tracked=tracked,
         )
-        return certify_tally(estimation, label, self.ablation, alpha, rule)
+        return replace(certify_tally(estimation, label, self.ablation, alpha, rule), seed=seed)
 
     def tally(
         self,
         x: Tensor,
         num_samples: int,
         stage: Stage,
-        seed: int = 0,
+        seed: int | None = None,
         indices: Sequence[int] | NDArray[np.int64] | None = None,
         *,
         sampling: str = "fixed",
@@ -195,7 +204,8 @@ class SmoothedClassifier(Voter):
             num_samples: n, ablations per input; where sampling is sequential, at most.
             stage: what the ablations are for. Those of different stages are independent; within a
                 stage a larger tally contains the smaller ones.
-            seed: names the random streams, together with `stage` and `indices`.
+            seed: names the random streams, together with `stage` and `indices`; by default a fresh
+                one, so that these ballots cannot be drawn again.
             indices: each input's index in its data set; 0, 1, ... by default.
             sampling: "fixed", or "sequential": counts at each look of its schedule.
             stops: decides after each look which inputs have been counted far enough; none before
@@ -211,6 +221,7 @@ class SmoothedClassifier(Voter):
                 does not take them, or does not give `num_classes` logits, or gives NaN.
         """
         looks = look_schedule(sampling, num_samples)
+        seed = fresh_seed() if seed is None else seed
         generators = self.streams(x, stage, seed, indices)
         if len(looks) == 1:
             if tracked is None:
@@ -230,8 +241,8 @@ class SmoothedClassifier(Voter):
         self,
         x: Tensor,
         stage: Stage,
-        seed: int = 0,
-        indices: Sequence[int] | NDArray[np.int64] | None = None,
+        seed: int,
+        indices: Sequence[int] | NDArray[np.int64] | None,
     ) -> list[np.random.Generator]:
         """The stream of each input's ablations; arguments and errors are those of `tally`."""
         self.check(x)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,9 @@ from sparsecert.designs.design import Units
 from sparsecert.devices import autocast, check_devices, check_precision
 from sparsecert.errors import InputError, check_num_samples
 from sparsecert.smoothing.encoding import Encoding, check_encoding, resolve_encoding
+from sparsecert.smoothing.modes import evaluating
 from sparsecert.smoothing.parallel import Compiled, replicas
+from sparsecert.smoothing.probe import NUM_BALLOTS, check_ballots
 
 # Encoded inputs of one pass through the network take at most this much memory. Activations come
 # on top: a few times as much in a typical convolutional network. On a CPU larger ones fall out of
@@ -96,7 +99,7 @@ class Voter:
         self.precision = precision
         self.devices = None if devices is None else check_devices(devices)
         self._compile, self._compiled_for = compile, set[tuple[int, ...]]()
-        self._forward = self._runnable(base)
+        self._forward, self._tried = self._runnable(base), False
 
     def logits(self, x: Tensor, mask: Tensor) -> Tensor:
         """The base classifier's logits on ablated inputs, differentiable in the inputs.
@@ -176,6 +179,21 @@ class Voter:
             raise InputError("the base classifier gave NaN; was it trained to convergence?")
         return logits
 
+    def try_out(self, ballots: Callable[[int], tuple[Tensor, Tensor]], x: Tensor) -> None:
+        """Once, before anything is counted; to be called inside `evaluating`.
+
+        Args:
+            ballots: gives so many inputs and masks.
+            x: inputs.
+
+        Raises:
+            InputError: for a base classifier whose ballots depend on one another or on chance.
+        """
+        if not self._tried:
+            source, mask = ballots(min(NUM_BALLOTS, self.pass_size(x)))
+            check_ballots(partial(self.cast, forward=self.base), source, mask)
+            self._tried = True
+
     def check(self, x: Tensor) -> None:
         """Raise `InputError` for inputs of the wrong type, shape or range."""
         if not isinstance(x, Tensor) or not x.is_floating_point():
@@ -206,13 +224,6 @@ class Voter:
                 "rescale the inputs as in training"
             )
 
-    @contextlib.contextmanager
-    def evaluating(self) -> Iterator[None]:
+    def evaluating(self) -> contextlib.AbstractContextManager[None]:
         """Evaluation mode, and afterwards the mode each part was in."""
-        modes = [(part, part.training) for part in self.base.modules()]
-        self.base.eval()
-        try:
-            yield
-        finally:
-            for part, training in modes:
-                part.training = training
+        return evaluating(self.base)
