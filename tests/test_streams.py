@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
 from sparsecert.errors import InputError
@@ -18,9 +19,12 @@ def test_no_two_names_have_the_same_stream() -> None:
     assert len(first) == len(names)
 
 
-def test_streams_are_those_of_stored_votes() -> None:
+@pytest.mark.parametrize("name", [(0, 1, 0), (0, 2, 59_999), (2**32 - 1, 22, 2**32 - 1)])
+def test_streams_are_those_of_stored_votes(name: tuple[int, int, int]) -> None:
     """Votes on disk were drawn from them."""
-    assert stream(5, Stage.PREDICTION, 3).integers(10**9) == 246_631_393
+    before = np.random.Generator(np.random.Philox(np.random.SeedSequence(name)))
+    drawn = stream(name[0], Stage(name[1]), name[2])
+    assert drawn.integers(2**63, size=2).tolist() == before.integers(2**63, size=2).tolist()
 
 
 @pytest.mark.parametrize(("seed", "index"), [(-1, 0), (0, -1)])

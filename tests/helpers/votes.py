@@ -27,7 +27,7 @@ def counted(
     sampling: str, classifier: sc.SmoothedClassifier, x: Any, n: int, **options: Any
 ) -> sc.Tally:
     """The votes of n ballots for estimation, at all looks."""
-    return classifier.tally(x, n, Stage.ESTIMATION, sampling=sampling, **options)
+    return classifier.tally(x, n, Stage.ESTIMATION, sampling=sampling, **{"seed": 0} | options)
 
 
 def looks_of(

@@ -59,10 +59,10 @@ def test_lanes_count_what_one_counts(lanes: int, samples: int) -> None:
 
 def test_every_lane_votes_with_the_weights_of_the_moment() -> None:
     smoothed = classifier(["cpu"] * 3, limit=20)
-    before = smoothed.tally(images(5), 200, Stage.ESTIMATION).first_choice
+    before = smoothed.tally(images(5), 200, Stage.ESTIMATION, seed=0).first_choice
     with torch.no_grad():
         smoothed.base.get_parameter("linear.bias").copy_(torch.tensor([0.0, 0.0, 100.0]))
-    after = smoothed.tally(images(5), 200, Stage.ESTIMATION).first_choice
+    after = smoothed.tally(images(5), 200, Stage.ESTIMATION, seed=0).first_choice
     assert (before[:, 2] < 200).all()
     assert after[:, 2].tolist() == [200] * 5
 
@@ -80,17 +80,17 @@ def test_replicas_share_weights_at_home_and_nothing_else() -> None:
 
 def test_a_network_that_cannot_be_copied_votes_alone_with_a_warning() -> None:
     smoothed = classifier(["cpu"] * 2, limit=20)
-    expected = smoothed.tally(images(5), 100, Stage.ESTIMATION).first_choice
+    expected = smoothed.tally(images(5), 100, Stage.ESTIMATION, seed=0).first_choice
     smoothed.base.lock = threading.Lock()  # type: ignore[assignment]
     with pytest.warns(UserWarning, match="cannot be copied, so its passes run one by one"):
-        counts = smoothed.tally(images(5), 100, Stage.ESTIMATION).first_choice
+        counts = smoothed.tally(images(5), 100, Stage.ESTIMATION, seed=0).first_choice
     np.testing.assert_array_equal(counts, expected)
 
 
 def test_training_mode_comes_back_after_voting() -> None:
     smoothed = classifier(["cpu"] * 2)
     smoothed.base.train()
-    smoothed.tally(images(5), 100, Stage.ESTIMATION)
+    smoothed.tally(images(5), 100, Stage.ESTIMATION, seed=0)
     assert smoothed.base.training
 
 
@@ -159,7 +159,7 @@ def test_devices_that_are_not_there_get_a_sentence(devices: list[str], words: st
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with a C++ compiler")
 def test_compiled_lanes_count_what_one_counts() -> None:
     x = images(2)
-    expected = classifier(["cpu"]).tally(x, 200, Stage.ESTIMATION)
+    expected = classifier(["cpu"]).tally(x, 200, Stage.ESTIMATION, seed=0)
     base = nn.Sequential(nn.Flatten(), classifier(["cpu"]).base.get_submodule("linear"))
     compiled = sc.SmoothedClassifier(
         base,
@@ -169,7 +169,7 @@ def test_compiled_lanes_count_what_one_counts() -> None:
         ballots_per_pass=50,
         compile=True,
     )
-    counts = compiled.tally(x, 200, Stage.ESTIMATION)
+    counts = compiled.tally(x, 200, Stage.ESTIMATION, seed=0)
     np.testing.assert_array_equal(counts.first_choice, expected.first_choice)
 
 

@@ -102,6 +102,7 @@ def refuses(base: nn.Module, sentence: str, precision: str = "float32") -> None:
         family.certify(images())
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", DEPENDENT)
 def test_ballots_that_depend_on_their_pass_are_refused(kind: str, precision: str) -> None:

@@ -32,7 +32,9 @@ def smoothed(
 def votes(
     classifier: sc.SmoothedClassifier, x: Tensor | None = None, n: int = 100, **options: Any
 ) -> sc.Tally:
-    return classifier.tally(images() if x is None else x, n, Stage.ESTIMATION, **options)
+    return classifier.tally(
+        images() if x is None else x, n, Stage.ESTIMATION, **{"seed": 0} | options
+    )
 
 
 def test_votes_are_the_share_of_all_subsets() -> None:
@@ -65,7 +67,7 @@ def test_selection_estimation_and_prediction_draw_different_ablations() -> None:
     x = images()
     classifier = smoothed()
     counts = [
-        classifier.tally(x, 200, stage).first_choice
+        classifier.tally(x, 200, stage, seed=0).first_choice
         for stage in (Stage.SELECTION, Stage.ESTIMATION, Stage.PREDICTION)
     ]
     for one, other in itertools.combinations(counts, 2):
@@ -100,7 +102,7 @@ def test_no_changed_image_within_the_radius_changes_class() -> None:
     classifier = sc.SmoothedClassifier(Brightness(), sc.UniformAblation(d, k), 2)
     masks = torch.eye(d, dtype=torch.bool)
     share = np.array([classifier.base_answers(x[None], masks).mean() for x in every])
-    result = classifier.certify(every, num_selection=200, num_samples=2_000, alpha=1e-4)
+    result = classifier.certify(every, num_selection=200, num_samples=2_000, alpha=1e-4, seed=0)
     assert result.radius.max() == 3
     for row, (label, radius) in enumerate(zip(result.label, result.radius, strict=True)):
         near = share[distances(d)[row] <= radius]
@@ -136,10 +138,12 @@ def test_mode_is_restored_after_an_error() -> None:
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize("rule", RULES)
 def test_empty_batch(rule: str, sampling: str) -> None:
-    result = smoothed().certify(images(0), 10, 1_000, rule=rule, sampling=sampling)
+    result = smoothed().certify(images(0), 10, 1_000, rule=rule, sampling=sampling, seed=0)
     assert len(result.label) == len(result.radius) == len(result.num_samples) == 0
     assert len(result.tally) == 0
-    assert len(smoothed().predict(images(0), 1_000, rule=rule, sampling=sampling).label) == 0
+    assert (
+        len(smoothed().predict(images(0), 1_000, rule=rule, sampling=sampling, seed=0).label) == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ def test_empty_batch(rule: str, sampling: str) -> None:
 )
 def test_bad_inputs_get_a_sentence(x: Tensor, sentence: str) -> None:
     with pytest.raises(sc.InputError, match=sentence):
-        smoothed().certify(x, num_selection=10, num_samples=100)
+        smoothed().certify(x, num_selection=10, num_samples=100, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -186,10 +190,10 @@ def test_bad_settings_get_a_sentence(options: dict[str, object], sentence: str) 
 
 def test_bad_settings_of_predictions_get_a_sentence() -> None:
     with pytest.raises(sc.InputError, match="one of fixed, sequential, got 'bogus'"):
-        smoothed().predict(images(), sampling="bogus")
+        smoothed().predict(images(), sampling="bogus", seed=0)
     for sampling in SAMPLINGS:
         with pytest.raises(sc.InputError, match="num_samples to be at least 1, got 0"):
-            smoothed().predict(images(), 0, sampling=sampling)
+            smoothed().predict(images(), 0, sampling=sampling, seed=0)
 
 
 def test_wrong_number_of_outputs_and_nan_outputs_get_a_sentence() -> None:
@@ -262,7 +266,7 @@ def test_bfloat16_is_used_where_asked_and_votes_much_the_same() -> None:
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_too_few_samples_warn(sampling: str) -> None:
     with pytest.warns(sc.TooFewSamplesWarning, match=r"4 samples cannot certify .* 5 or more"):
-        smoothed().certify(images(), num_selection=1, num_samples=4, sampling=sampling)
+        smoothed().certify(images(), num_selection=1, num_samples=4, sampling=sampling, seed=0)
 
 
 MEMORY_SCRIPT = """

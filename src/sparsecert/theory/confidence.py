@@ -22,6 +22,7 @@ wrong.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -51,8 +52,8 @@ def clopper_pearson_lower(count: ArrayLike, total: ArrayLike, alpha: float) -> N
     check_alpha(alpha, LEAST_LEVEL)
     counts, totals = _checked_counts(count, total)
     # The quantile is undefined at count 0, where the bound is 0: compute it at 1 and discard it.
-    beta = stats.beta(np.maximum(counts, 1), totals - counts + 1)
-    bound = _moved_out(beta.ppf(alpha), -1, beta.cdf, alpha)
+    shape = {"a": np.maximum(counts, 1), "b": totals - counts + 1}
+    bound = _moved_out(stats.beta.ppf(alpha, **shape), -1, partial(stats.beta.cdf, **shape), alpha)
     return np.where(counts == 0, 0.0, bound)
 
 
@@ -63,8 +64,8 @@ def clopper_pearson_upper(count: ArrayLike, total: ArrayLike, alpha: float) -> N
     """
     check_alpha(alpha, LEAST_LEVEL)
     counts, totals = _checked_counts(count, total)
-    beta = stats.beta(counts + 1, np.maximum(totals - counts, 1))
-    bound = _moved_out(beta.isf(alpha), 1, beta.sf, alpha)
+    shape = {"a": counts + 1, "b": np.maximum(totals - counts, 1)}
+    bound = _moved_out(stats.beta.isf(alpha, **shape), 1, partial(stats.beta.sf, **shape), alpha)
     return np.where(counts == totals, 1.0, np.minimum(bound, 1.0))
 
 
