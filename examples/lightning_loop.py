@@ -74,6 +74,7 @@ def main() -> None:
     certificate = smoothed.certify(digits.images[-50:], num_selection=200, num_samples=2_000)
     correct = certificate.label == digits.classes[-50:]
     print("median certified pixels:", sc.median_certified_robustness(certificate.radius, correct))
+    print("certified accuracy at 1:", sc.certified_accuracy(certificate.radius, correct, 1))
 
 
 if __name__ == "__main__":

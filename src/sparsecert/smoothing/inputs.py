@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparsecert.designs.design import Design, Units
+from sparsecert.designs.design import Drawn, Units
 from sparsecert.errors import InputError
 from sparsecert.smoothing.encoding import Encoding, check_encoding, resolve_encoding
 from sparsecert.streams import Stage, stream
@@ -15,7 +15,7 @@ from sparsecert.streams import Stage, stream
 
 def ablate(
     x: Tensor,
-    ablation: Design,
+    ablation: Drawn,
     encoding: str | Encoding = "two-channel",
     *,
     seed: int | None = None,
@@ -58,7 +58,7 @@ class Ablate:
         encoding: as of `ablate`.
     """
 
-    ablation: Design
+    ablation: Drawn
     encoding: str | Encoding = "two-channel"
 
     def __call__(self, x: Tensor) -> Tensor:
