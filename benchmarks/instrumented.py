@@ -49,8 +49,8 @@ class TimedClassifier(sc.SmoothedClassifier):
         ]
 
     def _timed(
-        self, clock: Callable[[], float], forward: Callable[[Tensor], Tensor], encoded: Tensor
-    ) -> Tensor:
+        self, clock: Callable[[], float], forward: Callable[[Tensor], object], encoded: Tensor
+    ) -> object:
         started = clock()
         logits = forward(encoded)
         taken = clock() - started

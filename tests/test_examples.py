@@ -17,11 +17,29 @@ from tests.helpers.commands import printed_by
 ROOT = Path(__file__).parent.parent
 
 
-def test_own_model_example_certifies() -> None:
-    printed = printed_by(ROOT / "examples" / "own_model.py")
-    median, share = re.findall(r": ([\d.]+)", printed)
-    assert int(median) >= 1
-    assert float(share) > 0.5
+@pytest.mark.parametrize(
+    ("example", "least"),
+    [
+        ("own_model", 0.5),
+        ("art_estimator", 0.4),
+        pytest.param("lightning_loop", 0.3, marks=pytest.mark.slow),
+        pytest.param("transformers_trainer", 0.2, marks=pytest.mark.slow),
+    ],
+)
+def test_examples_certify(example: str, least: float) -> None:
+    printed = printed_by(ROOT / "examples" / f"{example}.py")
+    found = re.search(r"certified accuracy at 1: ([\d.]+)", printed)
+    assert found is not None
+    assert float(found[1]) > least
+
+
+def test_scripts_for_other_radii_get_their_table() -> None:
+    header, *lines = printed_by(ROOT / "examples" / "cohen_certify.py").splitlines()
+    assert header.split("\t") == ["idx", "label", "predict", "radius", "correct", "time"]
+    table = [line.split("\t") for line in lines]
+    assert [int(row[0]) for row in table] == list(range(10))
+    assert all(float(row[3]) == 0 for row in table if int(row[2]) == sc.ABSTAIN)
+    assert any(int(row[4]) and float(row[3]) >= 1 for row in table)
 
 
 def test_table_example_certifies() -> None:
@@ -52,6 +70,28 @@ def test_readme_snippets() -> None:
     }
     assert ran("README.md", names) == 2
     assert names["certificate"].radius.shape == (2,)
+
+
+def test_snippets_about_classifiers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every row of the table, with the library it is about.
+
+    In a process of its own, as others must not be forked once JAX has started its threads.
+    """
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/classifiers.md").read_text()
+    start, *builds, whole = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    given = """
+import torch
+from sklearn.datasets import load_breast_cancer
+from sklearn.preprocessing import minmax_scale
+
+x, y = load_breast_cancer(return_X_y=True)
+x = torch.from_numpy(minmax_scale(x)).float().clamp(0, 1)
+"""
+    certifies = "print(smoothed.certify(x[:2], 20, 100).label.shape)\n"
+    script = tmp_path / "script.py"
+    script.write_text(given + start + "".join(build + certifies for build in builds) + whole)
+    assert printed_by(script).splitlines().count("(2,)") == len(builds) == 8
 
 
 def test_snippets_about_partitions() -> None:

@@ -55,10 +55,12 @@ if TYPE_CHECKING:
     from sparsecert.report.figures import plot_certified_accuracy
     from sparsecert.smoothing.encoding import MeanEncoding, TwoChannelEncoding
     from sparsecert.smoothing.family import FixedSmoothedClassifier
+    from sparsecert.smoothing.inputs import Ablate, ablate
     from sparsecert.smoothing.sampled import SmoothedClassifier
 
 __all__ = [
     "ABSTAIN",
+    "Ablate",
     "Certification",
     "FixedAblation",
     "FixedSmoothedClassifier",
@@ -77,6 +79,7 @@ __all__ = [
     "TwoChannelEncoding",
     "UniformAblation",
     "__version__",
+    "ablate",
     "ablation_shift",
     "certified_accuracy",
     "certified_accuracy_scorer",
@@ -96,6 +99,7 @@ __all__ = [
 
 # What needs torch, scikit-learn or matplotlib, which take long to import.
 _IMPORTED_WHEN_USED = {
+    "Ablate": "sparsecert.smoothing.inputs",
     "FixedSmoothedClassifier": "sparsecert.smoothing.family",
     "MeanEncoding": "sparsecert.smoothing.encoding",
     "RowCertificates": "sparsecert.estimator.classifier",
@@ -103,6 +107,7 @@ _IMPORTED_WHEN_USED = {
     "SparseCertifiedClassifier": "sparsecert.estimator.classifier",
     "SubsetEnsemble": "sparsecert.models.architectures",
     "TwoChannelEncoding": "sparsecert.smoothing.encoding",
+    "ablate": "sparsecert.smoothing.inputs",
     "certified_accuracy_scorer": "sparsecert.estimator.scoring",
     "load": "sparsecert.procedures.run",
     "plot_certified_accuracy": "sparsecert.report.figures",

@@ -32,6 +32,18 @@ class Units(Protocol):
         ...
 
 
+@runtime_checkable
+class Drawn(Units, Protocol):
+    """What draws the units that an input is seen through."""
+
+    def draw(self, generator: np.random.Generator, num_samples: int) -> NDArray[Any]:
+        """`(samples, units)`: what happens to each unit, as the encoding reads it.
+
+        Drawing n samples at once or in several calls gives the same samples.
+        """
+        ...
+
+
 class PixelUnits:
     """A unit is a pixel, whatever its channels, or an entry of a feature vector."""
 
@@ -47,7 +59,7 @@ class PixelUnits:
 
 
 @runtime_checkable
-class Design(Units, Protocol):
+class Design(Drawn, Protocol):
     """What every design says of itself.
 
     Attributes:
@@ -67,13 +79,6 @@ class Design(Units, Protocol):
     @staticmethod
     def unit(input_shape: tuple[int, ...]) -> str:
         """What a radius counts on inputs of this shape, in the plural."""
-        ...
-
-    def draw(self, generator: np.random.Generator, num_samples: int) -> NDArray[Any]:
-        """`(samples, units)`: what happens to each unit, as the encoding reads it.
-
-        Drawing n samples at once or in several calls gives the same samples.
-        """
         ...
 
 

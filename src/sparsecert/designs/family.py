@@ -71,6 +71,12 @@ class FixedAblation(PixelUnits):
         """The number d; a pixel is one feature, whatever its channels."""
         return int(self.membership.shape[1])
 
+    def draw(
+        self, generator: np.random.Generator, num_samples: int
+    ) -> Bool[np.ndarray, "samples features"]:
+        """Draw sets of the family, each equally likely; training of one network for all."""
+        return self.membership[generator.integers(self.num_sets, size=num_samples)]
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that name the family: shape and content, the same anywhere."""
@@ -249,10 +255,8 @@ class Partitions(PixelUnits):
     def draw(
         self, generator: np.random.Generator, num_samples: int
     ) -> Bool[np.ndarray, "samples features"]:
-        """Draw sets of the family, each equally likely; training of one network for all."""
-        return self.ablation.membership[
-            generator.integers(self.ablation.num_sets, size=num_samples)
-        ]
+        """Draw sets of the family; see `FixedAblation.draw`."""
+        return self.ablation.draw(generator, num_samples)
 
 
 def family_of(design: object) -> FixedAblation:

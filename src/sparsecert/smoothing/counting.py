@@ -102,7 +102,8 @@ def count_looks(
     looks, reached = before.looks, before.num_reached
     first_choice = before.first_choice.copy()
     pairs = None if before.head_to_head is None else before.head_to_head.copy()
-    so_far = Tally.trusted(first_choice, pairs, tracked, looks)  # its arrays fill up
+    # Its arrays fill up.
+    so_far = Tally.trusted(first_choice, pairs, None if pairs is None else tracked, looks)
 
     def unfinished(rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return rows if stops is None else rows[~stops(so_far.take(rows), rows).finished]

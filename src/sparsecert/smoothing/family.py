@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from sparsecert.certification import Certification, Prediction, certify_ballots
 from sparsecert.designs.family import FixedAblation, check_family
@@ -25,9 +25,9 @@ class FixedSmoothedClassifier(Voter):
     input alone and hold with certainty.
 
     Args:
-        base: a `SubsetEnsemble` for this family; or any module from encoded inputs to
-            `(batch, num_classes)` logits, trained on inputs ablated by the family, which is run
-            once for each set.
+        base: a `SubsetEnsemble` for this family; or any base classifier, as of
+            `SmoothedClassifier`, trained on inputs ablated by the family, which is run once for
+            each set.
         ablation: the family.
         num_classes: number of classes.
         encoding: "two-channel", or an `Encoding` such as `MeanEncoding(mean)`.
@@ -45,7 +45,7 @@ class FixedSmoothedClassifier(Voter):
 
     def __init__(
         self,
-        base: nn.Module,
+        base: object,
         ablation: FixedAblation,
         num_classes: int,
         encoding: str | Encoding = "two-channel",
@@ -93,7 +93,10 @@ class FixedSmoothedClassifier(Voter):
             x: inputs.
             rule: "plurality", "run-off" or "pairwise".
         """
-        return certify_ballots(self.ballots(x).numpy(), self.ablation, rule)
+        ballots = self.ballots(x).numpy()
+        if rule != "plurality":
+            self.check_rankings(rule)
+        return certify_ballots(ballots, self.ablation, rule)
 
     def ballots(self, x: Tensor) -> Float[Tensor, "batch sets classes"]:
         """The logits of every set's ballot, on the CPU.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from sparsecert.certification import (
     Certification,
@@ -33,7 +33,7 @@ from sparsecert.streams import Stage, fresh_seed, stream
 from sparsecert.theory.schedule import ALPHA, NUM_SAMPLES, NUM_SELECTION, look_schedule
 from sparsecert.votes.rankings import first_choices
 from sparsecert.votes.tally import Tally, most_tracked
-from sparsecert.votes.tracked_classes import tracks_few
+from sparsecert.votes.tracked_classes import track_nothing, tracks_few
 
 
 class SmoothedClassifier(Voter):
@@ -43,8 +43,10 @@ class SmoothedClassifier(Voter):
     `(batch, features)` vectors, as floating-point tensors with values in [0, 1].
 
     Args:
-        base: any module from encoded inputs to `(batch, num_classes)` logits, trained on ablated
-            inputs. Votes are cast on its device, in evaluation mode.
+        base: trained on ablated inputs: from a batch of encoded inputs to `(batch, num_classes)`
+            logits or probabilities, or `(batch,)` classes. A torch module, whose votes are cast on
+            its device and in evaluation mode; or a function of tensors or NumPy arrays, a
+            scikit-learn estimator, an ONNX Runtime session, a JAX function or an exported program.
         ablation: which features are retained: a `UniformAblation` (or the noise it is compared
             with, a `DiscreteNoise`, with the encoding that applies it).
         num_classes: outputs of `base`.
@@ -67,7 +69,7 @@ class SmoothedClassifier(Voter):
 
     def __init__(
         self,
-        base: nn.Module,
+        base: object,
         ablation: SampledDesign,
         num_classes: int,
         encoding: str | Encoding = "two-channel",
@@ -113,7 +115,7 @@ class SmoothedClassifier(Voter):
             sampling: "fixed", or "sequential": stop once a class can be named, or none will be.
             indices: each input's index in its data set; 0, 1, ... by default.
         """
-        check_rule(alpha, rule)
+        self._check_rule(x, alpha, rule)
         seed = fresh_seed() if seed is None else seed
 
         def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
@@ -155,7 +157,7 @@ class SmoothedClassifier(Voter):
                 guarantee is the same.
             indices: each input's index in its data set; 0, 1, ... by default.
         """
-        check_rule(alpha, rule)
+        self._check_rule(x, alpha, rule)
         check_num_samples(num_selection, "num_selection")
         look_schedule(sampling, num_samples)
         seed = fresh_seed() if seed is None else seed
@@ -223,19 +225,36 @@ class SmoothedClassifier(Voter):
         looks = look_schedule(sampling, num_samples)
         seed = fresh_seed() if seed is None else seed
         generators = self.streams(x, stage, seed, indices)
+        if self._ranks_nothing(x):
+            tracked = track_nothing(len(x))
         if len(looks) == 1:
             if tracked is None:
                 tracked = self._shortlist(x, seed, indices)
             return count_ballots(self, self.ablation, x, generators, num_samples, tracked)
         if before is None:
             before = Tally.empty(looks, len(x), self.num_classes)
+            if self.gives_classes:
+                before = Tally.trusted(before.first_choice, None, None, looks)
         if before.looks != looks or len(before) != len(x):
             raise InputError(
                 f"expected earlier counts of {len(x)} inputs at the looks {looks}, got "
                 f"{len(before)} at {before.looks}"
             )
-        lists = self._tracked(x, seed, indices, before, tracked)
+        lists = tracked if self.gives_classes else self._tracked(x, seed, indices, before, tracked)
         return count_looks(self, self.ablation, x, generators, before, lists, stops)
+
+    def _check_rule(self, x: Tensor, alpha: float, rule: str) -> None:
+        if check_rule(alpha, rule).needs_rankings:
+            self._ranks_nothing(x)
+            self.check_rankings(rule)
+
+    def _ranks_nothing(self, x: Tensor) -> bool:
+        """Whether a ballot is only a class, which the first that is cast tells."""
+        if not self.has_voted and len(x):
+            self.check(x)
+            first = stream(0, Stage.PROBE, 0)
+            count_ballots(self, self.ablation, x[:1], [first], 1, track_nothing(1))
+        return self.gives_classes
 
     def streams(
         self,

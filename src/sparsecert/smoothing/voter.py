@@ -15,7 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sparsecert.designs.design import Units
 from sparsecert.devices import autocast, check_devices, check_precision
 from sparsecert.errors import InputError, check_num_samples
+from sparsecert.smoothing.base import Foreign, as_module, scores
 from sparsecert.smoothing.encoding import Encoding, check_encoding, resolve_encoding
+from sparsecert.smoothing.inputs import check_inputs
 from sparsecert.smoothing.modes import evaluating
 from sparsecert.smoothing.parallel import Compiled, replicas
 from sparsecert.smoothing.probe import NUM_BALLOTS, check_ballots
@@ -40,7 +42,7 @@ class Worker:
     """
 
     device: torch.device
-    forward: Callable[[Tensor], Tensor]
+    forward: Callable[[Tensor], object]
 
 
 class Voter:
@@ -50,7 +52,9 @@ class Voter:
     precision and in evaluation mode, in passes that fit in memory.
 
     Args:
-        base: any module from encoded inputs to `(batch, num_classes)` logits.
+        base: from a batch of encoded inputs to `(batch, num_classes)` logits or probabilities, or
+            to `(batch,)` classes: a module, a function of tensors or arrays, an estimator, or what
+            else `base.as_module` takes.
         ablation: what is done to an input before it is encoded.
         num_classes: outputs of `base`.
         encoding: "two-channel", or an `Encoding`.
@@ -69,7 +73,7 @@ class Voter:
 
     def __init__(
         self,
-        base: nn.Module,
+        base: object,
         ablation: Units,
         num_classes: int,
         encoding: str | Encoding,
@@ -84,14 +88,20 @@ class Voter:
         if ballots_per_pass is not None:
             check_num_samples(ballots_per_pass, "ballots_per_pass")
         check_precision(precision)
-        for name, layer in base.named_modules():
+        network = as_module(base, num_classes)
+        if isinstance(network, Foreign) and (compile or precision != "float32"):
+            raise InputError(
+                "expected compile and precision for torch modules only; the base classifier is a "
+                f"{type(base).__name__}, which sees to that itself"
+            )
+        for name, layer in network.named_modules():
             if isinstance(layer, _BatchNorm) and layer.running_mean is None:
                 raise InputError(
                     f"layer {name!r} ({type(layer).__name__}) normalises by the statistics of the "
                     "batch at hand, so a ballot would depend on the other ballots, and no "
                     "certificate holds; use track_running_stats=True, or group or layer norm"
                 )
-        self.base = base
+        self.base = network
         self.ablation, self.num_classes = ablation, num_classes
         self.encoding = resolve_encoding(encoding)
         check_encoding(self.encoding, ablation)
@@ -99,7 +109,8 @@ class Voter:
         self.precision = precision
         self.devices = None if devices is None else check_devices(devices)
         self._compile, self._compiled_for = compile, set[tuple[int, ...]]()
-        self._forward, self._tried = self._runnable(base), False
+        self._forward, self.has_voted = self._runnable(network), False
+        self.gives_classes = False  # and no scores; known once ballots were cast
 
     def logits(self, x: Tensor, mask: Tensor) -> Tensor:
         """The base classifier's logits on ablated inputs, differentiable in the inputs.
@@ -122,6 +133,8 @@ class Voter:
     def workers(self, x: Tensor, ballots: int) -> list[Worker]:
         """Where passes with so many ballots on these inputs run side by side, at least one."""
         home = self.on_device(x[:1]).device
+        if isinstance(self.base, Foreign):
+            return [Worker(home, self._forward)]
         devices = self.devices
         if devices is None:
             devices = (home,) * (torch.get_num_threads() if home.type == "cpu" else 1)
@@ -131,7 +144,7 @@ class Voter:
             for device, network in zip(devices, replicas(self.base, home, devices), strict=False)
         ]
 
-    def _runnable(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
+    def _runnable(self, network: nn.Module) -> Callable[[Tensor], object]:
         return Compiled(network, self._compiled_for) if self._compile else network
 
     def pass_size(self, x: Tensor) -> int:
@@ -148,7 +161,7 @@ class Voter:
         return x.to(parameter.device, parameter.dtype)
 
     def cast(
-        self, source: Tensor, mask: Tensor, forward: Callable[[Tensor], Tensor] | None = None
+        self, source: Tensor, mask: Tensor, forward: Callable[[Tensor], object] | None = None
     ) -> Tensor:
         """Logits on these ablations, to be called on the device, inside `evaluating`.
 
@@ -160,7 +173,7 @@ class Voter:
         encoded = self.encoding(source, mask.to(source.device))
         try:
             with autocast(self.precision, encoded.device):
-                logits: Tensor = (forward or self._forward)(encoded)
+                output = (forward or self._forward)(encoded)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -169,11 +182,15 @@ class Voter:
                 f"made from inputs of shape {tuple(source.shape[1:])}: {error}. If the shape is "
                 "the reason, check the number of channels or features, and the encoding"
             ) from error
+        logits = scores(output, self.num_classes)
+        if logits.shape == encoded.shape[:1] and not logits.is_floating_point():
+            self.gives_classes = True
+            logits = nn.functional.one_hot(logits, self.num_classes).float()
         expected = (len(encoded), *self.output_shape)
         if logits.shape != expected:
             raise InputError(
-                f"expected the base classifier to give logits of shape {expected}, "
-                f"got {tuple(logits.shape)}"
+                f"expected the base classifier to give logits of shape {expected}, or classes of "
+                f"shape {expected[:1]}, got {tuple(logits.shape)}"
             )
         if logits.isnan().any():
             raise InputError("the base classifier gave NaN; was it trained to convergence?")
@@ -189,40 +206,23 @@ class Voter:
         Raises:
             InputError: for a base classifier whose ballots depend on one another or on chance.
         """
-        if not self._tried:
+        if not self.has_voted:
             source, mask = ballots(min(NUM_BALLOTS, self.pass_size(x)))
             check_ballots(partial(self.cast, forward=self.base), source, mask)
-            self._tried = True
+            self.has_voted = True
+
+    def check_rankings(self, rule: str) -> None:
+        """Raise `InputError` for a rule that reads rankings, if ballots are only classes."""
+        if self.gives_classes:
+            raise InputError(
+                f"expected a base classifier that scores every class, which the rule {rule} needs: "
+                "it compares classes that are not a ballot's first choice; this one gives classes "
+                "only"
+            )
 
     def check(self, x: Tensor) -> None:
         """Raise `InputError` for inputs of the wrong type, shape or range."""
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            found = str(x.dtype) if isinstance(x, Tensor) else type(x).__name__
-            raise InputError(
-                f"expected a floating-point tensor with values in [0, 1], got {found}; "
-                "convert bytes with x.float() / 255"
-            )
-        if x.ndim not in (2, 4):
-            raise InputError(
-                "expected images of shape (batch, channels, height, width) or vectors of shape "
-                f"(batch, features), got {tuple(x.shape)}"
-            )
-        features, d = self.ablation.features_of(tuple(x.shape[1:])), self.ablation.num_features
-        if features != d:
-            kind = "pixels" if x.ndim == 4 else "features"
-            raise InputError(
-                f"expected inputs with {d} {kind}, as the ablation has, got {features} "
-                f"(shape {tuple(x.shape)})"
-            )
-        missing = x.isnan()
-        if missing.any() and x.ndim == 4:
-            raise InputError("expected finite pixels, found NaN")
-        known = x[~missing]
-        if known.numel() and (known.min() < 0 or known.max() > 1):
-            raise InputError(
-                f"expected values in [0, 1], got {float(known.min()):g} to {float(known.max()):g}; "
-                "rescale the inputs as in training"
-            )
+        check_inputs(x, self.ablation)
 
     def evaluating(self) -> contextlib.AbstractContextManager[None]:
         """Evaluation mode, and afterwards the mode each part was in."""
