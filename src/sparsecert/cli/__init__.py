@@ -17,7 +17,7 @@ import cyclopts
 from sparsecert._version import __version__
 from sparsecert.cli.attacking import attack_command
 from sparsecert.cli.measuring import certify_command, demo_command, predict_command
-from sparsecert.cli.options import print_error
+from sparsecert.cli.options import parse, print_error
 from sparsecert.cli.showing import info_command, report_command, reproduce_command
 from sparsecert.cli.training import train_command
 from sparsecert.errors import InputError, RunFolderError
@@ -26,6 +26,7 @@ app = cyclopts.App(
     name="sparsecert",
     help="Provable robustness of classifiers against sparse (L0) attacks.",
     version=__version__,
+    default_parameter=cyclopts.Parameter(converter=parse),
     suppress_keyboard_interrupt=False,
 )
 app.command(train_command, name="train")
