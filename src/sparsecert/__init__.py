@@ -31,6 +31,7 @@ from sparsecert.designs.family import (
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import (
     InputError,
+    LargeAlphaWarning,
     RunFolderError,
     TooFewSamplesWarning,
     TooFewSetsWarning,
@@ -63,6 +64,7 @@ __all__ = [
     "FixedAblation",
     "FixedSmoothedClassifier",
     "InputError",
+    "LargeAlphaWarning",
     "MeanEncoding",
     "Prediction",
     "RowCertificates",

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparsecert.designs.design import Units
 from sparsecert.devices import autocast, check_devices, check_precision
-from sparsecert.errors import InputError, check_num_samples
+from sparsecert.errors import InputError, as_integer, check_num_samples
 from sparsecert.smoothing.encoding import Encoding, check_encoding, resolve_encoding
 from sparsecert.smoothing.modes import evaluating
 from sparsecert.smoothing.parallel import Compiled, replicas
@@ -79,7 +79,7 @@ class Voter:
         compile: bool,
         devices: Sequence[str | torch.device] | None = None,
     ) -> None:
-        if num_classes < 2:
+        if as_integer(num_classes, "num_classes") < 2:
             raise InputError(f"expected at least 2 classes, got {num_classes}")
         if ballots_per_pass is not None:
             check_num_samples(ballots_per_pass, "ballots_per_pass")
@@ -202,6 +202,8 @@ class Voter:
                 f"expected a floating-point tensor with values in [0, 1], got {found}; "
                 "convert bytes with x.float() / 255"
             )
+        if x.layout is not torch.strided:
+            raise InputError(f"expected a dense tensor, got {x.layout}; x.to_dense() makes one")
         if x.ndim not in (2, 4):
             raise InputError(
                 "expected images of shape (batch, channels, height, width) or vectors of shape "
