@@ -29,7 +29,7 @@ def test_critical_leads_are_where_predict_abstains() -> None:
             counts = np.array([[first, total - first, 60 - total]])
             if counts[0].argmax() == 2 or counts[0, 2] > total - first:
                 continue
-            abstains = prediction_of(sc.Tally(counts)).label[0] == sc.ABSTAIN
+            abstains = prediction_of(sc.Tally(counts), 0.05).label[0] == sc.ABSTAIN
             assert abstains == (2 * first - total <= leads[total])
 
 
@@ -88,7 +88,7 @@ def test_early_answers_are_those_of_predict(rule: str, share: float) -> None:
     for _ in range(trials):
         tally, count = cast(share, n, generator)
         known, rest = count(slice(start)), count(slice(start, n))
-        expected = prediction_of(tally, rule=rule).label[0] != label
+        expected = prediction_of(tally, 0.05, rule).label[0] != label
         if rule == "pairwise":
             strict = PairwiseEarlyAnswer(n, 3, None)(known, rest, 0, label)
             assert strict == (tally.pairwise_winner[0] != label)
