@@ -6,6 +6,7 @@ folders. They import what they need when they are called, so that --help does no
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -55,6 +56,12 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         app(sys.argv[1:] if words is None else words, result_action="return_value")
     except (InputError, RunFolderError) as error:
+        print_error(f"error: {error}", style="red")
+        sys.exit(2)
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
         print_error(f"error: {error}", style="red")
         sys.exit(2)
     except KeyboardInterrupt as stop:
