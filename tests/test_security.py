@@ -115,7 +115,8 @@ def test_a_card_does_not_decide_which_files_are_read(tmp_path: Path) -> None:
     (folder / "README.md").write_text(f"---\n{card}---\n")
     (folder / ".huggingface.yaml").write_text(card)
     (folder / "table.py").write_text("raise SystemExit('a script')")
-    assert data.load(str(folder), "test").feature_range == data.FeatureRange((0.0,), (1.0,))
+    ends = data.FeatureRange((0.0,), (1.0,), ("x",))
+    assert data.load(str(folder), "test").feature_range == ends
 
 
 @pytest.mark.usefixtures("own_cache")

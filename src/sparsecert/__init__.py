@@ -31,6 +31,7 @@ from sparsecert.designs.family import (
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import (
     InputError,
+    LargeAlphaWarning,
     RunFolderError,
     TooFewSamplesWarning,
     TooFewSetsWarning,
@@ -65,6 +66,7 @@ __all__ = [
     "FixedAblation",
     "FixedSmoothedClassifier",
     "InputError",
+    "LargeAlphaWarning",
     "MeanEncoding",
     "Prediction",
     "RowCertificates",

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sparsecert.designs.design import SampledDesign, check_rule_of, sampled
 from sparsecert.designs.family import FixedAblation, check_family
-from sparsecert.errors import InputError, TooFewSamplesWarning
+from sparsecert.errors import InputError, TooFewSamplesWarning, warn_if_large
 from sparsecert.rules import FAMILY_RULES, check_family_rule, check_rule, fewest_unanimous
 from sparsecert.theory.majority import Certified
 from sparsecert.theory.prediction import Named
@@ -35,11 +35,13 @@ class Prediction:
         counts: `(batch, classes)` votes.
         seed: names the streams of the ablations, so that they can be drawn again; None for fixed
             families, and for stored votes, whose procedure knows it.
+        rule: by which votes were read.
     """
 
     label: NDArray[np.int64]
     counts: NDArray[np.int64]
     seed: int | None = None
+    rule: str | None = None
 
     @property
     def num_samples(self) -> NDArray[np.int64]:
@@ -63,6 +65,7 @@ class Certification:
         tally: the votes the bounds were computed from.
         alpha: error probability of each certificate; 0 where it holds with certainty.
         seed: as of a `Prediction`.
+        rule: by which votes were read.
     """
 
     label: NDArray[np.int64]
@@ -71,6 +74,7 @@ class Certification:
     tally: Tally
     alpha: float
     seed: int | None = None
+    rule: str | None = None
 
     @property
     def num_samples(self) -> NDArray[np.int64]:
@@ -93,7 +97,7 @@ class Stop:
 
 
 def certify_tally(
-    tally: Tally,
+    tally: Tally | ArrayLike,
     label: ArrayLike,
     ablation: SampledDesign,
     alpha: float = ALPHA,
@@ -105,7 +109,7 @@ def certify_tally(
     that `label` was chosen without looking at `tally`.
 
     Args:
-        tally: votes on samples drawn from `ablation`.
+        tally: votes on samples drawn from `ablation`; or their number, `(batch, classes)`.
         label: `(batch,)` classes to certify.
         ablation: the design the samples were drawn from.
         alpha: error probability of each certificate.
@@ -120,14 +124,17 @@ def certify_tally(
 
     Warns:
         TooFewSamplesWarning: if not even a unanimous vote could certify radius 0.
+        LargeAlphaWarning: for an alpha above one half.
     """
     sampled(ablation)
+    tally = _as_tally(tally)
     labels = check_labels(tally, label)
     certified = certify_by_look(tally, labels, ablation, alpha, rule)
     if len(tally):
         most = tally.num_samples.min() if tally.looks is None else tally.looks[-1]
         warn_if_too_few(int(most), alpha, rule)
-    return certification_at(stop(tally, certified), tally, labels, certified, alpha)
+    warn_if_large(alpha)
+    return certification_at(stop(tally, certified), tally, labels, certified, alpha, rule)
 
 
 def certify_ballots(
@@ -168,10 +175,12 @@ def certify_ballots(
     radius = np.minimum(radius, ablation.num_features)
     first = ballots.argmax(axis=2)
     counts = np.stack([(first == c).sum(axis=1) for c in range(classes)], axis=1)
-    return Certification(label, radius, share, Tally(counts), 0.0)
+    return Certification(label, radius, share, Tally(counts), 0.0, rule=rule)
 
 
-def predict_tally(tally: Tally, alpha: float = ALPHA, rule: str = "majority") -> Prediction:
+def predict_tally(
+    tally: Tally | ArrayLike, alpha: float = ALPHA, rule: str = "majority"
+) -> Prediction:
     """PREDICT, from counts: the class of the rule's smoothed classifier g, or an abstention.
 
     With probability at least 1 - alpha the answer is g(x), or an abstention, wherever counting
@@ -181,16 +190,26 @@ def predict_tally(tally: Tally, alpha: float = ALPHA, rule: str = "majority") ->
     fails (`theory.prediction` has the proofs).
 
     Args:
-        tally: votes.
+        tally: votes; or their number, `(batch, classes)`.
         alpha: probability of a wrong answer.
         rule: a key of `rules.RULES`.
 
     Raises:
         InputError: for an unknown rule, alpha out of range, or votes without the head-to-head
             counts that the pairwise rule needs.
+
+    Warns:
+        LargeAlphaWarning: for an alpha above one half.
     """
+    answer = prediction_of(_as_tally(tally), alpha, rule)
+    warn_if_large(alpha)
+    return answer
+
+
+def prediction_of(tally: Tally, alpha: float, rule: str = "majority") -> Prediction:
+    """PREDICT from a tally; attacks that must not abstain have reason to choose a large alpha."""
     named = name_by_look(tally, alpha, rule)
-    return prediction_at(stop(tally, named), tally, named)
+    return prediction_at(stop(tally, named), tally, named, rule)
 
 
 def select_label(selection: Tally, rule: str = "majority") -> NDArray[np.int64]:
@@ -234,17 +253,23 @@ def stop(tally: Tally, *answers: Certified | Named) -> Stop:
 
 
 def certification_at(
-    end: Stop, tally: Tally, label: NDArray[np.int64], certified: Certified, alpha: float
+    end: Stop,
+    tally: Tally,
+    label: NDArray[np.int64],
+    certified: Certified,
+    alpha: float,
+    rule: str,
 ) -> Certification:
     """The certificates at a stop."""
     rows = np.arange(len(tally))
     radius, bound = certified.radius[rows, end.look], certified.lower_bound[rows, end.look]
-    return Certification(label, radius, bound, tally.until(end.look), alpha)
+    return Certification(label, radius, bound, tally.until(end.look), alpha, rule=rule)
 
 
-def prediction_at(end: Stop, tally: Tally, named: Named) -> Prediction:
+def prediction_at(end: Stop, tally: Tally, named: Named, rule: str) -> Prediction:
     """The predictions at a stop."""
-    return Prediction(named.label[np.arange(len(tally)), end.look], tally.until(end.look).votes)
+    label = named.label[np.arange(len(tally)), end.look]
+    return Prediction(label, tally.until(end.look).votes, rule=rule)
 
 
 def check_labels(tally: Tally, label: ArrayLike) -> NDArray[np.int64]:
@@ -276,9 +301,19 @@ def warn_if_too_few(num_samples: int, alpha: float, rule: str) -> None:
     )
 
 
+def _as_tally(counts: Tally | ArrayLike) -> Tally:
+    """Counts as a tally, which checks them."""
+    return counts if isinstance(counts, Tally) else Tally(np.asarray(counts))
+
+
 def _checked_scores(scores: ArrayLike, ablation: FixedAblation) -> NDArray[np.floating]:
     check_family(ablation)
     ballots = np.asarray(scores)
+    if ballots.dtype.kind not in "biuf":
+        raise InputError(
+            f"expected scores as a dense array of numbers, got {type(scores).__name__} of "
+            f"{ballots.dtype}"
+        )
     if not np.issubdtype(ballots.dtype, np.floating):
         ballots = ballots.astype(np.float64)
     if ballots.ndim != 3 or ballots.shape[1] != ablation.num_sets or ballots.shape[2] < 2:

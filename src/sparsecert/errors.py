@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from typing import SupportsIndex
 
 # What bounds are made for. Rules divide alpha by looks and rivals, so levels may be lower.
@@ -26,12 +27,30 @@ class TooFewSetsWarning(UserWarning):
     """So few retained sets that even a unanimous vote certifies no radius above 0."""
 
 
+class LargeAlphaWarning(UserWarning):
+    """So large an error probability that a certificate is more likely wrong than right."""
+
+
 def check_alpha(alpha: float, above: float = LEAST_ALPHA) -> None:
     """Raise `InputError` unless ``above < alpha < 1``."""
-    if not above < alpha < 1:
+    try:
+        in_range = bool(above < alpha < 1)
+    except (TypeError, ValueError):  # it is no number
+        in_range = False
+    if not in_range:
         raise InputError(
-            f"expected alpha, the error probability, above {above:g} and below 1, got {alpha}; "
+            f"expected alpha, the error probability, above {above:g} and below 1, got {alpha!r}; "
             "0.05 gives 95 % confidence"
+        )
+
+
+def warn_if_large(alpha: float) -> None:
+    """Warn of an alpha above one half."""
+    if alpha > 0.5:
+        warnings.warn(
+            f"alpha = {alpha} allows each answer to be wrong with that probability; 0.05 is usual",
+            LargeAlphaWarning,
+            stacklevel=3,
         )
 
 

@@ -17,6 +17,7 @@ from scipy import stats
 
 from sparsecert.certification import Certification, Prediction
 from sparsecert.errors import InputError
+from sparsecert.rules import RULES
 from sparsecert.theory.confidence import proportion_interval
 from sparsecert.theory.prediction import ABSTAIN
 
@@ -68,9 +69,27 @@ def evaluate(
         prediction: `(images,)` labels, possibly `ABSTAIN`.
         certification: `(images,)` labels and radii.
         targets: `(images,)` correct labels.
+
+    Raises:
+        InputError: for no images, arrays that do not match, or a prediction by another rule than
+            the certificates': their smoothed classifiers are different ones.
     """
+    targets = np.asarray(targets)
     if len(targets) == 0:
         raise InputError("expected at least one image to evaluate, got none")
+    lengths = {len(prediction.label), len(certification.label), len(targets)}
+    if len(lengths) > 1 or not np.issubdtype(targets.dtype, np.integer):
+        raise InputError(
+            f"expected an integer as the target of each of {len(certification.label)} certified "
+            f"images and as many predictions, got targets of {targets.dtype} and shape "
+            f"{targets.shape} and {len(prediction.label)} predictions"
+        )
+    predicted, certified = (_answers_as(answer.rule) for answer in (prediction, certification))
+    if None not in (predicted, certified) and predicted != certified:
+        raise InputError(
+            f"expected a prediction by the rule of the certificates, {certification.rule}, got "
+            f"one by {prediction.rule}, whose smoothed classifier is another"
+        )
     correct = certification.label == targets
     radius = certification.radius
     accuracy, abstained = accuracy_and_abstentions(prediction, targets)
@@ -85,6 +104,11 @@ def evaluate(
         median_authors_convention=median_certified_robustness(authors_convention(radius), correct),
         certified_accuracy=certified_accuracy_by_rho(radius, correct),
     )
+
+
+def _answers_as(rule: str | None) -> str | None:
+    """The rule whose smoothed classifier it shares; None where the rule is not known."""
+    return RULES[rule].predicts_as if rule in RULES else rule
 
 
 def accuracy_and_abstentions(
@@ -107,6 +131,11 @@ def certified_robustness(radius: ArrayLike, correct: ArrayLike) -> NDArray[np.in
             f"expected radius and correct as vectors of one length, at least 1, "
             f"got shapes {radii.shape} and {right.shape}"
         )
+    if not np.issubdtype(radii.dtype, np.integer) or not np.isin(right, (0, 1)).all():
+        raise InputError(
+            f"expected radius as integers and correct as booleans, got {radii.dtype} and "
+            f"{right.dtype}"
+        )
     return np.where(right.astype(bool), radii, _NOT_CERTIFIED).astype(np.int64)
 
 
@@ -127,6 +156,8 @@ def certified_accuracy(
     """Share of images whose certified robustness is at least rho, for one rho or an array."""
     robustness = certified_robustness(radius, correct)
     wanted = np.asarray(rho)
+    if wanted.size and not np.issubdtype(wanted.dtype, np.integer):
+        raise InputError(f"expected rho to be an integer or integers, got {wanted.dtype}")
     if wanted.size and wanted.min() < 0:
         raise InputError(f"expected rho of at least 0, got {wanted.min()}")
     share = (robustness >= wanted[..., None]).mean(axis=-1)

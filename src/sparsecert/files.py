@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import time
@@ -35,7 +36,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -57,7 +58,7 @@ def check_writable(path: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def make_folder(path: Path) -> None:
@@ -70,7 +71,8 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFolderError(
-            f"cannot create the folder {path}: {error.strerror or error}; choose another one"
+            f"cannot create the folder {path}: {error.strerror or error}; "
+            f"{_what_to_do(error) or 'choose another one'}"
         ) from error
 
 
@@ -100,8 +102,18 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _cannot_write(path: Path, error: OSError) -> RunFolderError:
+def cannot_write(path: Path, error: OSError) -> RunFolderError:
+    """What to say of a file that cannot be written."""
     return RunFolderError(
-        f"cannot write {path}: {error.strerror or error}; choose another folder, "
-        "or make this one writable"
+        f"cannot write {path}: {error.strerror or error}; "
+        f"{_what_to_do(error) or 'choose another folder, or make this one writable'}"
     )
+
+
+def _what_to_do(error: OSError) -> str | None:
+    """Where another folder would not help by itself."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space and repeat the command, which goes on where it stopped"
+    if error.errno == errno.ENAMETOOLONG:
+        return "choose a shorter name"
+    return None

@@ -174,14 +174,14 @@ FAMILY_RULES = {"plurality": plurality, "run-off": run_off, "pairwise": pairwise
 def check_rule(alpha: float, rule: str) -> Rule:
     """The rule of that name; raises `InputError` for an unknown one, or alpha out of range."""
     check_alpha(alpha)
-    if rule not in RULES:
+    if not isinstance(rule, str) or rule not in RULES:
         raise InputError(f"expected rule to be one of {', '.join(RULES)}, got {rule!r}")
     return RULES[rule]
 
 
 def check_family_rule(rule: str) -> None:
     """Raise `InputError` for an unknown rule of fixed families."""
-    if rule not in FAMILY_RULES:
+    if not isinstance(rule, str) or rule not in FAMILY_RULES:
         raise InputError(f"expected rule to be one of {', '.join(FAMILY_RULES)}, got {rule!r}")
 
 

@@ -16,6 +16,7 @@ from sparsecert.attacks.early import (
     critical_pairwise_lead,
     looks,
 )
+from sparsecert.certification import prediction_of
 from sparsecert.votes.rankings import count_pairs
 
 Ballots = tuple[sc.Tally, Callable[[slice], NDArray[np.int64]]]  # all, and counts of some
@@ -28,7 +29,7 @@ def test_critical_leads_are_where_predict_abstains() -> None:
             counts = np.array([[first, total - first, 60 - total]])
             if counts[0].argmax() == 2 or counts[0, 2] > total - first:
                 continue
-            abstains = sc.predict_tally(sc.Tally(counts)).label[0] == sc.ABSTAIN
+            abstains = prediction_of(sc.Tally(counts), 0.05).label[0] == sc.ABSTAIN
             assert abstains == (2 * first - total <= leads[total])
 
 
@@ -49,7 +50,7 @@ def test_critical_pairwise_lead_is_where_predict_abstains(alpha: float) -> None:
     for wins in range(n + 1):
         above = np.zeros((n, 3), dtype=np.bool_)
         above[wins:, 1] = True
-        label = sc.predict_tally(pairwise_tally(above), alpha, "pairwise").label[0]
+        label = prediction_of(pairwise_tally(above), alpha, "pairwise").label[0]
         assert (label == 0) == (2 * wins - n > lead)
 
 
@@ -87,7 +88,7 @@ def test_early_answers_are_those_of_predict(rule: str, share: float) -> None:
     for _ in range(trials):
         tally, count = cast(share, n, generator)
         known, rest = count(slice(start)), count(slice(start, n))
-        expected = sc.predict_tally(tally, rule=rule).label[0] != label
+        expected = prediction_of(tally, 0.05, rule).label[0] != label
         if rule == "pairwise":
             strict = PairwiseEarlyAnswer(n, 3, None)(known, rest, 0, label)
             assert strict == (tally.pairwise_winner[0] != label)

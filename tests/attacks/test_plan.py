@@ -27,10 +27,14 @@ def test_plans_of_records_are_read_and_named_as_when_they_were_stored() -> None:
         assert AttackPlan.from_json(plan).to_json() == plan
 
 
+def test_commands_of_records_may_name_defaults_that_an_attack_does_not_use() -> None:
+    assert plan_for(UNIFORM, "pointwise", num_gradient=256) == AttackPlan("pointwise")
+
+
 def test_options_are_those_of_the_plan_or_of_its_probe() -> None:
     assert plan_for(UNIFORM, "greedy", alpha=None, seed=0) == AttackPlan("greedy")
-    given = {"budget": 9, "steps": 5, "rule": "pairwise", "num_samples": 70, "num_search": 30}
-    probe = Probe(num_samples=70, num_search=30)
+    given = {"budget": 9, "steps": 5, "rule": "pairwise", "num_samples": 70, "num_gradient": 30}
+    probe = Probe(num_samples=70, num_gradient=30)
     plan = AttackPlan("sigma-zero", budget=9, steps=5, rule="pairwise", probe=probe)
     assert plan_for(UNIFORM, "sigma-zero", **given) == plan
     plan = AttackPlan("pointwise", rule="run-off", repetitions=3)
@@ -40,7 +44,10 @@ def test_options_are_those_of_the_plan_or_of_its_probe() -> None:
 @pytest.mark.parametrize(
     ("design", "attack", "given", "sentence"),
     [
-        (UNIFORM, "greedy", {"repetitions": 2}, "no number of repetitions for greedy"),
+        (UNIFORM, "greedy", {"repetitions": 2}, "no repetitions for greedy"),
+        (UNIFORM, "pointwise", {"num_gradient": 9}, "no num_gradient for pointwise"),
+        (UNIFORM, "sparse-rs", {"num_gradient": 9}, "no num_gradient for sparse-rs"),
+        (UNIFORM, "sigma-zero", {"num_search": 9}, "no num_search for sigma-zero"),
         (UNIFORM, "pointwise", {"steps": 2}, "no number of steps for pointwise"),
         (UNIFORM, "nothing", {"repetitions": 2}, "attack to be one of pointwise, .* got 'nothing'"),
         (UNIFORM, "pointwise", {"rule": "run-off"}, "rules majority, margin, pairwise"),

@@ -26,7 +26,17 @@ from sparsecert.procedures.procedure import RunImages
 from sparsecert.procedures.run import load_evaluation_data, run_images
 from sparsecert.runs.folder import RunFolder
 from sparsecert.votes.store import TallySettings, TallyStore
-from tests.helpers.commands import PROBE, Fails, Output, read_json, record, report, run, train
+from tests.helpers.commands import (
+    GRADIENTS,
+    PROBE,
+    Fails,
+    Output,
+    read_json,
+    record,
+    report,
+    run,
+    train,
+)
 
 CERTIFY = ["--num-selection", 50, "--num-samples", 600]
 
@@ -41,16 +51,16 @@ def parts(folder: Path) -> list[Path]:
 
 def test_attack_writes_record_and_page(folder: Path, tmp_path: Path, output: Output) -> None:
     copy = tmp_path / "results" / "pointwise.json"
-    words = ["attack", folder, "--limit", 4, *PROBE]
-    run(*words, "--repetitions", 2, "--record", copy)
+    words = ["attack", folder, "--limit", 4, *PROBE, "--repetitions", 2]
+    run(*words, "--record", copy)
     assert "no certificates" in output()
     result = attacked(folder, "pointwise")
     assert read_json(copy) == result
     assert result["successes_within_certificate"] is None
 
     run("certify", folder, "--limit", 2, *CERTIFY)  # every other of the attacked images
-    run(*words, "--repetitions", 2)
-    run(*words, "--attack", "sigma-zero", "--steps", 15)
+    run(*words)
+    run("attack", folder, "--limit", 4, *GRADIENTS, "--attack", "sigma-zero", "--steps", 15)
     assert "median attack magnitude (pixels)" in output()
     result = attacked(folder, "pointwise")
     assert {
@@ -86,7 +96,7 @@ def test_the_pairwise_rule_is_attacked_and_compared_with_its_own_certificates(
 ) -> None:
     run("certify", folder, "--limit", 4, *CERTIFY)
     # More samples than the certificates: with fewer, PREDICT may abstain on a certified image.
-    probe = [2_000 if word == 300 else word for word in PROBE]
+    probe = [2_000 if word == 300 else word for word in GRADIENTS]
     words = ["attack", folder, "--attack", "sigma-zero", "--steps", 15, "--limit", 4, *probe]
     run(*words, "--rule", "pairwise")
     pairwise = attacked(folder, "sigma-zero-pairwise")
@@ -98,7 +108,7 @@ def test_the_pairwise_rule_is_attacked_and_compared_with_its_own_certificates(
     assert majority["rule"] is None
     assert len(parts(folder)) == 8  # each rule's attacks are kept
     assert attacked(folder, "sigma-zero-pairwise") == pairwise
-    run(*words[:2], "--attack", "sparse-rs", "--steps", 5, *words[6:], "--rule", "pairwise")
+    run(*words[:2], "--attack", "sparse-rs", "--steps", 5, *words[6:10], "--rule", "pairwise")
     page = report(folder)
     assert page.count("<td>sigma-zero, pairwise rule</td>") == 1
     assert page.count("<td>sigma-zero</td>") == 1
@@ -153,7 +163,7 @@ def test_a_success_within_a_certified_radius_is_shouted(
         return Certificates(np.full(number, 64), np.ones(number, dtype=bool))
 
     monkeypatch.setattr("sparsecert.attacks.run.stored_certificates", boastful)
-    words = ["attack", folder, "--attack", "sigma-zero", "--steps", 15, "--limit", 3, *PROBE]
+    words = ["attack", folder, "--attack", "sigma-zero", "--steps", 15, "--limit", 3, *GRADIENTS]
     often = ("--alpha", 0.99)  # hardly ever abstains
     error = fails("error: sigma-zero changed the class of", *words, *often, status=1)
     assert "stop and find the bug" in error
@@ -168,7 +178,7 @@ def test_a_success_within_a_certified_radius_is_shouted(
     [
         (["--budget", 0], "budget of at least 1"),
         (["--steps", 5], "no number of steps for pointwise"),
-        (["--attack", "greedy", "--repetitions", 2], "no number of repetitions for greedy"),
+        (["--attack", "greedy", "--repetitions", 2], "no repetitions for greedy"),
         (["--attack", "sparse-rs", "--steps", 0], "steps"),
         (["--num-samples", 0], "num_samples"),
         (["--alpha", 1], "alpha"),
@@ -188,7 +198,7 @@ def test_bad_input_ends_in_a_sentence(
 def test_damaged_and_foreign_parts_get_a_sentence(
     folder: Path, tmp_path: Path, fails: Fails
 ) -> None:
-    words = ["--attack", "sigma-zero", "--steps", 1, "--limit", 1, *PROBE]
+    words = ["--attack", "sigma-zero", "--steps", 1, "--limit", 1, *GRADIENTS]
     run("attack", folder, *words)
     (part,) = parts(folder)
     assert pq.read_table(part).num_rows == 1

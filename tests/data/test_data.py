@@ -229,7 +229,8 @@ def test_parquet_folder_of_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     }
     write_parquet(tmp_path / "patients", splits)
     monkeypatch.setenv(data.DATA_VARIABLE, str(tmp_path))
-    test = data.load("patients", "test")
+    with pytest.warns(data.UnusedColumnsWarning, match=r"note \(string\)"):
+        test = data.load("patients", "test")
     np.testing.assert_allclose(test.inputs, np.array([[0.25, 0.5], [1, 0]]), atol=1e-6)
     assert (test.labels.tolist(), test.class_names) == ([1, 0], ("ill", "well"))
 
@@ -297,7 +298,7 @@ def test_a_validation_split_serves_where_there_is_no_test_split(tmp_path: Path) 
 
 
 def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot load .*Parquet files named train-"):
+    with pytest.raises(InputError, match=r"cannot load .*Parquet or CSV files named train-"):
         data.load(str(tmp_path), "test")
 
 

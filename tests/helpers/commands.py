@@ -19,8 +19,9 @@ Output = Callable[[], str]
 
 # Votes enough for every rule to certify some of the digits.
 SMALL = ["--num-selection", 40, "--num-samples", 200]
-# Ballots that a small attack asks for.
-PROBE = ["--num-samples", 300, "--num-search", 150, "--num-gradient", 32]
+# Ballots that a small attack asks for, one that compares images by ballots or follows gradients.
+PROBE = ["--num-samples", 300, "--num-search", 150]
+GRADIENTS = ["--num-samples", 300, "--num-gradient", 32]
 
 
 def run(*words: object) -> None:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.certification import predict_tally
+from sparsecert.certification import prediction_of
 from sparsecert.theory.prediction import pairwise_p_value, top_two_p_value
 from sparsecert.votes.tally import Tally
 
@@ -131,7 +131,7 @@ class MajorityEarlyAnswer(EarlyAnswer):
         return int(counts.sum())
 
     def _at_the_end(self, counts: NDArray[np.int64], label: int) -> bool:
-        return bool(predict_tally(Tally(counts[None]), self._alpha).label[0] != label)
+        return bool(prediction_of(Tally(counts[None]), self._alpha).label[0] != label)
 
     def _critical(self, counts: NDArray[np.int64], label: int) -> tuple[NDArray[np.int64], int]:
         both = counts[label] + counts

@@ -21,6 +21,11 @@ from sparsecert.errors import InputError, as_integer, check_num_samples
 from sparsecert.procedures.run import procedure_for
 from sparsecert.rules import FAMILY_RULES, RULES
 
+_WHY_NOT = {
+    "repetitions": "which has one start",
+    "num_search": "which compares images by gradients, not by ballots",
+    "num_gradient": "which follows no gradient",
+}
 _DEFAULT_STEPS = {"sparse-rs": 300, "sigma-zero": 200}
 
 
@@ -114,17 +119,18 @@ class AttackPlan:
             probe=self.procedure,
             seed=self.seed,
             indices=indices,
-            **{name: getattr(self, name) for name in options},
+            **{name: getattr(self, name) for name in options if name not in _OF_PROBE},
         )
 
 
-# Each attack, and which of a plan's options it takes beside what all of them take.
+# Each attack, and which options of a plan or its probe it takes beside what all of them take.
 ATTACKS: dict[str, tuple[Callable[..., AttackResult], tuple[str, ...]]] = {
-    "pointwise": (pointwise_attack, ("repetitions",)),
-    "sparse-rs": (sparse_rs_attack, ("steps",)),
-    "sigma-zero": (sigma_zero_attack, ("steps",)),
-    "greedy": (greedy_attack, ()),
+    "pointwise": (pointwise_attack, ("repetitions", "num_search")),
+    "sparse-rs": (sparse_rs_attack, ("steps", "num_search")),
+    "sigma-zero": (sigma_zero_attack, ("steps", "num_gradient")),
+    "greedy": (greedy_attack, ("num_search", "num_gradient")),
 }
+_OF_PROBE = {field.name for field in fields(Probe)} - {"rule"}
 
 
 def plan_for(design: Design, attack: str, **given: Any) -> AttackPlan:
@@ -138,13 +144,15 @@ def plan_for(design: Design, attack: str, **given: Any) -> AttackPlan:
     Raises:
         InputError: for an option that is out of range, or that this attack or design ignores.
     """
-    if attack in ATTACKS and given.get("repetitions") and "repetitions" not in ATTACKS[attack][1]:
-        raise InputError(f"expected no number of repetitions for {attack}, which has one start")
     options = {name: value for name, value in given.items() if value is not None}
-    of_probe = {field.name for field in fields(Probe)} - {"rule"}
-    probed = {name: options.pop(name) for name in of_probe & set(options)}
+    probed = {name: options.pop(name) for name in _OF_PROBE & set(options)}
     ignored = {} if isinstance(design, SampledDesign) else probed
     procedure_for(design, rule=given.get("rule"), **ignored)  # says what the design has not
+    for name, why in _WHY_NOT.items():
+        value, usual = given.get(name), getattr(DEFAULT_PROBE, name, None)
+        # Commands of records may name a default.
+        if attack in ATTACKS and value not in (None, usual) and name not in ATTACKS[attack][1]:
+            raise InputError(f"expected no {name} for {attack}, {why}")
     return AttackPlan(attack, probe=Probe(**probed), **options)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sparsecert.attacks.early import EarlyAnswer, MajorityEarlyAnswer, PairwiseEarlyAnswer
-from sparsecert.certification import predict_tally
+from sparsecert.certification import prediction_of
 from sparsecert.errors import InputError
 from sparsecert.votes.rankings import first_choices
 from sparsecert.votes.tally import Tally
@@ -97,7 +97,7 @@ class FirstChoices:
 
     def predict(self, tally: Tally) -> int:
         """PREDICT's class, or `ABSTAIN`."""
-        return int(predict_tally(tally, self._alpha).label[0])
+        return int(prediction_of(tally, self._alpha).label[0])
 
 
 class RivalsAbove:
@@ -147,7 +147,7 @@ class RivalsAbove:
 
     def predict(self, tally: Tally) -> int:
         """PREDICT's class, or `ABSTAIN`."""
-        return int(predict_tally(tally, self._alpha, self.rule).label[0])
+        return int(prediction_of(tally, self._alpha, self.rule).label[0])
 
 
 READINGS: dict[str, type[FirstChoices] | type[RivalsAbove]] = {

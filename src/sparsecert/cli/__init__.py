@@ -6,6 +6,7 @@ folders. They import what they need when they are called, so that --help does no
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -17,7 +18,7 @@ import cyclopts
 from sparsecert._version import __version__
 from sparsecert.cli.attacking import attack_command
 from sparsecert.cli.measuring import certify_command, demo_command, predict_command
-from sparsecert.cli.options import print_error
+from sparsecert.cli.options import parse, print_error
 from sparsecert.cli.showing import info_command, report_command, reproduce_command
 from sparsecert.cli.training import train_command
 from sparsecert.errors import InputError, RunFolderError
@@ -26,6 +27,7 @@ app = cyclopts.App(
     name="sparsecert",
     help="Provable robustness of classifiers against sparse (L0) attacks.",
     version=__version__,
+    default_parameter=cyclopts.Parameter(converter=parse),
     suppress_keyboard_interrupt=False,
 )
 app.command(train_command, name="train")
@@ -54,6 +56,12 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         app(sys.argv[1:] if words is None else words, result_action="return_value")
     except (InputError, RunFolderError) as error:
+        print_error(f"error: {error}", style="red")
+        sys.exit(2)
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
         print_error(f"error: {error}", style="red")
         sys.exit(2)
     except KeyboardInterrupt as stop:

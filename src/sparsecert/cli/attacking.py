@@ -47,10 +47,15 @@ def attack_command(
     num_samples: SamplesOption = None,
     alpha: AlphaOption = None,
     num_search: Annotated[
-        int | None, Parameter(help="Ablations by which a search tells better from worse; 1 000.")
+        int | None,
+        Parameter(
+            help="pointwise, sparse-rs, greedy: ablations by which better is told from worse; "
+            "1 000."
+        ),
     ] = None,
     num_gradient: Annotated[
-        int | None, Parameter(help="Ablations that a gradient averages over; 256.")
+        int | None,
+        Parameter(help="sigma-zero, greedy: ablations that a gradient averages over; 256."),
     ] = None,
     seed: int = 0,
     record: RecordOption = None,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, make_dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_type_hints
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token, convert
 from rich.console import Console
 from rich.text import Text
 
@@ -38,6 +40,7 @@ def _shown(character: str) -> str:
 
 
 console = _SafeConsole()
+_LARGEST = 10**40  # more than seeds are; 1e999999999 would take all memory
 
 if TYPE_CHECKING:
     DesignName: TypeAlias = str
@@ -144,6 +147,27 @@ class CertificationOptions(PredictionOptions):
     num_selection: Annotated[
         int | None, Parameter(help=f"n0: ablations that choose the class; {NUM_SELECTION}.")
     ] = None
+
+
+def parse(kind: Any, words: Sequence[Token]) -> Any:
+    """A value as it was typed; an integer may be 1e4, and is never a rounded number.
+
+    Raises:
+        ValueError: for a word of another kind, which cyclopts tells with its option.
+    """
+
+    def single(inner: type, word: str) -> Any:
+        if inner is not int:
+            return convert(inner, [word])
+        try:
+            number = Decimal(word)
+        except InvalidOperation:
+            return int(word, 0)  # such as 0x10
+        if number.is_finite() and number == number.to_integral_value() and abs(number) < _LARGEST:
+            return int(number)
+        raise ValueError(word)
+
+    return convert(kind, words, converter=single)
 
 
 def print_error(sentence: str, style: str | None = None) -> None:

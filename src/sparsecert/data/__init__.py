@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from sparsecert.data.choice import check_limit, evenly_spread, representatives
-from sparsecert.data.dataset import Dataset, FeatureRange
+from sparsecert.data.columns import UnusedColumnsWarning
+from sparsecert.data.dataset import Dataset, FeatureRange, MissingSplitError
 from sparsecert.data.embedded import EMBEDDED
 from sparsecert.data.hub import DATA_VARIABLE, load_hub, load_path
 from sparsecert.data.npz import load_npz
@@ -16,6 +17,8 @@ __all__ = [
     "DATA_VARIABLE",
     "Dataset",
     "FeatureRange",
+    "MissingSplitError",
+    "UnusedColumnsWarning",
     "check_limit",
     "evenly_spread",
     "lasting_name",
@@ -34,10 +37,13 @@ def load(name: str, split: str, feature_range: FeatureRange | None = None) -> Da
         split: "train" or "test"; a data set without a test split gives its validation split.
 
         feature_range: scale feature vectors by this range, as a model's training did, instead of
-            the data set's own.
+            the data set's own, and only these features of a table.
 
     Raises:
         InputError: if it is not found, or is not labelled data in a known shape.
+
+    Warns:
+        UnusedColumnsWarning: of the columns of a table that are not used.
     """
     if split not in ("train", "test"):
         raise InputError(f"expected split to be 'train' or 'test', got {split!r}")
@@ -56,11 +62,16 @@ def lasting_name(name: str) -> str:
     path = Path(name).expanduser()
     if name in EMBEDDED:
         return name
-    return str(path.resolve()) if path.exists() and _local_path(name) == path else name
+    return str(path.resolve()) if _local_path(name) == path else name
 
 
 def _local_path(name: str) -> Path | None:
     root = os.environ.get(DATA_VARIABLE)
     candidates = [Path(root) / name] if root else []
     candidates.append(Path(name).expanduser())
-    return next((path for path in candidates if path.exists()), None)
+    try:
+        return next((path for path in candidates if path.exists()), None)
+    except OSError as error:
+        raise InputError(
+            f"expected the name of a data set, got {name!r}: {error.strerror}"
+        ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,13 +16,26 @@ from torch import Tensor
 from sparsecert.data.encoded_images import EncodedImages
 from sparsecert.errors import InputError
 
+MOST_CLASSES = 2**16
+
 
 @dataclass(frozen=True)
 class FeatureRange:
-    """How feature vectors were scaled: each feature's smallest and largest training value."""
+    """How feature vectors were scaled: each feature's smallest and largest training value.
+
+    Attributes:
+        low: the smallest.
+        high: the largest.
+        names: of the features, where the data set has them.
+    """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
+    names: tuple[str, ...] | None = None
+
+
+class MissingSplitError(InputError):
+    """A data set has no split of that name."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +117,22 @@ class Dataset:
         return digest.hexdigest()[:16]
 
 
+def numbered_classes(name: str, labels: NDArray[np.integer]) -> list[str]:
+    """Names of the classes 0, 1, ... up to the largest label of a training split.
+
+    Raises:
+        InputError: for more classes than any data set has: labels with gaps are no numbers from 0.
+    """
+    most = int(labels.max()) if labels.size else -1
+    if most >= MOST_CLASSES:
+        raise InputError(
+            f"expected the labels of {name!r} as 0, 1, ... for each class, at most {MOST_CLASSES} "
+            f"classes, got the label {most}; number the classes first, as by "
+            "numpy.unique(labels, return_inverse=True)"
+        )
+    return [str(label) for label in range(most + 1)]
+
+
 def checked_dataset(
     name: str,
     split: str,
@@ -158,7 +187,11 @@ def _as_shares(inputs: NDArray[Any]) -> Tensor:
 
 
 def scale_features(
-    name: str, features: NDArray[Any], train: NDArray[Any], known: FeatureRange | None
+    name: str,
+    features: NDArray[Any],
+    train: NDArray[Any],
+    known: FeatureRange | None,
+    names: tuple[str, ...] | None = None,
 ) -> tuple[NDArray[np.float32], FeatureRange]:
     """Each feature on its own mapped to [0, 1] by the training range, and clipped.
 
@@ -170,6 +203,7 @@ def scale_features(
         features: `(size, features)` numbers.
         train: `(train_size, features)` numbers, whose range is used unless one is known.
         known: the range a model was trained with.
+        names: of the features.
 
     Returns:
         The scaled features and the range.
@@ -184,7 +218,7 @@ def scale_features(
             raise InputError(f"expected the features of {name!r} as numbers, got {array.dtype}")
         if np.isinf(array).any():
             raise InputError(f"expected finite inputs in {name!r}, found infinity")
-    ends = known or _feature_range(train)
+    ends = known or replace(_feature_range(train), names=names)
     if len(ends.low) != features.shape[1]:
         raise InputError(
             f"expected {len(ends.low)} features, as the model was trained on, "

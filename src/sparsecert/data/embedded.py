@@ -26,7 +26,8 @@ def _breast_cancer(name: str, split: str, known: FeatureRange | None) -> Dataset
 
     bunch = load_breast_cancer()
     train = _split_rows(bunch.target, "train")
-    scaled, ends = scale_features(name, bunch.data, bunch.data[train], known)
+    features = tuple(map(str, bunch.feature_names))
+    scaled, ends = scale_features(name, bunch.data, bunch.data[train], known, features)
     rows = _split_rows(bunch.target, split)
     names = map(str, bunch.target_names)
     return checked_dataset(name, split, scaled[rows], bunch.target[rows], names, ends)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.data.dataset import Dataset, FeatureRange, checked_dataset, scale_features
+from sparsecert.data.columns import feature_columns, index_columns
+from sparsecert.data.dataset import (
+    Dataset,
+    FeatureRange,
+    MissingSplitError,
+    checked_dataset,
+    numbered_classes,
+    scale_features,
+)
 from sparsecert.data.encoded_images import EncodedImages
 from sparsecert.data.folder import files_of_splits
 from sparsecert.data.image_files import ImageFiles
@@ -22,6 +32,7 @@ HUB_NAMES = {
     "cifar10": "uoft-cs/cifar10",
     "imagenet": "ILSVRC/imagenet-1k",
 }
+_HUB_SECONDS = 10.0  # to answer a question
 _TEST_SPLITS = ("test", "validation", "valid", "val")
 _MODES = {"L": "L", "1": "L", "LA": "L", "RGB": "RGB", "RGBA": "RGB", "P": "RGB"}
 _LARGE_SIDE = 160  # from here on images are decoded when needed, at 224 x 224
@@ -44,13 +55,14 @@ def load_path(name: str, path: Path, split: str, known: FeatureRange | None) -> 
             raise InputError("it holds none of the files below")
         files = {part: [glob.escape(str(p)) for p in paths] for part, paths in found.items()}
         loaded = datasets.load_dataset(builder, data_files=files)
+        index = set[str]().union(*(index_columns(p) for paths in found.values() for p in paths))
     except Exception as error:  # `datasets` raises many kinds for files it cannot read
         raise InputError(
-            f"cannot load {path}: {error}. Expected a folder of Parquet "
+            f"cannot load {path}: {error}. Expected a folder of Parquet or CSV "
             "files named train-... and test-..., an image folder with one subfolder per class, "
             "or an .npz"
         ) from error
-    return _from_columns(name, split, loaded, known, folder)
+    return _from_columns(name, split, loaded, known, folder, index)
 
 
 def load_hub(name: str, split: str, known: FeatureRange | None) -> Dataset:
@@ -60,17 +72,47 @@ def load_hub(name: str, split: str, known: FeatureRange | None) -> Dataset:
     _quieten()
     hub_name = HUB_NAMES.get(name, name)
     root = os.environ.get(DATA_VARIABLE)
-    looked = f"in ${DATA_VARIABLE} ({root})" if root else f"in ${DATA_VARIABLE} (not set)"
+    looked = f"in ${DATA_VARIABLE} ({root or 'not set'}), for a local path {Path(name)}"
+    problem = _problem_of_hub(hub_name)
     try:
-        loaded = datasets.load_dataset(hub_name)
+        with contextlib.nullcontext() if problem is None else _offline():
+            loaded = datasets.load_dataset(hub_name)
     except Exception as error:  # no network, no such name, no access: one way out for the user
         raise InputError(
-            f"data set {name!r} not found: looked {looked}, for a local path {Path(name)}, and on "
-            f"the Hugging Face Hub as {hub_name!r} ({type(error).__name__}). Use digits or "
-            f"breast-cancer, which need no download; set {DATA_VARIABLE} to a folder that holds "
-            f"{name}/; or give the path of a Parquet folder, an image folder or an .npz"
+            f"data set {name!r} not found: looked {looked}, and on the Hugging Face Hub as "
+            f"{hub_name!r} ({problem or type(error).__name__}). Use digits or breast-cancer, "
+            f"which need no download; set {DATA_VARIABLE} to a folder that holds {name}/; or give "
+            "the path of a folder of Parquet or CSV files, an image folder or an .npz"
         ) from error
     return _from_columns(name, split, loaded, known)
+
+
+def _problem_of_hub(hub_name: str) -> str | None:
+    """Why the Hub does not answer, asked once; `datasets` would ask for half a minute."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        HfApi().dataset_info(hub_name, timeout=_HUB_SECONDS)
+    except HfHubHTTPError:
+        return None  # it answered, if only to say no
+    except Exception as error:  # of whichever library the connection is made by
+        return f"which cannot be reached: {error}"
+    return None
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """What was downloaded before is all there is."""
+    import datasets
+    from huggingface_hub import constants
+
+    before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
 
 
 def _quieten() -> None:
@@ -82,7 +124,12 @@ def _quieten() -> None:
 
 
 def _from_columns(
-    name: str, split: str, loaded: Any, known: FeatureRange | None, folder: Path | None = None
+    name: str,
+    split: str,
+    loaded: Any,
+    known: FeatureRange | None,
+    folder: Path | None = None,
+    index: Collection[str] = (),
 ) -> Dataset:
     """A split of a `datasets.DatasetDict`: an image column, or numeric columns as features.
 
@@ -92,6 +139,7 @@ def _from_columns(
         loaded: all splits.
         known: the range a model was trained with.
         folder: in which image files must lie; None for a data set from the Hub.
+        index: columns that are pandas' index.
     """
     import datasets
 
@@ -113,22 +161,16 @@ def _from_columns(
         large = len(first) > 0 and min(first.size(0)) >= _LARGE_SIDE
         inputs = EncodedImages(files) if large else _stacked(name, files)
         return checked_dataset(name, split, inputs, labels, class_names)
-    columns = [
-        column
-        for column, feature in table.features.items()
-        if column != label_column
-        and isinstance(feature, datasets.Value)
-        and feature.dtype.startswith(("int", "uint", "float", "bool"))
-    ]
-    if not columns:
-        raise InputError(f"data set {name!r} has neither an image column nor numeric columns")
     if "train" not in loaded:
         raise InputError(f"data set {name!r} needs a train split: its range scales the features")
+    columns = feature_columns(
+        name, table.features, label_column, index, None if known is None else known.names
+    )
     features, train = (
         np.stack([np.asarray(part[column][:], dtype=float) for column in columns], axis=1)
         for part in (table, loaded["train"])
     )
-    scaled, ends = scale_features(name, features, train, known)
+    scaled, ends = scale_features(name, features, train, known, tuple(columns))
     return checked_dataset(name, split, scaled, labels, class_names, ends)
 
 
@@ -137,7 +179,7 @@ def _split(name: str, split: str, loaded: Any) -> Any:
     wanted = ("train",) if split == "train" else _TEST_SPLITS
     found = [key for key in wanted if key in loaded]
     if not found:
-        raise InputError(
+        raise MissingSplitError(
             f"data set {name!r} has no {split} split; expected {' or '.join(wanted)}, "
             f"found {', '.join(loaded)}"
         )
@@ -158,8 +200,11 @@ def _labels(name: str, table: Any, train: Any, column: str) -> tuple[NDArray[np.
     if isinstance(feature, datasets.ClassLabel):
         return labels, list(feature.names)
     known = np.asarray(train[column][:])
+    for values in (labels, known):
+        if any(value is None or value != value for value in values.tolist()):
+            raise InputError(f"expected a label in every row of {name!r}, found rows without one")
     if np.issubdtype(known.dtype, np.integer):
-        return labels, [str(i) for i in range(int(known.max(initial=-1)) + 1)]
+        return labels, numbered_classes(name, known)
     class_names = np.unique(known.astype(str))
     unseen = np.setdiff1d(labels.astype(str), class_names)
     if len(unseen):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sparsecert.errors import InputError
 
@@ -108,4 +108,5 @@ def _opened(content: bytes, name: str) -> Image.Image:
 
 
 def _damaged(name: str, error: Exception) -> InputError:
-    return InputError(f"{name} is truncated or not an image, of {', '.join(FORMATS)}: {error}")
+    why = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
+    return InputError(f"{name} is truncated or not an image, of {', '.join(FORMATS)}{why}")

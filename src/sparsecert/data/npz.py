@@ -7,7 +7,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from sparsecert.data.dataset import Dataset, FeatureRange, checked_dataset, scale_features
+from sparsecert.data.dataset import (
+    Dataset,
+    FeatureRange,
+    checked_dataset,
+    numbered_classes,
+    scale_features,
+)
 from sparsecert.errors import InputError
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -53,5 +59,5 @@ def load_npz(name: str, path: Path, split: str, known: FeatureRange | None) -> D
         )
     trained = arrays["y_train"]
     # Labels that are no integers are refused below.
-    num_classes = int(trained.max()) + 1 if trained.size and trained.dtype.kind in "iu" else 0
-    return checked_dataset(name, split, inputs, labels, map(str, range(num_classes)), ends)
+    names = numbered_classes(name, trained) if trained.dtype.kind in "iu" else []
+    return checked_dataset(name, split, inputs, labels, names, ends)

@@ -147,6 +147,8 @@ def stratified_partitions(
     Raises:
         InputError: unless 1 <= num_sets <= height * width and copies >= 1.
     """
+    if np.shape(image_shape) != (2,):
+        raise InputError(f"expected image_shape as height and width, got {image_shape!r}")
     height, width = (as_integer(side, "a side of the image") for side in image_shape)
     d, n = _checked(height * width, num_sets, copies)
     order = _block_order(height, width, n)

@@ -79,7 +79,8 @@ class FamilyProcedure(Procedure):
         stored = images.of(_store(images).read(_settings(images)), what)
         family = family_of(images.run.config.design)
         certification = certify_ballots(stored.votes.scores, family, self.rule)
-        prediction = Prediction(certification.label, certification.tally.first_choice)
+        first_choice = certification.tally.first_choice
+        prediction = Prediction(certification.label, first_choice, rule=self.rule)
         return Measurement(images, prediction, certification, stored.seconds)
 
     def predict(self, images: RunImages, execution: Execution) -> Prediction:

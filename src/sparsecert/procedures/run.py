@@ -15,7 +15,6 @@ import numpy as np
 from sparsecert import data
 from sparsecert.data import Dataset
 from sparsecert.designs.design import Design, SampledDesign, check_rule_of
-from sparsecert.errors import InputError
 from sparsecert.evaluation import Estimate, share
 from sparsecert.procedures.execution import Execution, LocalExecution
 from sparsecert.procedures.family import FamilyProcedure
@@ -65,16 +64,7 @@ def load_evaluation_data(
     """
     config = run.config
     dataset = data.load(dataset_name or config.dataset, split, config.feature_range)
-    if dataset.input_shape != config.input_shape:
-        raise InputError(
-            f"expected inputs of shape {config.input_shape}, as the model in {run.path} was "
-            f"trained on, got {dataset.input_shape} from {dataset.name!r}"
-        )
-    if dataset.class_names != config.class_names:
-        raise InputError(
-            f"expected the classes {', '.join(config.class_names)}, as the model in {run.path} "
-            f"has, got {', '.join(dataset.class_names)} from {dataset.name!r}"
-        )
+    config.check_dataset(dataset, f"as the model in {run.path} was trained on")
     return dataset
 
 

@@ -29,7 +29,7 @@ from sparsecert.certification import (
 )
 from sparsecert.designs.design import sampled
 from sparsecert.devices import alike_devices
-from sparsecert.errors import check_num_samples
+from sparsecert.errors import check_num_samples, warn_if_large
 from sparsecert.procedures.execution import Execution
 from sparsecert.procedures.procedure import (
     Measurement,
@@ -94,9 +94,11 @@ class SampledProcedure(Procedure):
 
         Warns:
             TooFewSamplesWarning: if not even a unanimous vote could certify radius 0.
+            LargeAlphaWarning: for an alpha above one half.
         """
         # What would make hours of counting useless is said now.
         warn_if_too_few(self.num_samples, self.alpha, self.rule)
+        warn_if_large(self.alpha)
         tallies = self._tallies(images)
         tallies.count(Stage.SELECTION, execution)
         label = select_label(tallies.stored(Stage.SELECTION).votes, self.rule)
@@ -119,8 +121,8 @@ class SampledProcedure(Procedure):
         end = stop(tally, certified, named)
         return Measurement(
             images,
-            prediction_at(end, tally, named),
-            certification_at(end, tally, label, certified, self.alpha),
+            prediction_at(end, tally, named, self.rule),
+            certification_at(end, tally, label, certified, self.alpha, self.rule),
             selection.seconds + estimation.seconds,
             int((~end.finished).sum()),
         )

@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from sparsecert.data import FeatureRange
+from sparsecert.data.columns import shortened
 from sparsecert.evaluation import Estimate, Evaluation
 from sparsecert.procedures.procedure import Measurement
 from sparsecert.records.record import read_record
@@ -146,7 +148,8 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
     attacks = sorted(run.attacks_path.glob("[!.]*.json"))
     return [
         ("data", f"{config.dataset}, inputs of shape {config.input_shape}"),
-        ("classes", ", ".join(config.class_names)),
+        ("classes", shortened(config.class_names)),
+        *_features(config.feature_range),
         ("base classifier", f"{config.architecture}, {config.encoding} encoding"),
         ("design", f"{config.design.name}: {config.design}"),
         ("recipe", f"{recipe.name}{aim}, {recipe.epochs} epochs{after}, seed {config.seed}"),
@@ -157,6 +160,12 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
         ("report", str(run.report_path) if run.report_path.exists() else "none"),
         ("next", _next_command(run)),
     ]
+
+
+def _features(ends: FeatureRange | None) -> list[tuple[str, str]]:
+    """What a table's features are called."""
+    names = None if ends is None else ends.names
+    return [] if names is None else [("features", f"{len(names)}: {shortened(names)}")]
 
 
 def _certified(run: RunFolder) -> str:

@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from sparsecert._version import __version__
-from sparsecert.data import FeatureRange
+from sparsecert.data import Dataset, FeatureRange
+from sparsecert.data.columns import shortened
+from sparsecert.data.dataset import MOST_CLASSES
 from sparsecert.designs.design import Design, design_settings, options
 from sparsecert.designs.family import family_of
 from sparsecert.designs.registry import check_design
@@ -38,7 +40,7 @@ _MOST = {
     "batch_size": 2**20,
     "masks_per_example": 2**16,
 }
-_MOST_NUMBERS, _MOST_CLASSES = 2**24, 2**16  # of an input; of a data set
+_MOST_NUMBERS = 2**24  # of an input
 _MOST_PLACES, _MOST_BLOCKS = 2**26, 2**18  # of all sets in inputs; of all partitions
 _MOST_FEATURES_FOR_A_RADIUS = 2**16  # whose thresholds are computed when a configuration is read
 
@@ -141,6 +143,25 @@ class RunConfig:
         """Of training, those of the run it starts from included."""
         return self.recipe.epochs + (0 if self.start is None else self.start.epochs)
 
+    def check_dataset(self, dataset: Dataset, why: str) -> None:
+        """Raise `InputError` unless inputs and classes are those of the training split.
+
+        Args:
+            dataset: a split.
+            why: they have to be, for messages.
+        """
+        if dataset.input_shape != self.input_shape:
+            raise InputError(
+                f"expected inputs of shape {self.input_shape}, {why}, got "
+                f"{dataset.input_shape} from the {dataset.split} split of {dataset.name!r}"
+            )
+        if dataset.class_names != self.class_names:
+            raise InputError(
+                f"expected the classes {shortened(self.class_names)}, {why}, got "
+                f"{shortened(dataset.class_names)} from the {dataset.split} split of "
+                f"{dataset.name!r}"
+            )
+
     def build_encoding(self) -> Encoding:
         """The encoding the model was trained with."""
         if self.encoding == "none":
@@ -219,14 +240,14 @@ def _check_sizes(config: Mapping[str, Any], settings: Mapping[str, Any]) -> None
             "expected input_shape as (features,) or (channels, height, width), of at most "
             f"{_MOST_NUMBERS} numbers, got {shape}"
         )
-    if not 2 <= len(names) <= _MOST_CLASSES:
-        raise InputError(f"expected from 2 to {_MOST_CLASSES} classes, got {len(names)}")
+    if not 2 <= len(names) <= MOST_CLASSES:
+        raise InputError(f"expected from 2 to {MOST_CLASSES} classes, got {len(names)}")
     lists = {name: config[name] for name in ("encoding_mean", "encoding_std")}
     lists |= {} if ends is None else asdict(ends)
     for name, numbers in lists.items():
         if numbers is not None and len(numbers) != shape[0]:
             raise InputError(
-                f"expected {name} with {shape[0]} numbers, one for each channel or feature, "
+                f"expected {name} with {shape[0]} values, one for each channel or feature, "
                 f"got {len(numbers)}"
             )
     recipe = config["recipe"]

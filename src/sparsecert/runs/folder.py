@@ -12,8 +12,10 @@ report/              the page
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import reprlib
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import cached_property
@@ -21,11 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
 from sparsecert import files
+from sparsecert.data import FeatureRange
 from sparsecert.designs.design import design_settings
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.json_values import read_object
@@ -52,6 +56,7 @@ class RunFolder:
         self.model_path = path / "model.safetensors"
         self.checkpoint_path = path / "checkpoint.safetensors"
         self.log_path = path / "train.jsonl"
+        self.lock_path = path / ".training.lock"
         self.tallies_path = path / "tallies"
         self.attacks_path = path / "attacks"
         self.record_path = path / "record.json"
@@ -129,6 +134,7 @@ class RunFolder:
     def _check_links(self) -> None:
         """Raise `RunFolderError` for a link by which a command would write outside the folder."""
         written = [self.checkpoint_path, self.log_path, self.tallies_path, self.attacks_path]
+        written += [self.lock_path]
         written += [self.record_path, self.report_path.parent, *self.attacks_path.glob("*.json")]
         for path in written:
             if path.is_symlink() and not path.resolve().is_relative_to(self.path.resolve()):
@@ -136,6 +142,28 @@ class RunFolder:
                     f"expected {path} inside the run folder, got a link to {path.readlink()}; "
                     "put there what it points to, or remove it"
                 )
+
+    @contextlib.contextmanager
+    def trained_by_nobody_else(self) -> Iterator[None]:
+        """Keeps other processes from training this run; the system ends that with this process.
+
+        Raises:
+            RunFolderError: if another one is training it.
+        """
+        lock = FileLock(self.lock_path, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunFolderError(
+                f"another process is training {self.path}; wait until it has finished, or stop it"
+            ) from None
+        except OSError as error:
+            raise files.cannot_write(self.lock_path, error) from error
+        try:
+            yield
+            self.lock_path.unlink(missing_ok=True)
+        finally:
+            lock.release()
 
     def save_model(self, model: nn.Module) -> None:
         """Write the finished weights."""
@@ -204,14 +232,18 @@ class RunFolder:
 
 def _differences(found: Any, asked: Any) -> Iterator[str]:
     """Fields in which two configurations differ, those of a recipe or start one by one."""
+    shortener = reprlib.Repr()
+    shortener.maxtuple, shortener.maxstring, shortener.maxother = 3, 200, 200
     for field in fields(found):
         theirs, ours = getattr(found, field.name), getattr(asked, field.name)
         if theirs == ours:
             continue
-        if isinstance(theirs, Recipe | ParentRun) and isinstance(ours, type(theirs)):
+        if isinstance(theirs, Recipe | ParentRun | FeatureRange) and isinstance(ours, type(theirs)):
             yield from (f"{field.name} {words}" for words in _differences(theirs, ours))
         else:
-            yield f"{field.name} {theirs!r} (now {ours!r})"
+            words = [shortener.repr(value) for value in (theirs, ours)]
+            now = "others" if words[0] == words[1] else words[1]
+            yield f"{field.name} {words[0]} (now {now})"
 
 
 def _is_unused(folder: Path) -> bool:

@@ -37,7 +37,11 @@ def read_log(path: Path) -> list[Epoch]:
         with path.open(encoding="utf-8") as lines:
             return [build(Epoch, json.loads(line)) for line in lines]
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise RunFolderError(
-            f"{path} is damaged ({error}); remove it, and only the training time and its curve "
-            "are lost"
-        ) from error
+        raise damaged_log(path, error) from error
+
+
+def damaged_log(path: Path, error: Exception) -> RunFolderError:
+    """What to say of a log that cannot be read."""
+    return RunFolderError(
+        f"{path} is damaged ({error}); remove it, and only the training time and its curve are lost"
+    )

@@ -8,14 +8,18 @@ Processes on several machines need the run folder on a disk they share.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from sparsecert import data, files, progress
 from sparsecert.data import Dataset
@@ -26,6 +30,7 @@ from sparsecert.errors import InputError
 from sparsecert.models import architectures as models
 from sparsecert.runs.config import RunConfig
 from sparsecert.runs.folder import RunFolder
+from sparsecert.runs.log import damaged_log
 from sparsecert.smoothing.encoding import channel_mean
 from sparsecert.training.checkpoint import Progress
 from sparsecert.training.fit import Training, seeded
@@ -38,6 +43,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 DEFAULT_WIDTH = 128  # of the members of a subset ensemble
+
+
+class NoTestSplitWarning(UserWarning):
+    """A data set to train on has no split to be certified on."""
 
 
 def train_run(
@@ -77,8 +86,13 @@ def train_run(
             features to be certified, the recipe "radius" needs.
 
     Raises:
-        InputError: for settings that do not fit the data or one another.
-        RunFolderError: if `out` holds another run, or `start` none that is trained.
+        InputError: for settings that do not fit the data or one another, or a test split that does
+            not go with the training split.
+        RunFolderError: if `out` holds another run, or one that is being trained, or `start` none
+            that is trained.
+
+    Warns:
+        NoTestSplitWarning: for a data set without a test split.
     """
     dataset, kind = data.load(dataset_name, "train"), check_design(design)
     shape = dataset.input_shape
@@ -114,6 +128,7 @@ def train_run(
         width=width,
         start=None if parent is None else parent.as_parent(),
     )
+    _check_test_split(config, dataset_name)
     config.build_model()  # a network that does not fit ends here, before there is a folder
     if parent is not None:
         _check_parent(parent, config)
@@ -132,6 +147,9 @@ def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> N
         run: the folder.
         dataset: the training split.
         show_progress: draw a progress bar with loss and accuracy on ablated inputs.
+
+    Raises:
+        RunFolderError: if the run is being trained by another process.
     """
     if run.is_trained:
         return
@@ -143,6 +161,17 @@ def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> N
     training = Training(
         model, dataset, config.design, config.build_encoding(), config.recipe, config.seed
     )
+    with contextlib.ExitStack() as until_the_end:
+        if training.accelerator.is_main_process:
+            until_the_end.enter_context(run.trained_by_nobody_else())
+        training.accelerator.wait_for_everyone()
+        if not run.is_trained:  # by who has let go just now
+            _train(run, training, model, show_progress=show_progress)
+
+
+def _train(run: RunFolder, training: Training, model: nn.Module, *, show_progress: bool) -> None:
+    """Train until the end, from the checkpoint if there is one."""
+    config = run.config
     if run.checkpoint_path.exists():
         training.resume(run.checkpoint_path)
     accelerator, state = training.accelerator, training.progress
@@ -214,6 +243,17 @@ def standardisation(
     return channel_mean(dataset.inputs) if encoding == "mean" else None, None
 
 
+def _check_test_split(config: RunConfig, dataset_name: str) -> None:
+    """Say now, and not after hours of training, what is wrong with the test split."""
+    try:
+        test = data.load(dataset_name, "test", config.feature_range)
+    except data.MissingSplitError as error:
+        words = f"{error}; certify, predict and attack will need --data"
+        warnings.warn(words, NoTestSplitWarning, stacklevel=3)
+    else:
+        config.check_dataset(test, "as its training split has")
+
+
 def _check_parent(parent: RunFolder, config: RunConfig) -> None:
     """Raise `InputError` where this run's weights are not for the same network."""
     theirs = parent.config
@@ -251,13 +291,25 @@ def _log_epoch(run: RunFolder, epoch: int, training: Training) -> None:
         "learning_rate": training.learning_rate,
         "seconds": round(state.seconds, 1),
     }
-    with run.log_path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    try:
+        with run.log_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise files.cannot_write(run.log_path, error) from error
 
 
 def _forget_lines_after(run: RunFolder, step: int) -> None:
-    """Drop log lines of epochs that a resumed run is going to repeat."""
+    """Drop log lines of epochs that a resumed run is going to repeat.
+
+    Raises:
+        RunFolderError: if the log is damaged.
+    """
     if run.log_path.exists():
         lines = run.log_path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        if lines and not lines[-1].endswith("\n"):
+            del lines[-1]  # as a kill may leave it
+        try:
+            kept = [line for line in lines if json.loads(line)["step"] <= step]
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise damaged_log(run.log_path, error) from error
         files.write_text(run.log_path, "".join(kept))

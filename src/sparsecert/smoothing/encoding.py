@@ -8,6 +8,7 @@ NaN, and is shown as NULL, retained or not.
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -57,6 +58,8 @@ class TwoChannelEncoding:
         if (self.mean is None) != (self.std is None):
             raise InputError("expected both mean and std, or neither")
         if self.mean is not None and self.std is not None:
+            _check_numbers(self.mean, "mean")
+            _check_numbers(self.std, "std")
             if len(self.mean) != len(self.std):
                 raise InputError("expected as many values in mean as in std")
             if min(self.std) <= 0:
@@ -90,6 +93,9 @@ class MeanEncoding:
     """
 
     mean: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _check_numbers(self.mean, "mean")
 
     def __call__(
         self, x: Float[Tensor, "#batch *shape"], mask: Bool[Tensor, "batch features"]
@@ -148,7 +154,7 @@ def resolve_encoding(encoding: str | Encoding) -> Encoding:
     Raises:
         InputError: for an unknown name, or "mean", which needs the training set's mean.
     """
-    if not isinstance(encoding, str):
+    if isinstance(encoding, Encoding) and not isinstance(encoding, type):
         return encoding
     if encoding == "two-channel":
         return TwoChannelEncoding()
@@ -158,6 +164,11 @@ def resolve_encoding(encoding: str | Encoding) -> Encoding:
             "pass encoding=MeanEncoding(mean=(0.13,)), one number per channel"
         )
     raise InputError(f"expected encoding to be 'two-channel' or 'mean', got {encoding!r}")
+
+
+def _check_numbers(values: Any, name: str) -> None:
+    if not all(isinstance(value, numbers.Real) for value in values):
+        raise InputError(f"expected {name} as a tuple with a number per channel, got {values!r}")
 
 
 def check_encoding(encoding: Encoding, design: Units) -> None:

@@ -84,7 +84,7 @@ class FixedSmoothedClassifier(Voter):
             rule: "plurality", "run-off" or "pairwise".
         """
         certification = self.certify(x, rule)
-        return Prediction(certification.label, certification.tally.first_choice)
+        return Prediction(certification.label, certification.tally.first_choice, rule=rule)
 
     def certify(self, x: Tensor, rule: str = "plurality") -> Certification:
         """Classes and certified radii; see `certify_ballots`.

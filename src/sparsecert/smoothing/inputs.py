@@ -74,6 +74,8 @@ def check_inputs(x: Tensor, units: Units) -> None:
             f"expected a floating-point tensor with values in [0, 1], got {found}; "
             "convert bytes with x.float() / 255"
         )
+    if x.layout is not torch.strided:
+        raise InputError(f"expected a dense tensor, got {x.layout}; x.to_dense() makes one")
     if x.ndim not in (2, 4):
         raise InputError(
             "expected images of shape (batch, channels, height, width) or vectors of shape "

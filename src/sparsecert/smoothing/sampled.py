@@ -266,6 +266,8 @@ class SmoothedClassifier(Voter):
         """The stream of each input's ablations; arguments and errors are those of `tally`."""
         self.check(x)
         given = range(len(x)) if indices is None else indices
+        if np.ndim(given) != 1:
+            raise InputError(f"expected one index for each of {len(x)} inputs, got {given!r}")
         names = [as_integer(index, "index") for index in given]
         if len(names) != len(x):
             raise InputError(f"expected one index for each of {len(x)} inputs, got {len(names)}")

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparsecert.designs.design import Units
 from sparsecert.devices import autocast, check_devices, check_precision
-from sparsecert.errors import InputError, check_num_samples
+from sparsecert.errors import InputError, as_integer, check_num_samples
 from sparsecert.smoothing.base import Foreign, as_module, scores
 from sparsecert.smoothing.encoding import Encoding, check_encoding, resolve_encoding
 from sparsecert.smoothing.inputs import check_inputs
@@ -83,7 +83,7 @@ class Voter:
         compile: bool,
         devices: Sequence[str | torch.device] | None = None,
     ) -> None:
-        if num_classes < 2:
+        if as_integer(num_classes, "num_classes") < 2:
             raise InputError(f"expected at least 2 classes, got {num_classes}")
         if ballots_per_pass is not None:
             check_num_samples(ballots_per_pass, "ballots_per_pass")

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import nn, optim
 
 from sparsecert.devices import Precision, check_precision
-from sparsecert.errors import InputError
+from sparsecert.errors import InputError, as_integer
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,10 @@ class Recipe:
     retained_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "masks_per_example"):
+            as_integer(getattr(self, name), name)
+        if self.radius is not None:
+            as_integer(self.radius, "radius")
         if self.epochs < 0 or self.batch_size < 1:
             raise InputError(
                 f"expected at least 0 epochs and 1 example per batch, "
