@@ -18,8 +18,10 @@ from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
 from sparsecert.designs.design import PixelUnits, option
+from sparsecert.designs.subsets import draw_subsets
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError, as_integer
+from sparsecert.samples import Samples
 from sparsecert.streams import Stage, stream
 
 
@@ -246,13 +248,10 @@ class Partitions(PixelUnits):
             return random_partitions(d, n, self.copies, self.family_seed)
         return stratified_partitions(self.image_shape, n, self.copies, self.family_seed)
 
-    def draw(
-        self, generator: np.random.Generator, num_samples: int
-    ) -> Bool[np.ndarray, "samples features"]:
+    def draw(self, samples: Samples) -> Bool[np.ndarray, "samples features"]:
         """Draw sets of the family, each equally likely; training of one network for all."""
-        return self.ablation.membership[
-            generator.integers(self.ablation.num_sets, size=num_samples)
-        ]
+        chosen = draw_subsets(samples, self.ablation.num_sets, 1).argmax(axis=1)
+        return self.ablation.membership[chosen]
 
 
 def family_of(design: object) -> FixedAblation:

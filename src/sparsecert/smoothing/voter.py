@@ -156,7 +156,18 @@ class Voter:
             source: `(samples, ...)` inputs, or one for all samples.
             mask: `(samples, features)`, as the design draws it.
             forward: a worker's; by default that of the base classifier itself.
+
+        Raises:
+            InputError: where the base classifier does not take them, gives another shape, or NaN.
         """
+        logits = self.cast_unchecked(source, mask, forward)
+        refuse_nan(logits.isnan().any())
+        return logits
+
+    def cast_unchecked(
+        self, source: Tensor, mask: Tensor, forward: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """As `cast`, but NaN is left to the caller, who need not wait for the device to see it."""
         encoded = self.encoding(source, mask.to(source.device))
         try:
             with autocast(self.precision, encoded.device):
@@ -175,8 +186,6 @@ class Voter:
                 f"expected the base classifier to give logits of shape {expected}, "
                 f"got {tuple(logits.shape)}"
             )
-        if logits.isnan().any():
-            raise InputError("the base classifier gave NaN; was it trained to convergence?")
         return logits
 
     def try_out(self, ballots: Callable[[int], tuple[Tensor, Tensor]], x: Tensor) -> None:
@@ -227,3 +236,9 @@ class Voter:
     def evaluating(self) -> contextlib.AbstractContextManager[None]:
         """Evaluation mode, and afterwards the mode each part was in."""
         return evaluating(self.base)
+
+
+def refuse_nan(found: Tensor) -> None:
+    """Raise `InputError` if there was one; here the host waits for the device."""
+    if found:
+        raise InputError("the base classifier gave NaN; was it trained to convergence?")
