@@ -26,9 +26,9 @@ def main() -> None:
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     generator = np.random.default_rng(0)
-    for _ in range(2_000):
+    for step in range(2_000):
         rows = generator.integers(len(train), size=128)
-        mask = ablation.draw(generator, len(rows))
+        mask = ablation.draw(sc.samples(0, sc.Stage.TRAINING_MASKS, step, len(rows)))
         logits = model(encoding(train.batch(rows), torch.from_numpy(mask)))
         loss = nn.functional.cross_entropy(logits, torch.from_numpy(train.labels[rows]))
         optimizer.zero_grad()

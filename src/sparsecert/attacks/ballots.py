@@ -16,7 +16,7 @@ from sparsecert.attacks.early import EarlyAnswer, looks
 from sparsecert.attacks.query import Cost, Version
 from sparsecert.attacks.reading import READINGS, Reading
 from sparsecert.errors import InputError
-from sparsecert.samples import samples
+from sparsecert.sample_streams import samples
 from sparsecert.smoothing.parallel import run_parallel
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.smoothing.voter import Worker

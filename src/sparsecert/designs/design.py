@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
-from sparsecert.samples import Samples
+from sparsecert.sample_streams import Samples
 
 
 @runtime_checkable

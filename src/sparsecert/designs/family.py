@@ -21,7 +21,7 @@ from sparsecert.designs.design import PixelUnits, option
 from sparsecert.designs.subsets import draw_subsets
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError, as_integer
-from sparsecert.samples import Samples
+from sparsecert.sample_streams import Samples
 from sparsecert.streams import Stage, stream
 
 
@@ -251,7 +251,8 @@ class Partitions(PixelUnits):
     def draw(self, samples: Samples) -> Bool[np.ndarray, "samples features"]:
         """Draw sets of the family, each equally likely; training of one network for all."""
         chosen = draw_subsets(samples, self.ablation.num_sets, 1).argmax(axis=1)
-        return self.ablation.membership[chosen]
+        sets: NDArray[np.bool_] = self.ablation.membership[chosen]
+        return sets
 
 
 def family_of(design: object) -> FixedAblation:

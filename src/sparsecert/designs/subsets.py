@@ -1,9 +1,9 @@
 """Uniformly random subsets from random words: the sampler behind every certificate of ablation.
 
-Definition. A sample has words w_0, w_1, ... of 32 bits: the 64-bit words of its part 0 (`samples`),
-lower halves first, then those of part 1, and so on. Word w draws the feature floor(w d / 2^32), or
-none if (w d) mod 2^32 < 2^32 mod d. The first m different features that are drawn are the retained
-set if m = k, its complement if m = d - k; m is the smaller of the two.
+Definition. A sample has words w_0, w_1, ... of 32 bits: the 64-bit words of its part 0, the lower
+half of each first, then those of part 1, and so on (`sample_streams`). Word w draws the feature
+floor(w d / 2^32), or none if (w d) mod 2^32 < 2^32 mod d. The first m different features that are
+drawn are the retained set if m = k, its complement if m = d - k; m is the smaller of the two.
 
 Every k-subset is equally likely, if words are independent and uniform on 0 .. 2^32 - 1.
 Proof. (1) A draw is uniform, given that there is one (Lemire 2019). Feature v is drawn by the words
@@ -30,7 +30,7 @@ from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
-from sparsecert.samples import Samples
+from sparsecert.sample_streams import Samples
 
 HALVES_PER_BLOCK = 8  # words of 32 bits
 _MOST_FEATURES = 2**31 - 1

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sparsecert.designs.design import PixelUnits, option
 from sparsecert.designs.subsets import draw_subsets
 from sparsecert.errors import InputError
-from sparsecert.samples import Samples
+from sparsecert.sample_streams import Samples
 from sparsecert.theory.shift import check_subset_size, majority_thresholds, margin_thresholds
 
 

@@ -21,7 +21,7 @@ from sparsecert.reproduce.overview import read_results
 from sparsecert.reproduce.paper import AttackedRow, CertifiedRow
 from sparsecert.reproduce.tables import TABLES
 from sparsecert.runs.train import standardisation
-from sparsecert.samples import samples
+from sparsecert.sample_streams import samples
 from sparsecert.smoothing.encoding import MeanEncoding
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage

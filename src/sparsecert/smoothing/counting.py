@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sparsecert.certification import Stop
 from sparsecert.designs.design import Design
-from sparsecert.samples import SampleStream, samples
+from sparsecert.sample_streams import SampleStream, samples
 from sparsecert.smoothing.drawing import Drawing
 from sparsecert.smoothing.parallel import run_parallel
 from sparsecert.smoothing.voter import Voter, Worker, refuse_nan

@@ -25,7 +25,7 @@ from sparsecert.certification import (
 from sparsecert.designs.design import SampledDesign, sampled
 from sparsecert.errors import InputError, as_integer, check_num_samples
 from sparsecert.rules import check_rule
-from sparsecert.samples import SampleStream, sample_stream, samples
+from sparsecert.sample_streams import SampleStream, sample_stream, samples
 from sparsecert.smoothing.counting import StopRule, count_ballots, count_looks
 from sparsecert.smoothing.encoding import Encoding
 from sparsecert.smoothing.shortlist import shortlist

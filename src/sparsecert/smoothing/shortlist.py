@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsecert.designs.design import Design
-from sparsecert.samples import SampleStream
+from sparsecert.sample_streams import SampleStream
 from sparsecert.smoothing.counting import count_ballots
 from sparsecert.smoothing.voter import Voter
 from sparsecert.votes.tracked_classes import most_often_first

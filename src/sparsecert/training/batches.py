@@ -17,7 +17,7 @@ from torch import Tensor
 from sparsecert.data import Dataset
 from sparsecert.designs.design import Design
 from sparsecert.designs.uniform import UniformAblation, random_ablation
-from sparsecert.samples import samples
+from sparsecert.sample_streams import samples
 from sparsecert.streams import Stage, stream
 from sparsecert.training.augmentation import AUGMENTATIONS
 from sparsecert.training.recipes import Recipe

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt64
 
-from sparsecert.errors import InputError, check_num_samples
+from sparsecert.errors import InputError, as_integer, check_num_samples
 from sparsecert.streams import Stage, checked_name
 
 # Of what a name draws: raise it when a design comes to draw something else for one. Votes are
@@ -97,6 +97,6 @@ def samples(seed: int, stage: Stage, index: int, number: int, first: int = 0) ->
             no integer.
     """
     check_num_samples(number)
-    if first < 0:
+    if as_integer(first, "first") < 0:
         raise InputError(f"expected first to be at least 0, got {first}")
     return Samples(((sample_stream(seed, stage, index), first, number),))
