@@ -159,10 +159,10 @@ def test_votes_are_the_same_and_the_host_waits_at_most_once_a_pass(
     def counting_passes(*arguments: Any) -> torch.Tensor:
         nonlocal passes
         passes += 1
-        return cast_unchecked(*arguments)
+        return cast(*arguments)
 
-    cast_unchecked = smoothed.cast_unchecked
-    monkeypatch.setattr(smoothed, "cast_unchecked", counting_passes)
+    cast = smoothed.cast
+    monkeypatch.setattr(smoothed, "cast", counting_passes)
     monkeypatch.setattr(smoothed, "check", lambda x: None)  # of the inputs, before all passes
     with Waits() as waits:  # type: ignore[no-untyped-call]
         found = smoothed.tally(images(), 200, Stage.ESTIMATION, 3, tracked=tracked)

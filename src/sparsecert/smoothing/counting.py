@@ -190,8 +190,7 @@ def _count(
                 mask, rows = drawn[low - start : high - start], slice(*drawing.inputs(low, high))
                 owners = torch.arange(low, high, device=worker.device) // drawing.num_samples
                 source = x[rows] if rows.stop - rows.start == 1 else x[owners]
-                logits = voter.cast_unchecked(source, mask, worker.forward)
-                has_nan |= logits.isnan().any()
+                logits = voter.cast(source, mask, worker.forward, has_nan)
                 choices = owners * voter.num_classes + first_choices(logits)
                 counts.view(-1).index_add_(0, choices, torch.ones_like(choices))
                 owners -= rows.start
