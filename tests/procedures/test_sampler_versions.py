@@ -16,6 +16,7 @@ from sparsecert.procedures.sampled import SampledProcedure
 from sparsecert.runs.folder import RunFolder
 from sparsecert.sample_streams import SAMPLER_VERSION
 from sparsecert.streams import Stage
+from sparsecert.votes.store import Stored
 from tests.helpers.commands import parts, record, report, run
 from tests.helpers.internals import no_network
 from tests.helpers.votes import SAMPLINGS, assert_same_votes
@@ -91,14 +92,15 @@ def test_where_both_samplers_counted_an_image_the_newer_votes_are_read(folder: P
     settings = tallies.settings(Stage.ESTIMATION)
     old = tallies.store.read(settings)
     np.testing.assert_array_equal(old.indices, few.indices)
-    other = old.take(np.array([0, 2]))
-    other.votes.first_choice[:] = other.votes.first_choice[:, ::-1].copy()
-    tallies.store.append(settings, [other])
+    # Votes on other images, to tell them apart.
+    newer = Stored(old.indices[[0, 2]], old.seconds[:2], old.votes.take(np.array([1, 3])))
+    tallies.store.append(settings, [newer])
     read = tallies.store.read(settings)
     np.testing.assert_array_equal(read.indices, old.indices)
     is_older = tallies.store.is_older(settings, few.indices)
     assert is_older.tolist() == [False, True, False, True, True]
-    expected = np.where(is_older[:, None], old.votes.first_choice, old.votes.first_choice[:, ::-1])
+    expected = old.votes.first_choice[[1, 1, 3, 3, 4]]
+    assert len(np.unique(expected, axis=0)) == 3
     np.testing.assert_array_equal(read.votes.first_choice, expected)
     tallies.store.compact(settings)
     np.testing.assert_array_equal(tallies.store.read(settings).votes.first_choice, expected)
