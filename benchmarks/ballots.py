@@ -63,10 +63,10 @@ def networks() -> dict[str, Callable[[], nn.Module]]:
 
 
 def ablated(
-    dataset: data.Dataset, rows: np.ndarray[Any, Any], generator: np.random.Generator
+    dataset: data.Dataset, rows: np.ndarray[Any, Any], stage: sc.Stage, index: int
 ) -> tuple[Tensor, Tensor]:
     """Encoded inputs, each seen through a retained set of its own, and their labels."""
-    mask = torch.from_numpy(ABLATION.draw(generator, len(rows)))
+    mask = torch.from_numpy(ABLATION.draw(sc.samples(0, stage, index, len(rows))))
     return ENCODING(dataset.batch(rows), mask), torch.from_numpy(dataset.labels[rows])
 
 
@@ -80,9 +80,8 @@ def train(
     examples, spent = 0, 0.0
     network.train()
     while spent < seconds:
-        encoded, labels = ablated(
-            dataset, generator.integers(len(dataset), size=recipe.batch_size), generator
-        )
+        rows = generator.integers(len(dataset), size=recipe.batch_size)
+        encoded, labels = ablated(dataset, rows, sc.Stage.TRAINING_MASKS, examples)
         target = labels
         if teacher is not None:
             with torch.inference_mode(), autocast(recipe.precision, cpu):
@@ -105,14 +104,14 @@ def train(
 def measure(network: nn.Module, dataset: data.Dataset, examples: int) -> Measured:
     """Accuracy and cost on ablated test images."""
     network.eval()
-    generator = np.random.default_rng(1)
-    rows = generator.integers(len(dataset), size=NUM_TESTED)
+    rows = np.random.default_rng(1).integers(len(dataset), size=NUM_TESTED)
     right, spent = [], 0.0
     with torch.inference_mode():
         with FlopCounterMode(display=False) as flops:
-            network(ablated(dataset, rows[:1], generator)[0])
+            network(ablated(dataset, rows[:1], sc.Stage.EVALUATION, 0)[0])
         for start in range(0, NUM_TESTED, PASS):
-            encoded, labels = ablated(dataset, rows[start : start + PASS], generator)
+            some = rows[start : start + PASS]
+            encoded, labels = ablated(dataset, some, sc.Stage.EVALUATION, start)
             started = time.process_time()
             with autocast("bfloat16", torch.device("cpu")):
                 logits = network(encoded)

@@ -88,11 +88,11 @@ def _tally(
 def _draw_and_encode(side: int, k: int) -> Callable[[], object]:
     """What ablations of grey images cost without a network."""
     ablation, encoding = sc.UniformAblation(side**2, k), TwoChannelEncoding()
-    generator, x = np.random.default_rng(0), torch.rand(1, 1, side, side)
+    drawn, x = sc.samples(0, sc.Stage.ESTIMATION, 0, DRAWN), torch.rand(1, 1, side, side)
 
     def action() -> None:
         with torch.inference_mode():
-            encoding(x, torch.from_numpy(ablation.draw(generator, DRAWN)))
+            encoding(x, torch.from_numpy(ablation.draw(drawn)))
 
     return action
 

@@ -43,6 +43,7 @@ from sparsecert.evaluation import (
     median_certified_robustness,
 )
 from sparsecert.rules import smallest_num_samples
+from sparsecert.sample_streams import samples
 from sparsecert.streams import Stage
 from sparsecert.theory import ablation_shift
 from sparsecert.theory.prediction import ABSTAIN
@@ -94,6 +95,7 @@ __all__ = [
     "plot_certified_accuracy",
     "predict_tally",
     "random_partitions",
+    "samples",
     "smallest_num_samples",
     "stratified_partitions",
     "strided_partition",

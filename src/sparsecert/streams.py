@@ -54,10 +54,16 @@ def stream(seed: int, stage: Stage, index: int) -> np.random.Generator:
     Raises:
         InputError: for a seed or index that is negative or no integer.
     """
+    seed, index = checked_name(seed, index)
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(_words(seed, stage, index))))
+
+
+def checked_name(seed: int, index: int) -> tuple[int, int]:
+    """The seed and index as integers; raises `InputError` for what is none, or negative."""
     seed, index = as_integer(seed, "the seed"), as_integer(index, "the index")
     if seed < 0 or index < 0:
         raise InputError(f"expected a seed and an index of at least 0, got {seed} and {index}")
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(_words(seed, stage, index))))
+    return seed, index
 
 
 def _words(seed: int, stage: Stage, index: int) -> list[int]:

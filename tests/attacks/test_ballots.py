@@ -15,7 +15,7 @@ from sparsecert.attacks.ballots import BallotQueries
 from sparsecert.attacks.reading import RivalsAbove
 from sparsecert.designs.noise import DiscreteNoise
 from sparsecert.smoothing.encoding import NoiseEncoding
-from sparsecert.streams import Stage, stream
+from sparsecert.streams import Stage
 from sparsecert.votes.rankings import count_pairs
 from tests.attacks.victims import random_network
 from tests.helpers.classifiers import images
@@ -36,7 +36,7 @@ def queries(victim: sc.SmoothedClassifier | None = None, rule: str = "majority")
 
 def pool(ask: BallotQueries, number: int) -> Tensor:
     """The first of the masks that all questions are asked with."""
-    masks = ask.smoothed.ablation.draw(stream(0, Stage.ATTACK_SEARCH, 4), N)[:number]
+    masks = ask.smoothed.ablation.draw(sc.samples(0, Stage.ATTACK_SEARCH, 4, N))[:number]
     return torch.from_numpy(masks)
 
 
@@ -95,7 +95,7 @@ def test_answers_are_predicts_on_the_pool(rule: str) -> None:
     expected = []
     for version in versions:
         logits = ask.smoothed.logits(version.image[None], masks).detach()
-        pairs = count_pairs(logits, np.zeros(N, dtype=np.int64), 1)
+        pairs = count_pairs(logits, torch.zeros(N, dtype=torch.int64), 1).numpy()
         tally = sc.Tally(np.bincount(logits.argmax(dim=1), minlength=3)[None], pairs)
         expected.append(sc.predict_tally(tally, rule=rule).label[0] != ask.label)
     assert 0 < sum(expected) < 40
@@ -122,7 +122,7 @@ def test_lead_is_counted_on_the_search_ballots() -> None:
 def test_lead_head_to_head_is_over_the_strongest_rival() -> None:
     ask = queries(rule="pairwise")
     logits = ask.smoothed.logits(ask.original[None], pool(ask, 200)).detach()
-    wins = count_pairs(logits, np.zeros(200, dtype=np.int64), 1)[0, ask.label]
+    wins = count_pairs(logits, torch.zeros(200, dtype=torch.int64), 1)[0, ask.label].numpy()
     expected = (2 * np.delete(wins, ask.label).min() - 200) / 200
     assert ask.lead([ask.version(ask.original)])[0] == expected
 
@@ -184,7 +184,7 @@ def test_a_ballot_read_head_to_head_is_its_ranking(label: int) -> None:
     """Ties included: `count_pairs` counts the same ballots."""
     logits = torch.from_numpy(np.random.default_rng(0).integers(3, size=(200, 3)).astype(float))
     reading = RivalsAbove(200, 3, label, 0.05)
-    pairs = count_pairs(logits, np.zeros(200, dtype=np.int64), 1)[0]
+    pairs = count_pairs(logits, torch.zeros(200, dtype=torch.int64), 1)[0]
     counts = reading.count(reading.read(logits))
     assert counts[label] == 200
     np.testing.assert_array_equal(np.delete(counts, label), np.delete(pairs[:, label], label))

@@ -38,7 +38,7 @@ def pairwise_tally(above: NDArray[np.bool_]) -> sc.Tally:
     n, rivals = above.shape
     logits = np.zeros((n, rivals + 1))
     logits[:, 1:] = np.where(above, 1, -1) - np.arange(rivals) / 100
-    pairs = count_pairs(torch.from_numpy(logits), np.zeros(n, dtype=np.int64), 1)
+    pairs = count_pairs(torch.from_numpy(logits), torch.zeros(n, dtype=torch.int64), 1).numpy()
     first = np.bincount(logits.argmax(axis=1), minlength=rivals + 1)
     return sc.Tally(first[None], pairs)
 

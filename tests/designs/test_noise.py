@@ -16,6 +16,8 @@ from sparsecert.smoothing.encoding import NoiseEncoding
 from sparsecert.streams import Stage
 from tests.helpers.spaces import binary_images, distances
 
+NAME = 0, Stage.ESTIMATION, 0
+
 
 @pytest.mark.parametrize(
     ("kappa", "num_values"), [(0.8, 2), (0.1, 256), (0.5000001, 2), (0.999, 3), (0.34, 3)]
@@ -29,7 +31,7 @@ def test_the_draws_split_exactly(kappa: float, num_values: int) -> None:
 
 @pytest.mark.parametrize(("kappa", "num_values"), [(0.8, 2), (0.4, 5)])
 def test_noise_has_the_stated_distribution(kappa: float, num_values: int) -> None:
-    offsets = DiscreteNoise(50, kappa, num_values).draw(np.random.default_rng(0), 4_000)
+    offsets = DiscreteNoise(50, kappa, num_values).draw(sc.samples(*NAME, 4_000))
     assert offsets.shape == (4_000, 50)
     counts = np.bincount(offsets.ravel(), minlength=num_values)
     expected = np.full(num_values, (1 - kappa) / (num_values - 1))
@@ -42,9 +44,8 @@ def test_noise_has_the_stated_distribution(kappa: float, num_values: int) -> Non
 
 def test_noise_does_not_depend_on_how_it_is_split() -> None:
     noise = DiscreteNoise(7, 0.3, 10)
-    whole = noise.draw(np.random.default_rng(3), 20)
-    generator = np.random.default_rng(3)
-    parts = [noise.draw(generator, count) for count in (1, 12, 7)]
+    whole = noise.draw(sc.samples(*NAME, 20))
+    parts = [noise.draw(sc.samples(*NAME, n, first)) for first, n in ((0, 1), (1, 12), (13, 7))]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
 
 
@@ -166,7 +167,8 @@ def test_a_design_needs_the_encoding_that_applies_it() -> None:
 
 @pytest.mark.usefixtures("unchecked")
 def test_bad_settings_get_a_sentence() -> None:
-    assert DiscreteNoise(4, 0.3, np.int64(10)).draw(np.random.default_rng(0), 3).max() <= 9  # type: ignore[arg-type]
+    many = DiscreteNoise(4, 0.3, np.int64(10))  # type: ignore[arg-type]
+    assert many.draw(sc.samples(*NAME, 3)).max() <= 9
     for arguments, sentence in (
         ((5, 0.1, 2**33), "num_values up to 65536"),
         ((5, 1 - 2**-53, 4096), "further from 1"),

@@ -16,7 +16,8 @@ from scipy import stats
 
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError
-from sparsecert.streams import Stage, stream
+from sparsecert.sample_streams import samples
+from sparsecert.streams import Stage
 from sparsecert.theory import ablation_shift
 
 
@@ -27,7 +28,7 @@ def draw(d: int, k: int, num_samples: int, seed: int = 0) -> NDArray[np.int64]:
 
 
 def masks_of(d: int, k: int, num_samples: int, seed: int = 0) -> NDArray[np.bool_]:
-    return UniformAblation(d, k).draw(stream(seed, Stage.ESTIMATION, 0), num_samples)
+    return UniformAblation(d, k).draw(samples(seed, Stage.ESTIMATION, 0, num_samples))
 
 
 def codes(retained: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -57,12 +58,20 @@ def test_one_feature_or_all_of_them(d: int) -> None:
     assert np.array_equal(everything, np.tile(np.arange(d), (5, 1)))
 
 
-@pytest.mark.parametrize(("d", "k"), [(5, 1), (5, 2), (5, 4), (6, 3), (7, 5)])
+@pytest.mark.parametrize(("d", "k"), [(5, 1), (5, 2), (5, 4), (6, 3), (7, 5), (8, 4), (16, 2)])
 def test_all_subsets_are_equally_likely(d: int, k: int) -> None:
     drawn, counts = np.unique(codes(draw(d, k, num_samples=40_000)), return_counts=True)
     assert sorted(drawn.tolist()) == sorted(codes_of_all_subsets(d, k))
     assert len(drawn) == math.comb(d, k)
     assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_all_positions_are_equally_likely() -> None:
+    """Counts of N sets have variance N p (1 - p) and covariances -1 / (d - 1) of it."""
+    d, k, n = 784, 45, 40_000
+    counts, share = masks_of(d, k, n).sum(axis=0), k / d
+    statistic = ((counts - n * share) ** 2).sum() / (n * share * (1 - share)) * (d - 1) / d
+    assert 1e-3 < stats.chi2.sf(statistic, d - 1) < 1 - 1e-3
 
 
 def test_one_set_says_nothing_about_the_next() -> None:
@@ -83,35 +92,10 @@ def test_sets_meet_rho_features_as_often_as_theorem_1_says(rho: int) -> None:
         assert stats.binomtest(hits, len(mask), shift).pvalue > 1e-3
 
 
-@pytest.mark.parametrize(("d", "k"), [(1, 1), (10, 3), (784, 45)])
-def test_several_calls_give_the_same_sets_as_one(d: int, k: int) -> None:
-    ablation = UniformAblation(d, k)
-    generator = stream(7, Stage.ESTIMATION, 3)
-    parts = [ablation.draw(generator, n) for n in (1, 2, 30, 67)]
-    assert np.array_equal(np.concatenate(parts), ablation.draw(stream(7, Stage.ESTIMATION, 3), 100))
-
-
-def test_a_stream_repeats_and_differs_from_all_others() -> None:
-    names = list(itertools.product((0, 1, 2), Stage, (0, 1, 2)))
-    first = {name: stream(*name).integers(2**62, size=4).tolist() for name in names}
-    assert first == {name: stream(*name).integers(2**62, size=4).tolist() for name in names}
-    assert len({tuple(numbers) for numbers in first.values()}) == len(names)
-
-
-def test_no_two_stages_share_a_number() -> None:
-    assert len({stage.value for stage in Stage}) == len(Stage.__members__)
-
-
-@pytest.mark.parametrize(("seed", "index"), [(-1, 0), (0, -1)])
-def test_a_negative_seed_or_index_is_refused(seed: int, index: int) -> None:
-    with pytest.raises(InputError, match=r"seed and an index of at least 0, got"):
-        stream(seed, Stage.SELECTION, index)
-
-
 def test_a_name_gives_the_sets_it_has_always_given() -> None:
-    """Votes that are stored were cast on these; other sets need another `VOTES_VERSION`."""
-    masks = UniformAblation(784, 45).draw(stream(0, Stage.ESTIMATION, 7), 300)
-    assert hashlib.sha256(masks.tobytes()).hexdigest()[:16] == "38b58a353ba71ea6"
+    """Votes that are stored were cast on these; other sets need another `SAMPLER_VERSION`."""
+    masks = UniformAblation(784, 45).draw(samples(0, Stage.ESTIMATION, 7, 300))
+    assert hashlib.sha256(masks.tobytes()).hexdigest()[:16] == "58a83e8edfd529c5"
 
 
 @pytest.mark.parametrize(

@@ -77,5 +77,5 @@ def test_a_record_names_its_procedure(
     fixture: str, procedure: Procedure, request: pytest.FixtureRequest
 ) -> None:
     run = RunFolder(request.getfixturevalue(fixture))
-    said = procedure.to_record(certify_images(run_images(run, limit=2), procedure).certification)
+    said = procedure.to_record(certify_images(run_images(run, limit=2), procedure))
     assert recorded_procedure(run.config.design, said) == procedure

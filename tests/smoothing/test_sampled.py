@@ -205,6 +205,21 @@ def test_wrong_number_of_outputs_and_nan_outputs_get_a_sentence() -> None:
         votes(smoothed(broken))
 
 
+def test_nan_on_some_ballots_only_gets_a_sentence() -> None:
+    class Now(nn.Module):
+        """NaN where most of what is retained is bright."""
+
+        def forward(self, encoded: Tensor) -> Tensor:
+            bright = encoded[:, 0].flatten(1).sum(dim=1, keepdim=True)
+            return torch.where(bright > 4.5, torch.nan, bright.expand(-1, CLASSES))
+
+    x = torch.full((1, 1, 4, 4), 0.8)
+    assert votes(smoothed(Now()), x, 50).num_samples.tolist() == [50]
+    x[0, 0, :2] = 1
+    with pytest.raises(sc.InputError, match="NaN"):
+        votes(smoothed(Now()), x, 2_000, seed=0)
+
+
 def test_one_class_is_refused() -> None:
     with pytest.raises(sc.InputError, match="at least 2 classes, got 1"):
         smoothed(num_classes=1)

@@ -17,7 +17,8 @@ from sparsecert.records.record import classifier_values
 from sparsecert.runs.config import ParentRun, RunConfig
 from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import train_run
-from sparsecert.streams import Stage, stream
+from sparsecert.sample_streams import samples
+from sparsecert.streams import Stage
 from sparsecert.training.objective import build_loss, certificate_loss, soft_shares
 from sparsecert.training.recipes import recipe_for
 from tests.helpers.commands import log
@@ -105,8 +106,8 @@ def train_for(path: Path, start: RunFolder | None, radius: int | None, **options
 def held_out_loss(run: RunFolder, radius: int) -> float:
     config, dataset = run.config, data.load("digits", "test")
     assert isinstance(config.design, UniformAblation)
-    rows, generator = np.arange(200), stream(0, Stage.EVALUATION, 0)
-    mask = torch.from_numpy(config.design.draw(generator, 64 * len(rows)))
+    rows, fresh = np.arange(200), samples(0, Stage.EVALUATION, 0, 64 * 200)
+    mask = torch.from_numpy(config.design.draw(fresh))
     inputs = dataset.batch(rows).repeat_interleave(64, dim=0)
     threshold = float(config.design.share_thresholds()[radius])
     with torch.inference_mode():

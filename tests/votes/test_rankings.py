@@ -19,10 +19,10 @@ def test_pairs_are_the_rankings_counted_one_by_one() -> None:
         for place, c in enumerate(ranking):
             for j in ranking[place + 1 :]:
                 expected[row, c, j] += 1
-    np.testing.assert_array_equal(count_pairs(logits, rows, 4), expected)
+    np.testing.assert_array_equal(count_pairs(logits, torch.from_numpy(rows), 4), expected)
     assert first_choices(logits).tolist() == first
 
 
 def test_an_input_without_ballots_has_no_pairs() -> None:
-    counts = count_pairs(torch.zeros(2, 3), np.array([2, 2]), 3)
-    assert counts.sum(axis=(1, 2)).tolist() == [0, 0, 6]
+    counts = count_pairs(torch.zeros(2, 3), torch.tensor([2, 2]), 3)
+    assert counts.sum(dim=(1, 2)).tolist() == [0, 0, 6]

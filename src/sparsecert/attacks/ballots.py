@@ -16,10 +16,11 @@ from sparsecert.attacks.early import EarlyAnswer, looks
 from sparsecert.attacks.query import Cost, Version
 from sparsecert.attacks.reading import READINGS, Reading
 from sparsecert.errors import InputError
+from sparsecert.sample_streams import samples
 from sparsecert.smoothing.parallel import run_parallel
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.smoothing.voter import Worker
-from sparsecert.streams import Stage, stream
+from sparsecert.streams import Stage
 
 _UNKNOWN = -1
 # Confirmations of image i draw from the streams i * 1000, i * 1000 + 1, ...
@@ -68,14 +69,14 @@ class BallotQueries:
         self.num_samples, self.seed, self.index = num_samples, seed, index
         self.num_search, self.num_gradient = min(num_search, num_samples), num_gradient
         self.cost, self.abstains = Cost(), True
-        pool = stream(seed, Stage.ATTACK_SEARCH, index)
-        self._masks = smoothed.ablation.draw(pool, num_samples)
+        pool = samples(seed, Stage.ATTACK_SEARCH, index, num_samples)
+        self._masks = smoothed.ablation.draw(pool)
         if self._masks.dtype != np.bool_:
             raise InputError(
                 f"expected an ablation, whose samples retain features, got {smoothed.ablation!r}; "
                 "attacks on noise are not built"
             )
-        self._gradients = stream(seed, Stage.ATTACK_GRADIENT, index)
+        self._gradients = 0  # ballots drawn for them
         self.reading: Reading = READINGS[rule](num_samples, smoothed.num_classes, label, alpha)
         self._limit = smoothed.pass_size(image)
         with smoothed.evaluating():
@@ -121,7 +122,10 @@ class BallotQueries:
 
     def soft_lead(self, image: Tensor) -> tuple[Tensor, float]:
         """The lead counted softly, differentiable in the image, and in ballots."""
-        masks = self.smoothed.ablation.draw(self._gradients, self.num_gradient)
+        name = self.seed, Stage.ATTACK_GRADIENT, self.index
+        fresh = samples(*name, self.num_gradient, first=self._gradients)
+        self._gradients += self.num_gradient
+        masks = self.smoothed.ablation.draw(fresh)
         logits = torch.cat(
             [
                 self.smoothed.logits(image[None], torch.from_numpy(portion)).float()

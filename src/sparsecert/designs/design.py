@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
+from sparsecert.sample_streams import Samples
 
 
 @runtime_checkable
@@ -36,10 +37,10 @@ class Units(Protocol):
 class Drawn(Units, Protocol):
     """What draws the units that an input is seen through."""
 
-    def draw(self, generator: np.random.Generator, num_samples: int) -> NDArray[Any]:
+    def draw(self, samples: Samples) -> NDArray[Any]:
         """`(samples, units)`: what happens to each unit, as the encoding reads it.
 
-        Drawing n samples at once or in several calls gives the same samples.
+        A sample depends on its own name alone, not on those that are drawn before or beside it.
         """
         ...
 

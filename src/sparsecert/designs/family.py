@@ -18,8 +18,10 @@ from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
 from sparsecert.designs.design import PixelUnits, option
+from sparsecert.designs.subsets import draw_subsets
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError, as_integer
+from sparsecert.sample_streams import Samples
 from sparsecert.streams import Stage, stream
 
 
@@ -71,11 +73,11 @@ class FixedAblation(PixelUnits):
         """The number d; a pixel is one feature, whatever its channels."""
         return int(self.membership.shape[1])
 
-    def draw(
-        self, generator: np.random.Generator, num_samples: int
-    ) -> Bool[np.ndarray, "samples features"]:
+    def draw(self, samples: Samples) -> Bool[np.ndarray, "samples features"]:
         """Draw sets of the family, each equally likely; training of one network for all."""
-        return self.membership[generator.integers(self.num_sets, size=num_samples)]
+        chosen = draw_subsets(samples, self.num_sets, 1).argmax(axis=1)
+        sets: NDArray[np.bool_] = self.membership[chosen]
+        return sets
 
     @cached_property
     def fingerprint(self) -> str:
@@ -254,11 +256,9 @@ class Partitions(PixelUnits):
             return random_partitions(d, n, self.copies, self.family_seed)
         return stratified_partitions(self.image_shape, n, self.copies, self.family_seed)
 
-    def draw(
-        self, generator: np.random.Generator, num_samples: int
-    ) -> Bool[np.ndarray, "samples features"]:
+    def draw(self, samples: Samples) -> Bool[np.ndarray, "samples features"]:
         """Draw sets of the family; see `FixedAblation.draw`."""
-        return self.ablation.draw(generator, num_samples)
+        return self.ablation.draw(samples)
 
 
 def family_of(design: object) -> FixedAblation:

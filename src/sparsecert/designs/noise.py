@@ -11,7 +11,8 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 
 from sparsecert.designs.design import option
-from sparsecert.errors import InputError, as_integer, check_num_samples
+from sparsecert.errors import InputError, as_integer
+from sparsecert.sample_streams import WORDS_PER_BLOCK, Samples
 from sparsecert.theory.lee2019 import check_noise, noise_thresholds
 
 _DRAWS = 2**64
@@ -82,18 +83,15 @@ class DiscreteNoise:
         replacing = int((1 - Fraction(self.keep_probability)) * _DRAWS / others)
         return _DRAWS - others * replacing
 
-    def draw(
-        self, generator: np.random.Generator, num_samples: int
-    ) -> Int[np.ndarray, "samples features"]:
+    def draw(self, samples: Samples) -> Int[np.ndarray, "samples features"]:
         """Draw independent noise: 0 keeps a feature, j adds j to its level, modulo num_values.
 
-        One integer below 2^64 decides about a feature, and each of the other values has the same
-        number of them, so the noise is exactly what `exact_keep_probability` says. Drawing n
-        samples at once or in several calls gives the same noise.
+        The first d words of 64 bits of a sample decide about a feature each. Each of the other
+        values has the same number of words, so the noise is exactly what `exact_keep_probability`
+        says.
         """
-        check_num_samples(num_samples)
-        shape = (num_samples, self.num_features)
-        drawn = generator.integers(0, _DRAWS, size=shape, dtype=np.uint64)
+        d = self.num_features
+        drawn = samples.words(-(-d // WORDS_PER_BLOCK))[:, :d]
         keeping = np.uint64(self._num_keeping)
         offset = 1 + (drawn - keeping) % np.uint64(self.num_values - 1)
         return np.where(drawn < keeping, 0, offset).astype(np.int32)

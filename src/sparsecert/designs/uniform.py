@@ -14,7 +14,9 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from sparsecert.designs.design import PixelUnits, option
-from sparsecert.errors import InputError, check_num_samples
+from sparsecert.designs.subsets import draw_subsets
+from sparsecert.errors import InputError
+from sparsecert.sample_streams import Samples
 from sparsecert.theory.shift import check_subset_size, majority_thresholds, margin_thresholds
 
 
@@ -46,32 +48,9 @@ class UniformAblation(PixelUnits):
     def __str__(self) -> str:
         return f"k = {self.num_retained} of {self.num_features}"
 
-    def draw(
-        self, generator: np.random.Generator, num_samples: int
-    ) -> Bool[np.ndarray, "samples features"]:
-        """Draw independent retained sets as masks: entry (s, i) says whether s retains unit i.
-
-        Drawing n sets at once or in several calls gives the same sets.
-
-        Floyd's algorithm (Bentley and Floyd 1987), in step over all samples: for each j from
-        d - k to d - 1 draw t uniformly from 0..j and add t, or j itself where t is already in.
-        Every k-subset is equally likely: by induction the set after step j is a uniform subset
-        of {0..j}, since it contains j with probability (size after) / (j + 1), and given that,
-        the rest is uniform. The draws are integers by rejection, so there are no ties and no
-        rounding. Time per sample is O(k), apart from clearing d bits of membership.
-        """
-        check_num_samples(num_samples)
-        d, k = self.num_features, self.num_retained
-        last = np.arange(d - k, d, dtype=np.int64)
-        retained = generator.integers(0, last, size=(num_samples, k), endpoint=True)
-        retained = np.ascontiguousarray(retained.T)  # one step of the loop reads one row
-        member = np.zeros(num_samples * d, dtype=np.bool_)
-        offset = np.arange(num_samples, dtype=np.int64) * d
-        for step, candidate in enumerate(retained):
-            taken = member[offset + candidate]
-            candidate[taken] = d - k + step
-            member[offset + candidate] = True
-        return member.reshape(num_samples, d)
+    def draw(self, samples: Samples) -> Bool[np.ndarray, "samples features"]:
+        """Retained sets as masks; entry (s, i) says whether s retains unit i. See `subsets`."""
+        return draw_subsets(samples, self.num_features, self.num_retained)
 
     def share_thresholds(self, highest: float = 1.0) -> NDArray[np.float64]:
         """Those of Corollary 1; see `SampledDesign`."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.certification import Certification, Prediction, certify_ballots
+from sparsecert.certification import Prediction, certify_ballots
 from sparsecert.designs.family import Partitions, family_of
 from sparsecert.procedures.execution import Execution, Finished, Work
 from sparsecert.procedures.procedure import (
@@ -96,12 +96,12 @@ class FamilyProcedure(Procedure):
         """All rules: ballots are whole rankings."""
         return Partitions.rules
 
-    def to_record(self, certification: Certification) -> dict[str, Any]:
+    def to_record(self, measurement: Measurement) -> dict[str, Any]:
         """What a record says of the procedure, as JSON values."""
         return {
             "rule": self.rule,
             "num_selection": 0,
-            "num_samples": int(certification.num_samples[0]),
+            "num_samples": int(measurement.certification.num_samples[0]),
             "sampling": self.sampling,
             "seed": 0,
             "alpha": self.alpha,

@@ -152,8 +152,8 @@ class Procedure(ABC):
         """The design's rules that the stored votes of these images suffice for."""
 
     @abstractmethod
-    def to_record(self, certification: Certification) -> dict[str, Any]:
-        """What a record says of the procedure, as JSON values."""
+    def to_record(self, measurement: Measurement) -> dict[str, Any]:
+        """What a record says of the procedure of a measurement, as JSON values."""
 
     @classmethod
     @abstractmethod

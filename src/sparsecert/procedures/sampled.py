@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.certification import (
-    Certification,
     Prediction,
     Stop,
     certification_at,
@@ -170,11 +169,14 @@ class SampledProcedure(Procedure):
 
         return Tallies(images, load, self.num_selection, self.num_samples, self.sampling, self.seed)
 
-    def to_record(self, certification: Certification) -> dict[str, Any]:
+    def to_record(self, measurement: Measurement) -> dict[str, Any]:
         """What a record says of the procedure, as JSON values."""
+        tallies = self._tallies(measurement.images)
+        drawn_by = min(map(tallies.sampler_version, (Stage.SELECTION, Stage.ESTIMATION)))
+        values = asdict(self) | {"sampler_version": drawn_by}
         if self.sampling == "fixed":
-            return asdict(self)
-        return asdict(self) | {"sampling_version": boundaries.VERSION}
+            return values
+        return values | {"sampling_version": boundaries.VERSION}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> SampledProcedure:

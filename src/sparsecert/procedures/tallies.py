@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsecert.errors import InputError
 from sparsecert.procedures.execution import Execution, Finished, Work
 from sparsecert.procedures.procedure import RunImages
+from sparsecert.sample_streams import SAMPLER_VERSION
 from sparsecert.smoothing.counting import StopRule
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage
@@ -74,6 +76,14 @@ class Tallies:
         """Whether there are votes on all of these images."""
         return bool(np.isin(self.images.indices, self.read(stage).indices).all())
 
+    def sampler_version(self, stage: Stage) -> int:
+        """Of the sampler that drew the votes of these images, the oldest of several."""
+        settings: TallySettings | None = self.settings(stage)
+        oldest, indices = SAMPLER_VERSION, self.images.indices
+        while settings is not None and self.store.is_older(settings, indices).any():
+            oldest, settings = settings.sampler_version - 1, settings.older
+        return oldest
+
     def stored(self, stage: Stage) -> Stored[Tally]:
         """The votes of these images, in their order.
 
@@ -100,6 +110,9 @@ class Tallies:
             stage: what the ablations are for.
             execution: where.
             stops: asked with rows of the images; needed under several looks.
+
+        Raises:
+            InputError: where votes of an older sampler would have to be gone on with.
         """
         settings, stored, indices = self.settings(stage), self.read(stage), self.images.indices
         done = np.flatnonzero(np.isin(indices, stored.indices))
@@ -107,6 +120,8 @@ class Tallies:
             tally = stored.take(np.searchsorted(stored.indices, indices[done])).votes
             done = done[stops(tally, done).finished]
         missing, order = np.delete(indices, done), np.argsort(indices)
+        if len(missing):
+            self._check_sampler(settings, len(missing))
 
         def keep(finished: Sequence[Finished[Tally]]) -> None:
             parts = [
@@ -141,6 +156,18 @@ class Tallies:
         words = f"{settings.stage}: {at_most}{settings.num_samples} ablations per image"
         execution.run(Work(words, len(indices), missing, start, keep))
         self.store.compact(settings)
+
+    def _check_sampler(self, settings: TallySettings, num_missing: int) -> None:
+        number = int(self.store.is_older(settings, self.images.indices).sum())
+        if number:
+            raise InputError(
+                f"{number} of {len(self.images.indices)} images have {settings.name} votes in "
+                f"{self.store.folder} that an older version of sparsecert drew, with a sampler "
+                "that is gone. They are read and certified as they are, but cannot be gone on "
+                f"with, and {num_missing} images have none or would be counted further. To count "
+                f"all images anew move the files {settings.name}-*.parquet out of that folder, or "
+                "give another --seed"
+            )
 
     def _group_size(self, settings: TallySettings, smoothed: SmoothedClassifier) -> int:
         """Images that are counted together."""

@@ -40,7 +40,7 @@ def make_record(
     """
     run, dataset = measurement.images.run, measurement.images.dataset
     config, result = run.config, measurement.evaluation
-    described = procedure.to_record(measurement.certification)
+    described = procedure.to_record(measurement)
     return {
         **classifier_values(config),
         "dataset": dataset.name,

@@ -27,7 +27,6 @@ from sparsecert.report import figures, tables
 from sparsecert.report.attacks import attack_section
 from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.log import read_log
-from sparsecert.streams import Stage, stream
 from sparsecert.theory.shift import majority_thresholds
 
 _GALLERY_SIZE = 8
@@ -136,9 +135,7 @@ def _gallery(
     for row in order[np.linspace(0, len(order) - 1, min(_GALLERY_SIZE, len(order)), dtype=int)]:
         index, target = int(measurement.indices[row]), int(measurement.targets[row])
         x = dataset.batch([index])
-        drawn, answers = smoothed.few_ballots(
-            x, _ABLATED_SAMPLES, stream(0, Stage.ILLUSTRATION, index)
-        )
+        drawn, answers = smoothed.few_ballots(x, _ABLATED_SAMPLES, index)
         shown = [(x[0].numpy(), mask) for mask in drawn]
         if not config.design.retains:  # what was drawn is no mask but noise
             noisy = smoothed.encoding(x, torch.from_numpy(drawn))

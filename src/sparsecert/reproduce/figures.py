@@ -21,9 +21,10 @@ from sparsecert.reproduce.overview import read_results
 from sparsecert.reproduce.paper import AttackedRow, CertifiedRow
 from sparsecert.reproduce.tables import TABLES
 from sparsecert.runs.train import standardisation
+from sparsecert.sample_streams import samples
 from sparsecert.smoothing.encoding import MeanEncoding
 from sparsecert.smoothing.sampled import SmoothedClassifier
-from sparsecert.streams import Stage, stream
+from sparsecert.streams import Stage
 
 _IMAGE = 0  # of the test set, in Figures 1 and 4
 _NUM_SAMPLES, _NUM_VOTES = 5, 10_000  # of Figure 1
@@ -45,8 +46,7 @@ def ablated_samples(options: Options) -> Figure:
         smoothed, dataset = load(run.path), load_evaluation_data(run, None)
         assert isinstance(smoothed, SmoothedClassifier)
         x = dataset.batch([_IMAGE])
-        generator = stream(0, Stage.ILLUSTRATION, _IMAGE)
-        masks, answers = smoothed.few_ballots(x, _NUM_SAMPLES, generator)
+        masks, answers = smoothed.few_ballots(x, _NUM_SAMPLES, _IMAGE)
         votes = smoothed.tally(x, _NUM_VOTES, Stage.PREDICTION, seed=0).first_choice[0]
         share = votes.max() / votes.sum()
         draw_image(axes[0], x[0].numpy())
@@ -106,7 +106,7 @@ def mean_encoded_image(options: Options) -> Figure:
     mean, _ = standardisation(data.load(dataset.name, "train"), "mean")
     ablation = UniformAblation(dataset.num_features, next(iter(options.retained), 45))
     x = dataset.batch([_IMAGE])
-    mask = torch.from_numpy(ablation.draw(stream(0, Stage.ILLUSTRATION, _IMAGE), 1))
+    mask = torch.from_numpy(ablation.draw(samples(0, Stage.ILLUSTRATION, _IMAGE, 1)))
     figure = Figure(figsize=(4, 2.2), layout="constrained")
     whole, ablated = figure.subplots(1, 2)
     draw_image(whole, x[0].numpy())

@@ -37,7 +37,8 @@ from sparsecert.runs.config import FORMAT, ParentRun, RunConfig
 from sparsecert.runs.log import read_log
 from sparsecert.training.recipes import Recipe
 
-# Raise it when the same weights come to vote differently: another sampler, another fixed layer.
+# Raise it when the same weights come to vote differently on the same ablation: another fixed layer.
+# Which ablations are drawn has a version of its own, `sample_streams.SAMPLER_VERSION`.
 VOTES_VERSION = 1
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,38 +14,44 @@ from torch import Tensor
 
 from sparsecert.certification import Stop
 from sparsecert.designs.design import Design
+from sparsecert.sample_streams import SampleStream, samples
+from sparsecert.smoothing.drawing import Drawing
 from sparsecert.smoothing.parallel import run_parallel
-from sparsecert.smoothing.voter import Voter, Worker
-from sparsecert.streams import Stage, stream
+from sparsecert.smoothing.voter import Voter, Worker, refuse_nan
+from sparsecert.streams import Stage
 from sparsecert.votes.rankings import count_pairs, count_tracked, first_choices
 from sparsecert.votes.tally import Tally
 from sparsecert.votes.tracked_classes import check_tracked, track_nothing, tracks_few
 
 # Where counting stops: asked with what has been counted of some inputs, and which rows they are.
 StopRule = Callable[[Tally, NDArray[np.int64]], Stop]
-
-_MASKS_AT_ONCE = 2**24  # entries of the masks that are drawn only to be passed over
 _Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+# Masks that are drawn at once, for several passes: each operation costs a fixed time, on an
+# accelerator more of it. On a CPU they stay in its caches.
+_MASK_BYTES_ON_CPU, _MASK_BYTES_ELSEWHERE = 2**20, 64 * 2**20
 
 
 def count_ballots(
     voter: Voter,
     design: Design,
     x: Tensor,
-    generators: list[np.random.Generator],
+    streams: Sequence[SampleStream],
     num_samples: int,
     tracked: NDArray[np.int64] | None = None,
+    first: int = 0,
 ) -> Tally:
-    """Count the next ballots of each input's stream.
+    """Count ballots of each input.
 
     Args:
         voter: casts them.
         design: draws what each ballot is shown.
         x: inputs.
-        generators: one for each input.
+        streams: the samples of each input.
         num_samples: ballots per input.
         tracked: `(batch, T)` classes whose head-to-head counts are recorded; by default those of
             all classes up to `MOST_CLASSES_HEAD_TO_HEAD`, and of none beyond.
+        first: number of each input's first sample.
 
     Returns:
         Counts of one look.
@@ -53,21 +60,35 @@ def count_ballots(
         tracked = track_nothing(len(x))
     if tracked is not None:
         check_tracked(tracked, len(x), voter.num_classes)
-    counts, pairs = _no_counts(len(x), voter.num_classes, tracked)
-    if generators:
+    counts, pairs = (part.numpy() for part in _no_counts(len(x), voter.num_classes, tracked))
+    if streams:
         x = voter.on_device(x)
 
         def few(number: int) -> tuple[Tensor, Tensor]:
-            masks = design.draw(stream(0, Stage.PROBE, 0), number)
+            masks = design.draw(samples(0, Stage.PROBE, 0, number))
             return x[torch.arange(number) % len(x)], torch.from_numpy(masks)
 
         with voter.evaluating():
             voter.try_out(few, x)
             workers = voter.workers(x, len(x) * num_samples)
-            passes = _passes(design, generators, num_samples, voter.pass_size(x), len(workers))
-            count = [partial(_count, voter, x, tracked, worker) for worker in workers]
-            for first, rankings in run_parallel(passes, count):
-                counts += first
+            limit, on_cpu = voter.pass_size(x), x.device.type == "cpu"
+            memory = _MASK_BYTES_ON_CPU if on_cpu else _MASK_BYTES_ELSEWHERE
+            together = max(1, memory // (limit * design.num_features))
+            portions = _portions(len(x) * num_samples, len(workers), limit, together)
+            count = [
+                partial(
+                    _count,
+                    voter,
+                    x,
+                    tracked,
+                    worker,
+                    Drawing(design, streams, num_samples, first, worker.device),
+                    limit,
+                )
+                for worker in workers
+            ]
+            for choices, rankings in run_parallel(portions, count):
+                counts += choices
                 pairs += rankings
     if tracked is not None and not tracked.shape[1]:
         return Tally.trusted(counts, None, None, None)
@@ -78,7 +99,7 @@ def count_looks(
     voter: Voter,
     design: Design,
     x: Tensor,
-    generators: list[np.random.Generator],
+    streams: Sequence[SampleStream],
     before: Tally,
     tracked: NDArray[np.int64] | None,
     stops: StopRule | None,
@@ -92,7 +113,7 @@ def count_looks(
         voter: casts the ballots.
         design: draws what each ballot is shown.
         x: inputs.
-        generators: one for each input, at the beginning of its stream.
+        streams: the samples of each input.
         before: what has been counted already; it is gone on with.
         tracked: `(batch, T)` classes whose head-to-head counts are recorded; None for all.
         stops: decides after each look which inputs have been counted far enough; none before the
@@ -110,10 +131,7 @@ def count_looks(
 
     waiting = np.flatnonzero(reached == 0)
     if reached.any():
-        begun = unfinished(np.flatnonzero(reached))
-        for row in begun:
-            _pass_over(design, generators[row], looks[reached[row] - 1])
-        waiting = np.union1d(waiting, begun)
+        waiting = np.union1d(waiting, unfinished(np.flatnonzero(reached)))
     for number, ballots in enumerate(np.diff(looks, prepend=0)):
         rows = waiting[reached[waiting] == number]
         if not len(rows):
@@ -122,9 +140,10 @@ def count_looks(
             voter,
             design,
             x[rows],
-            [generators[row] for row in rows],
+            [streams[row] for row in rows],
             int(ballots),
             None if tracked is None else tracked[rows],
+            first=looks[number - 1] if number else 0,
         )
         for counts, new in ((first_choice, more.first_choice), (pairs, more.head_to_head)):
             if counts is not None and new is not None:
@@ -135,18 +154,17 @@ def count_looks(
     return so_far
 
 
-def _pass_over(design: Design, generator: np.random.Generator, ballots: int) -> None:
-    """Draw the ablations of ballots that have been counted, so that the next ones are new."""
-    at_once = max(1, _MASKS_AT_ONCE // design.num_features)
-    for start in range(0, ballots, at_once):
-        design.draw(generator, min(at_once, ballots - start))
-
-
-def _no_counts(batch: int, classes: int, tracked: NDArray[np.int64] | None) -> _Counts:
+def _no_counts(
+    batch: int,
+    classes: int,
+    tracked: NDArray[np.int64] | None,
+    device: torch.device | None = None,
+) -> tuple[Tensor, Tensor]:
     """Zeros for first choices and for rankings."""
     size = classes if tracked is None else tracked.shape[1]
-    pairs = np.zeros((batch, size, classes), dtype=np.int64)
-    return np.zeros((batch, classes), dtype=np.int64), pairs
+    shapes = (batch, classes), (batch, size, classes)
+    counts, pairs = (torch.zeros(shape, dtype=torch.int64, device=device) for shape in shapes)
+    return counts, pairs
 
 
 def _count(
@@ -154,42 +172,54 @@ def _count(
     x: Tensor,
     tracked: NDArray[np.int64] | None,
     worker: Worker,
-    passes: Iterator[tuple[NDArray[np.int64], Tensor]],
-) -> _Counts:
-    """First choices and rankings in the passes that this worker takes."""
-    x = x.to(worker.device)
-    counts, pairs = _no_counts(len(x), voter.num_classes, tracked)
-    with torch.inference_mode():
-        for rows, mask in passes:
-            source = x[rows[:1]] if rows[0] == rows[-1] else x[torch.from_numpy(rows)]
-            logits = voter.cast(source, mask, worker.forward)
-            np.add.at(counts, (rows, first_choices(logits).cpu().numpy()), 1)
-            here, owners = slice(int(rows[0]), int(rows[-1]) + 1), rows - rows[0]
-            if tracked is None:
-                pairs[here] += count_pairs(logits, owners, int(owners[-1]) + 1)
-            else:
-                pairs[here] += count_tracked(logits, owners, tracked[here])
-    return counts, pairs
-
-
-def _passes(
-    design: Design,
-    generators: list[np.random.Generator],
-    num_samples: int,
+    drawing: Drawing,
     limit: int,
-    num_workers: int,
-) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """Rows of x and masks of each pass: all ballots in order, in equal portions.
+    portions: Iterator[tuple[int, int]],
+) -> _Counts:
+    """First choices and rankings in the portions that this worker takes.
 
-    There are as many passes for each worker, so that none waits for another's last one.
+    Counts stay on the device until the end, so the host never waits for a pass to end.
     """
-    total = len(generators) * num_samples
-    num_passes = num_workers * math.ceil(total / (num_workers * limit))
-    for portion in range(num_passes):
-        start, stop = (total * end // num_passes for end in (portion, portion + 1))
-        rows = np.arange(start, stop) // num_samples
-        drawn = [
-            design.draw(generators[row], int(count))
-            for row, count in zip(*np.unique(rows, return_counts=True), strict=True)
-        ]
-        yield rows, torch.from_numpy(drawn[0] if len(drawn) == 1 else np.concatenate(drawn))
+    x = x.to(worker.device)
+    counts, pairs = _no_counts(len(x), voter.num_classes, tracked, worker.device)
+    lists = None if tracked is None else torch.from_numpy(tracked).to(worker.device)
+    has_nan = torch.zeros((), dtype=torch.bool, device=worker.device)
+    with torch.inference_mode():
+        for start, stop in portions:
+            drawn = drawing(start, stop)
+            for low, high in _passes(start, stop, limit):
+                mask, rows = drawn[low - start : high - start], slice(*drawing.inputs(low, high))
+                owners = torch.arange(low, high, device=worker.device) // drawing.num_samples
+                source = x[rows] if rows.stop - rows.start == 1 else x[owners]
+                logits = voter.cast(source, mask, worker.forward, has_nan)
+                choices = owners * voter.num_classes + first_choices(logits)
+                counts.view(-1).index_add_(0, choices, torch.ones_like(choices))
+                owners -= rows.start
+                if lists is None:
+                    pairs[rows] += count_pairs(logits, owners, rows.stop - rows.start)
+                else:
+                    pairs[rows] += count_tracked(logits, owners, lists[rows])
+    refuse_nan(has_nan)
+    return counts.cpu().numpy(), pairs.cpu().numpy()
+
+
+def _portions(total: int, num_workers: int, limit: int, together: int) -> Iterator[tuple[int, int]]:
+    """First ballot of each portion, and the one after its last: all in order, in equal portions.
+
+    Args:
+        total: number of ballots.
+        num_workers: there are as many portions for each, so that none waits for another's last.
+        limit: ballots of a pass.
+        together: passes of a portion, at most.
+    """
+    passes = math.ceil(total / (num_workers * limit))  # of each worker
+    number = num_workers * math.ceil(passes / together)
+    ends = [total * portion // number for portion in range(number + 1)]
+    yield from itertools.pairwise(ends)
+
+
+def _passes(start: int, stop: int, limit: int) -> Iterator[tuple[int, int]]:
+    """The same for the passes of a portion."""
+    number = math.ceil((stop - start) / limit)
+    ends = [start + (stop - start) * part // number for part in range(number + 1)]
+    yield from itertools.pairwise(ends)

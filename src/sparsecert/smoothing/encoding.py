@@ -195,4 +195,6 @@ def _per_channel(values: tuple[float, ...], x: Tensor) -> Tensor:
         raise InputError(
             f"expected inputs with {len(values)} channels, as the encoding has, got {x.shape[1]}"
         )
-    return torch.tensor(values, dtype=x.dtype, device=x.device).view(1, -1, *[1] * (x.ndim - 2))
+    # The host need not wait for the copy, as torch would by default.
+    found = torch.tensor(values, dtype=x.dtype).to(x.device, non_blocking=x.is_cuda)
+    return found.view(1, -1, *[1] * (x.ndim - 2))

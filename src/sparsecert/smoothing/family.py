@@ -16,6 +16,7 @@ from sparsecert.errors import InputError
 from sparsecert.models.architectures import SubsetEnsemble
 from sparsecert.smoothing.encoding import Encoding
 from sparsecert.smoothing.voter import Voter
+from sparsecert.streams import Stage, stream
 
 
 class FixedSmoothedClassifier(Voter):
@@ -109,19 +110,20 @@ class FixedSmoothedClassifier(Voter):
             return self._logits(x).cpu()
 
     def few_ballots(
-        self, x: Tensor, number: int, generator: np.random.Generator
+        self, x: Tensor, number: int, index: int
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """A few ballots on one input, to be shown.
 
         Args:
             x: one input, as a batch of 1.
             number: of ballots, if the family has so many sets.
-            generator: chooses the sets.
+            index: of the input in its data set.
 
         Returns:
             `(number, features)` retained features, and `(number,)` classes.
         """
         sets = self.ablation.num_sets
+        generator = stream(0, Stage.ILLUSTRATION, index)
         chosen = generator.choice(sets, min(number, sets), replace=False)
         answers: NDArray[np.int64] = self.ballots(x)[0].argmax(dim=1).numpy()
         return self.ablation.membership[chosen], answers[chosen]

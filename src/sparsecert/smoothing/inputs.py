@@ -9,8 +9,9 @@ from torch import Tensor
 
 from sparsecert.designs.design import Drawn, Units
 from sparsecert.errors import InputError
+from sparsecert.sample_streams import samples
 from sparsecert.smoothing.encoding import Encoding, check_encoding, resolve_encoding
-from sparsecert.streams import Stage, stream
+from sparsecert.streams import Stage
 
 
 def ablate(
@@ -45,7 +46,7 @@ def ablate(
         seed = int(torch.randint(2**63 - 1, ()))
     if not len(x):
         return shown(x, torch.ones(0, ablation.num_features, dtype=torch.bool, device=x.device))
-    mask = ablation.draw(stream(seed, Stage.TRAINING_MASKS, 0), len(x))
+    mask = ablation.draw(samples(seed, Stage.TRAINING_MASKS, 0, len(x)))
     return shown(x, torch.from_numpy(mask).to(x.device))
 
 

@@ -25,11 +25,12 @@ from sparsecert.certification import (
 from sparsecert.designs.design import SampledDesign, sampled
 from sparsecert.errors import InputError, as_integer, check_num_samples
 from sparsecert.rules import check_rule
+from sparsecert.sample_streams import SampleStream, sample_stream, samples
 from sparsecert.smoothing.counting import StopRule, count_ballots, count_looks
 from sparsecert.smoothing.encoding import Encoding
 from sparsecert.smoothing.shortlist import shortlist
 from sparsecert.smoothing.voter import Voter
-from sparsecert.streams import Stage, fresh_seed, stream
+from sparsecert.streams import Stage, fresh_seed
 from sparsecert.theory.schedule import ALPHA, NUM_SAMPLES, NUM_SELECTION, look_schedule
 from sparsecert.votes.rankings import first_choices
 from sparsecert.votes.tally import Tally, most_tracked
@@ -224,13 +225,13 @@ class SmoothedClassifier(Voter):
         """
         looks = look_schedule(sampling, num_samples)
         seed = fresh_seed() if seed is None else seed
-        generators = self.streams(x, stage, seed, indices)
+        streams = self.streams(x, stage, seed, indices)
         if self._ranks_nothing(x):
             tracked = track_nothing(len(x))
         if len(looks) == 1:
             if tracked is None:
                 tracked = self._shortlist(x, seed, indices)
-            return count_ballots(self, self.ablation, x, generators, num_samples, tracked)
+            return count_ballots(self, self.ablation, x, streams, num_samples, tracked)
         if before is None:
             before = Tally.empty(looks, len(x), self.num_classes)
             if self.gives_classes:
@@ -241,7 +242,7 @@ class SmoothedClassifier(Voter):
                 f"{len(before)} at {before.looks}"
             )
         lists = tracked if self.gives_classes else self._tracked(x, seed, indices, before, tracked)
-        return count_looks(self, self.ablation, x, generators, before, lists, stops)
+        return count_looks(self, self.ablation, x, streams, before, lists, stops)
 
     def _check_rule(self, x: Tensor, alpha: float, rule: str) -> None:
         if check_rule(alpha, rule).needs_rankings:
@@ -252,7 +253,7 @@ class SmoothedClassifier(Voter):
         """Whether a ballot is only a class, which the first that is cast tells."""
         if not self.has_voted and len(x):
             self.check(x)
-            first = stream(0, Stage.PROBE, 0)
+            first = sample_stream(0, Stage.PROBE, 0)
             count_ballots(self, self.ablation, x[:1], [first], 1, track_nothing(1))
         return self.gives_classes
 
@@ -262,8 +263,8 @@ class SmoothedClassifier(Voter):
         stage: Stage,
         seed: int,
         indices: Sequence[int] | NDArray[np.int64] | None,
-    ) -> list[np.random.Generator]:
-        """The stream of each input's ablations; arguments and errors are those of `tally`."""
+    ) -> list[SampleStream]:
+        """The samples of each input; arguments and errors are those of `tally`."""
         self.check(x)
         given = range(len(x)) if indices is None else indices
         if np.ndim(given) != 1:
@@ -271,7 +272,7 @@ class SmoothedClassifier(Voter):
         names = [as_integer(index, "index") for index in given]
         if len(names) != len(x):
             raise InputError(f"expected one index for each of {len(x)} inputs, got {len(names)}")
-        return [stream(seed, stage, name) for name in names]
+        return [sample_stream(seed, stage, name) for name in names]
 
     def base_answers(self, x: Tensor, mask: Tensor) -> NDArray[np.int64]:
         """The base classifier's classes for given ablations of one input.
@@ -295,19 +296,19 @@ class SmoothedClassifier(Voter):
         return choices
 
     def few_ballots(
-        self, x: Tensor, number: int, generator: np.random.Generator
+        self, x: Tensor, number: int, index: int
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """A few ballots on one input, to be shown.
 
         Args:
             x: one input, as a batch of 1.
             number: of ballots.
-            generator: draws them.
+            index: of the input in its data set.
 
         Returns:
             `(number, features)`, as the design draws it, and `(number,)` classes.
         """
-        drawn = self.ablation.draw(generator, number)
+        drawn = self.ablation.draw(samples(0, Stage.ILLUSTRATION, index, number))
         return drawn, self.base_answers(x, torch.from_numpy(drawn))
 
     def _shortlist(
@@ -316,8 +317,8 @@ class SmoothedClassifier(Voter):
         """The classes that each input tracks; None where every pair is counted."""
         if not tracks_few(self.num_classes):
             return None
-        generators = self.streams(x, Stage.SHORTLIST, seed, indices)
-        return shortlist(self, self.ablation, x, generators, most_tracked((1,)))
+        streams = self.streams(x, Stage.SHORTLIST, seed, indices)
+        return shortlist(self, self.ablation, x, streams, most_tracked((1,)))
 
     def _tracked(
         self,

@@ -8,11 +8,14 @@ that are counted for these. A bad list costs certificates and cannot make a wron
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsecert.designs.design import Design
+from sparsecert.sample_streams import SampleStream
 from sparsecert.smoothing.counting import count_ballots
 from sparsecert.smoothing.voter import Voter
 from sparsecert.votes.tracked_classes import most_often_first
@@ -24,7 +27,7 @@ def shortlist(
     voter: Voter,
     design: Design,
     x: Tensor,
-    generators: list[np.random.Generator],
+    streams: Sequence[SampleStream],
     size: int,
 ) -> NDArray[np.int64]:
     """`(batch, size)` the classes that each input tracks, the most often first in front.
@@ -33,11 +36,11 @@ def shortlist(
         voter: casts the ballots.
         design: draws what each ballot is shown.
         x: inputs.
-        generators: each input's stream of the stage `SHORTLIST`.
+        streams: each input's samples of the stage `SHORTLIST`.
         size: classes per input, if there are as many.
 
     Returns:
         The classes most often ranked first on 100 ablations, ties to the smaller index.
     """
-    ballots = count_ballots(voter, design, x, generators, NUM_BALLOTS)
+    ballots = count_ballots(voter, design, x, streams, NUM_BALLOTS)
     return most_often_first(ballots.first_choice, size)

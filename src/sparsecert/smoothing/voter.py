@@ -161,7 +161,11 @@ class Voter:
         return x.to(parameter.device, parameter.dtype)
 
     def cast(
-        self, source: Tensor, mask: Tensor, forward: Callable[[Tensor], object] | None = None
+        self,
+        source: Tensor,
+        mask: Tensor,
+        forward: Callable[[Tensor], object] | None = None,
+        has_nan: Tensor | None = None,
     ) -> Tensor:
         """Logits on these ablations, to be called on the device, inside `evaluating`.
 
@@ -169,6 +173,11 @@ class Voter:
             source: `(samples, ...)` inputs, or one for all samples.
             mask: `(samples, features)`, as the design draws it.
             forward: a worker's; by default that of the base classifier itself.
+            has_nan: set where there is NaN, which is then left to the caller to refuse: so the host
+                need not wait for the device.
+
+        Raises:
+            InputError: where the base classifier does not take them, gives another shape, or NaN.
         """
         encoded = self.encoding(source, mask.to(source.device))
         try:
@@ -192,8 +201,11 @@ class Voter:
                 f"expected the base classifier to give logits of shape {expected}, or classes of "
                 f"shape {expected[:1]}, got {tuple(logits.shape)}"
             )
-        if logits.isnan().any():
-            raise InputError("the base classifier gave NaN; was it trained to convergence?")
+        found = logits.isnan().any()
+        if has_nan is None:
+            refuse_nan(found)
+        else:
+            has_nan |= found
         return logits
 
     def try_out(self, ballots: Callable[[int], tuple[Tensor, Tensor]], x: Tensor) -> None:
@@ -227,3 +239,9 @@ class Voter:
     def evaluating(self) -> contextlib.AbstractContextManager[None]:
         """Evaluation mode, and afterwards the mode each part was in."""
         return evaluating(self.base)
+
+
+def refuse_nan(found: Tensor) -> None:
+    """Raise `InputError` if there was one; here the host waits for the device."""
+    if found:
+        raise InputError("the base classifier gave NaN; was it trained to convergence?")

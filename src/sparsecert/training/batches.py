@@ -17,6 +17,7 @@ from torch import Tensor
 from sparsecert.data import Dataset
 from sparsecert.designs.design import Design
 from sparsecert.designs.uniform import UniformAblation, random_ablation
+from sparsecert.sample_streams import samples
 from sparsecert.streams import Stage, stream
 from sparsecert.training.augmentation import AUGMENTATIONS
 from sparsecert.training.recipes import Recipe
@@ -67,20 +68,19 @@ class Batches:
 
     def _masks(self, step: int) -> NDArray[Any]:
         """Masks of this process's examples, those of an example one after the other."""
-        generator = stream(self.seed, Stage.TRAINING_MASKS, step)
         if self.recipe.mask_per == "batch":
-            return np.repeat(self._draw(generator, 1), self.share, axis=0)
+            return np.repeat(self._draw(step, 1), self.share, axis=0)
         each = self.recipe.masks_per_example
-        masks = self._draw(generator, self.batch_size * each)
+        masks = self._draw(step, self.batch_size * each)
         masks = masks.reshape(self.batch_size, each, -1)[self._mine]
         return masks.reshape(-1, masks.shape[2])
 
-    def _draw(self, generator: np.random.Generator, num_masks: int) -> NDArray[Any]:
-        shares = self.recipe.retained_range
+    def _draw(self, step: int, num_masks: int) -> NDArray[Any]:
+        shares, name = self.recipe.retained_range, (self.seed, Stage.TRAINING_MASKS, step)
         if shares is None:
-            return self.design.draw(generator, num_masks)
+            return self.design.draw(samples(*name, num_masks))
         ablation = random_ablation(self.design, "a recipe with a retained_range")
-        return masks_of_many_sizes(ablation, shares, generator, num_masks)
+        return masks_of_many_sizes(ablation, shares, stream(*name), num_masks)
 
     @property
     def _mine(self) -> slice:

@@ -6,9 +6,7 @@ ballot's first choice.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsecert.votes.tracked_classes import NO_CLASS
@@ -19,12 +17,12 @@ def first_choices(logits: Tensor) -> Tensor:
     return logits.argmax(dim=1)
 
 
-def count_pairs(logits: Tensor, rows: NDArray[np.int64], num_rows: int) -> NDArray[np.int64]:
+def count_pairs(logits: Tensor, rows: Tensor, num_rows: int) -> Tensor:
     """How many ballots of each input rank one class above another.
 
     Args:
         logits: `(ballots, classes)`.
-        rows: `(ballots,)` the input each ballot belongs to.
+        rows: `(ballots,)` the input each ballot belongs to, on the same device.
         num_rows: number of inputs.
 
     Returns:
@@ -34,20 +32,15 @@ def count_pairs(logits: Tensor, rows: NDArray[np.int64], num_rows: int) -> NDArr
     smaller, larger = torch.triu_indices(classes, classes, offset=1, device=logits.device)
     # In a tie the smaller index is above, so one comparison decides each pair.
     above = (logits[:, smaller] >= logits[:, larger]).to(torch.int64)
-    owners = torch.from_numpy(rows).to(logits.device)
-    wins = torch.zeros(num_rows, len(smaller), dtype=torch.int64, device=logits.device)
-    wins.index_add_(0, owners, above)
-    counts = torch.zeros(num_rows, classes, classes, dtype=torch.int64, device=logits.device)
+    wins = logits.new_zeros(num_rows, len(smaller), dtype=torch.int64).index_add_(0, rows, above)
+    ballots = torch.zeros_like(wins[:, 0]).index_add_(0, rows, torch.ones_like(rows))
+    counts = logits.new_zeros(num_rows, classes, classes, dtype=torch.int64)
     counts[:, smaller, larger] = wins
-    ballots = torch.bincount(owners, minlength=num_rows)
     counts[:, larger, smaller] = ballots[:, None] - wins
-    pairs: NDArray[np.int64] = counts.cpu().numpy()
-    return pairs
+    return counts
 
 
-def count_tracked(
-    logits: Tensor, rows: NDArray[np.int64], tracked: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def count_tracked(logits: Tensor, rows: Tensor, tracked: Tensor) -> Tensor:
     """How many ballots of each input rank a class that it tracks above another.
 
     One tracked class is compared with all others at a time: next to the logits this takes a few
@@ -55,24 +48,20 @@ def count_tracked(
 
     Args:
         logits: `(ballots, classes)`.
-        rows: `(ballots,)` the input each ballot belongs to.
-        tracked: `(inputs, T)` classes, or `NO_CLASS`.
+        rows: `(ballots,)` the input each ballot belongs to, on the same device.
+        tracked: `(inputs, T)` classes, or `NO_CLASS`, there too.
 
     Returns:
         `(inputs, T, classes)` ballots that rank tracked class t above class j, at [t, j]; 0 where
         j is t.
     """
-    owners = torch.from_numpy(rows).to(logits.device)
     names = torch.arange(logits.shape[1], device=logits.device)
-    lists = torch.from_numpy(tracked).to(logits.device)
-    shape = (*tracked.shape, logits.shape[1])
-    counts = torch.zeros(shape, dtype=torch.int32, device=logits.device)
+    counts = logits.new_zeros(*tracked.shape, logits.shape[1], dtype=torch.int64)
     for place in range(tracked.shape[1]):
-        mine = lists[owners, place, None]
+        mine = tracked[rows, place, None]
         own = logits.gather(1, mine.clamp(min=0))
         # In a tie the smaller index is above.
         above = (logits < own) | ((logits == own) & (names > mine))
         above &= mine != NO_CLASS
-        counts[:, place].index_add_(0, owners, above.to(torch.int32))
-    wins: NDArray[np.int64] = counts.cpu().numpy().astype(np.int64)
-    return wins
+        counts[:, place].index_add_(0, rows, above.to(torch.int64))
+    return counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
+from sparsecert.sample_streams import SAMPLER_VERSION
 from sparsecert.votes.parquet import find_parts, read_parts, write_part
 from sparsecert.votes.ranking_columns import ranking_columns, read_rankings
 from sparsecert.votes.tally import Tally, most_tracked
@@ -52,12 +53,20 @@ class TallySettings(VoteSettings):
         stage: what the ablations were for, in lower case.
         num_samples: ablations per image; under a schedule of several looks the budget.
         looks: numbers of ballots at which counts are stored; None for one look, at all of them.
+        sampler_version: of what a name draws (`sample_streams.SAMPLER_VERSION`).
     """
 
     seed: int
     stage: str
     num_samples: int
     looks: tuple[int, ...] | None = None
+    sampler_version: int = SAMPLER_VERSION
+
+    @property
+    def older(self) -> TallySettings | None:
+        """Those of the sampler before, whose votes are read too; None if there was none."""
+        before = self.sampler_version - 1
+        return replace(self, sampler_version=before) if before else None
 
     @property
     def name(self) -> str:
@@ -65,10 +74,12 @@ class TallySettings(VoteSettings):
         return self.stage if self.looks is None else f"{self.stage}-sequential"
 
     def to_json(self) -> dict[str, Any]:
-        """As a part holds them: tallies of one look name none."""
+        """As a part holds them: tallies of one look, or of the first sampler, name none."""
         values = asdict(self)
         if self.looks is None:
             del values["looks"]
+        if self.sampler_version == 1:
+            del values["sampler_version"]
         return values
 
 
@@ -130,7 +141,7 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
         write_part(self.folder, settings.name, first, columns, settings.to_json())
 
     def read(self, settings: SettingsT) -> Stored[VotesT]:
-        """All images with votes under these settings.
+        """All images with votes under these settings, or under older ones if not under these.
 
         Where parts overlap, as after a run was repeated on two machines, the images of the part
         whose name sorts first are used, unless the kind of votes has a reason to prefer others.
@@ -138,6 +149,23 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
         Raises:
             RunFolderError: for a part that is damaged or of another model.
         """
+        own, older = self._own(settings), self._older(settings)
+        if older is None:
+            return own
+        rest = self.read(older)
+        rest = rest.take(np.flatnonzero(~np.isin(rest.indices, own.indices)))
+        return self._merged(settings, [part for part in (own, rest) if len(part.indices)])
+
+    def is_older(self, settings: SettingsT, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """`(images,)` which of these images have votes under older settings only.
+
+        Raises:
+            RunFolderError: as `read` does.
+        """
+        own = np.isin(indices, self._own(settings).indices)
+        return np.isin(indices, self.read(settings).indices) & ~own
+
+    def _own(self, settings: SettingsT) -> Stored[VotesT]:
         return self._merged(settings, list(self._parts(settings).values()))
 
     def compact(self, settings: SettingsT) -> None:
@@ -209,6 +237,10 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
     def _concatenated(self, votes: Sequence[VotesT]) -> VotesT:
         """One batch after the other."""
 
+    def _older(self, settings: SettingsT) -> SettingsT | None:
+        """Those of an older version of sparsecert, whose votes are read and never gone on with."""
+        return None
+
     def _by_preference(self, joined: Stored[VotesT]) -> NDArray[np.int64]:
         """Rows, those to be preferred where an image comes twice before the others."""
         return np.arange(len(joined.indices))
@@ -263,6 +295,9 @@ class TallyStore(VoteStore[TallySettings, Tally]):
 
     def _concatenated(self, votes: Sequence[Tally]) -> Tally:
         return Tally.concatenate(votes)
+
+    def _older(self, settings: TallySettings) -> TallySettings | None:
+        return settings.older
 
     def _by_preference(self, joined: Stored[Tally]) -> NDArray[np.int64]:
         return np.argsort(-joined.votes.num_reached, kind="stable")
