@@ -142,6 +142,9 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
     start = config.start
     after = "" if start is None else f" after {start.epochs} in {start.path}"
     aim = "" if recipe.radius is None else f" for {recipe.radius}"
+    recipe_words = f"{recipe.name}{aim}, {recipe.epochs} epochs{after}, seed {config.seed}"
+    if config.imported is not None:
+        recipe_words = f"imported from {config.imported.path}, {recipe.epochs or 'unknown'} epochs"
     parts = sorted(path.name for path in run.tallies_path.glob("[!.]*.parquet"))
     attacks = sorted(run.attacks_path.glob("[!.]*.json"))
     return [
@@ -149,7 +152,7 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
         ("classes", ", ".join(config.class_names)),
         ("base classifier", f"{config.architecture}, {config.encoding} encoding"),
         ("design", f"{config.design.name}: {config.design}"),
-        ("recipe", f"{recipe.name}{aim}, {recipe.epochs} epochs{after}, seed {config.seed}"),
+        ("recipe", recipe_words),
         ("training", state),
         ("tallies", ", ".join(parts) or "none"),
         ("record", _certified(run)),
