@@ -119,7 +119,6 @@ def test_an_imported_run_is_a_run(tmp_path: Path, grey: str) -> None:
     assert (result["recipe"], result["epochs"], result["training_seconds"]) == (
         "imported", 400, None
     )  # fmt: skip
-    run("report", folder)
     assert f"imported from {checkpoint}, 400 epochs" in dict(run_rows(RunFolder(folder))).values()
     words = ["--recipe", "paper", "--retained", 20, "--epochs", 1]
     run("train", "--data", grey, "--start", folder, *words, "--out", tmp_path / "next")

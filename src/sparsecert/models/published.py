@@ -1,10 +1,11 @@
 """The networks that the paper's authors published, layer by layer as ours.
 
-Theirs (github.com/alevine0/randomizedAblation) compute what ours of the same name compute: the MNIST
-network is the same sequence of layers; the residual networks are those of kuangliu/pytorch-cifar and
-of torchvision with a wider first layer, with the stride of a bottleneck at its 3 x 3 convolution, as
-here. Only the names of the parameters differ. Their two-channel encoding has the colours first and
-the complements after them, as ours has, so the first layer is taken as it is.
+Theirs (github.com/alevine0/randomizedAblation) compute what ours of the same name compute: the
+MNIST network is the same sequence of layers; the residual networks are those of
+kuangliu/pytorch-cifar and of torchvision with a wider first layer, with the stride of a bottleneck
+at its 3 x 3 convolution, as here. Only the names of the parameters differ. Their two-channel
+encoding has the colours first and the complements after them, as ours has, so the first layer is
+taken as it is.
 """
 
 from __future__ import annotations

@@ -177,8 +177,8 @@ def _next_command(run: RunFolder) -> str:
     """What there is to do with the run."""
     if not run.is_trained:
         return run.config.train_command(run.path).split(" && ")[-1]
-    if not run.record_path.exists():
-        return f"sparsecert certify {run.path}"
+    if run.hub_name is not None or not run.record_path.exists():
+        return f"sparsecert certify {run.hub_name or run.path}"
     return f"sparsecert {'attack' if run.report_path.exists() else 'report'} {run.path}"
 
 

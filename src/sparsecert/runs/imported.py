@@ -1,8 +1,8 @@
 """What `sparsecert import` does: from a checkpoint of the paper's authors to a run folder.
 
-The file is what their scripts save with `torch.save`: a dictionary with the parameters under "net" and
-the last epoch, counted from 0, under "epoch". It is read as `torch.load` reads weights only, which
-runs nothing that is in it.
+The file is what their scripts save with `torch.save`: a dictionary with the parameters under "net"
+and the last epoch, counted from 0, under "epoch". It is read as `torch.load` reads weights only,
+which runs nothing that is in it.
 """
 
 from __future__ import annotations
