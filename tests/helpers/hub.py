@@ -108,10 +108,10 @@ class Hub:
     def _create(self, wanted: dict[str, Any]) -> tuple[int, Any]:
         name = f"{wanted['organization']}/{wanted['name']}"
         if name in self.branches:
-            return 409, {"error": "exists", "url": f"https://hub.test/{name}"}
+            return 409, {"error": "exists", "url": f"https://huggingface.co/{name}"}
         self.branches[name] = {"main": {".gitattributes": b""}}
         self.private[name] = wanted.get("visibility") == "private" or wanted.get("private", False)
-        return 200, {"url": f"https://hub.test/{name}", "name": name, "id": name}
+        return 200, {"url": f"https://huggingface.co/{name}", "name": name, "id": name}
 
     def _write(self, name: str, branch: str, body: bytes) -> tuple[int, Any]:
         files = self.branches[name][branch]
@@ -122,7 +122,7 @@ class Hub:
             elif line["key"] == "deletedFile":
                 del files[value["path"]]
         commit = self.commit(name, branch)
-        address = f"https://hub.test/{name}/commit/{commit}"
+        address = f"https://huggingface.co/{name}/commit/{commit}"
         return 200, {"success": True, "commitOid": commit, "commitUrl": address}
 
     def _describe(self, name: str, kind: list[str], revision: str) -> tuple[int, Any]:
@@ -133,9 +133,9 @@ class Hub:
         sizes = {path: self.stated.get(path, len(content)) for path, content in files.items()}
         if kind == ["tree"]:
             return 200, [
-                {"type": "file", "path": path, "size": size, "oid": hashlib.sha1(files[path]).hexdigest()}
+                {"type": "file", "path": path, "size": size, "oid": commit}
                 for path, size in sizes.items()
-            ]  # fmt: skip
+            ]
         siblings = [{"rfilename": path, "size": size} for path, size in sizes.items()]
         described = {"id": name, "sha": commit, "siblings": siblings, "tags": [], "downloads": 0}
         return 200, described | {"private": self.private.get(name, False)}
@@ -176,7 +176,7 @@ def served(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Hub]:
             """Nothing is printed."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(constants, "ENDPOINT", address)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from huggingface_hub import ModelCard, constants
 from torch import nn
 
@@ -22,9 +23,10 @@ from sparsecert.report.card import model_card
 from sparsecert.report.tables import run_rows
 from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.hub import locate
-from tests.helpers.commands import SMALL, Fails, Output, parts, read_json, record, run
+from sparsecert.runs.train import train_run
+from tests.helpers.commands import SMALL, Fails, Output, parts, record, run
 from tests.helpers.hub import Hub, cached, served
-from tests.helpers.training import noise_images, trained_by_name
+from tests.helpers.training import noise_images
 
 NAME = "user/digits-k12"
 
@@ -140,8 +142,12 @@ def test_votes_on_a_run_of_the_hub_are_kept_in_a_folder_of_ones_own(
     assert parts(folder) == counted  # nothing was counted again
     run("report", f"{NAME}@main")
     assert RunFolder(folder).report_path.exists()
-    run("predict", NAME, *SMALL[2:], "--limit", 3)
     run("attack", NAME, "--attack", "pointwise", "--limit", 1, "--num-samples", 60)
+    words = ["--data", "digits", "--retained", 9, "--epochs", 0, "--start", NAME]
+    run("train", *words, "--out", "runs/next")
+    start = RunFolder(Path("runs/next")).config.start
+    assert start is not None
+    assert start.path == str(folder)
     assert sorted(path.name for path in here.iterdir()) == ["runs"]
     assert sorted(offline.rglob("*")) == before
 
@@ -259,7 +265,7 @@ def test_a_pushed_run_is_what_was_measured(hub: Hub, own: Path, output: Output) 
     output()
     run("push", own, NAME)
     commit = hub.commit(NAME, "main")
-    assert output() == f"uploaded: https://hub.test/{NAME}/commit/{commit}"
+    assert output() == f"uploaded: https://huggingface.co/{NAME}/commit/{commit}"
     files = hub.files(NAME)
     written = ["config.json", "model.safetensors", "record.json"]
     assert sorted(files) == [".gitattributes", "README.md", *written]
@@ -338,17 +344,18 @@ def test_no_link_makes_push_upload_what_is_elsewhere(
 def test_the_card_says_what_the_record_says(own: Path) -> None:
     text = model_card(RunFolder(own), NAME)
     card, result = ModelCard(text), record(own)
-    data = card.data.to_dict()
+    data: dict[str, Any] = yaml.safe_load(text[4:].split("\n---\n")[0])
     assert (data["library_name"], data["pipeline_tag"]) == ("sparsecert", "image-classification")
     assert "datasets" not in data  # digits are not on the Hub
-    accuracy = card.data.eval_results[0]
-    assert accuracy.metric_value == result["accuracy"]
-    assert accuracy.metric_args == {
+    assert card.data.get("library_name") == "sparsecert"  # as the Hub's own reader has it
+    accuracy = data["model-index"][0]["results"][0]["metrics"][0]
+    assert (accuracy["type"], accuracy["value"]) == ("accuracy", result["accuracy"])
+    assert accuracy["args"] == {
         "alpha": 0.05, "rule": "majority", "num_images": 30, "num_samples": 200
     }  # fmt: skip
     low, high = result["intervals"]["accuracy"]
     assert f"{result['accuracy']:.2%} [{low:.2%}, {high:.2%}]".replace("%", " %") in text
-    assert "at α = 0.05: each certificate is wrong with probability at most α" in text
+    assert "at alpha = 0.05: each certificate is wrong with probability at most alpha" in text
     assert 'sc.load("user/digits-k12")' in text
     for words in ("train --data digits", "certify runs/digits-k12 --limit 30", f"certify {NAME}"):
         assert f"sparsecert {words}" in text
@@ -372,17 +379,19 @@ def test_the_card_of_a_family_is_certain(family_run: Path, tmp_path: Path) -> No
     run("certify", folder, "--limit", 20)
     run("attack", folder, "--attack", "pointwise", "--limit", 1)
     text = model_card(RunFolder(folder), NAME)
-    assert "with certainty (α = 0): all ballots of a fixed family are cast" in text
+    assert "with certainty (alpha = 0): all ballots of a fixed family are cast" in text
     assert "Attack `pointwise` on `digits`, rule `plurality`:" in text
 
 
 def test_texts_of_others_are_no_markup_in_a_card(tmp_path: Path, here: Path) -> None:
     wild = "a`b``<b>|\n# title\n---\nx: [y"
     data = noise_images(here / f"{wild.replace('/', '')}.npz", 12, 4)
-    folder = trained_by_name(tmp_path / "wild", retained=4, epochs=1, dataset=data)
+    settings = {"num_retained": 4}
+    folder = train_run(data, tmp_path / "wild", "fast", design_settings=settings, epochs=1)
     run("certify", folder.path, *SMALL, "--limit", 3)
-    card = ModelCard(text := model_card(folder, NAME))
-    assert card.data.eval_results[0].dataset_name == Path(data).name
+    text = model_card(folder, NAME)
+    metadata = yaml.safe_load(text[4:].split("\n---\n")[0])
+    assert metadata["model-index"][0]["results"][0]["dataset"]["name"] == Path(data).name
     assert "\n# title" not in text
     assert "```` a`b``" not in text  # the fence is as short as it can be
     assert "a`b``<b>|\\n# title\\n---" in text

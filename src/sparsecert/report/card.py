@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,7 @@ def model_card(run: RunFolder, name: str) -> str:
         record=record,
         results=_results(record, unit) if record else [],
         certified=_certified(record) if record else [],
-        attacks=[
-            (attack, tables.attack_rows(attack, unit)) for attack in read_attack_records(run)
-        ],
+        attacks=[(attack, tables.attack_rows(attack, unit)) for attack in read_attack_records(run)],
         contradictions=contradictions,
         seconds=run.training_seconds(),
         uncertain=bool(record and record["alpha"]),
@@ -135,7 +133,7 @@ def _certified(record: Mapping[str, Any]) -> list[tuple[int, str]]:
     return [(rho, _share(shares[rho], ends[rho])) for rho in _LISTED_RADII if rho < len(shares)]
 
 
-def _share(value: float, ends: tuple[float, float]) -> str:
+def _share(value: float, ends: Sequence[float]) -> str:
     return tables.percent(Estimate(value, *ends))
 
 
@@ -154,9 +152,7 @@ def _certify_command(
 
 def _visible(text: object) -> str:
     """Text in which what cannot be seen, the end of a line too, is written as its number."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def _fence(text: str, least: int) -> str:
