@@ -63,8 +63,10 @@ class Hub:
 
     def commit(self, name: str, branch: str) -> str:
         """The commit at the end of a branch: a hash of what is there."""
-        found = sorted(self.branches[name][branch].items())
-        return hashlib.sha1(repr((branch, found)).encode()).hexdigest()
+        digest = hashlib.sha1(branch.encode())
+        for path, content in sorted(self.branches[name][branch].items()):
+            digest.update(path.encode() + content)
+        return digest.hexdigest()
 
     def found(self, name: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
         """Commit and files at a revision."""
