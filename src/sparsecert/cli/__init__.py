@@ -1,4 +1,5 @@
-"""The `sparsecert` command: train, predict, certify, attack, report, info, reproduce, demo.
+"""The `sparsecert` command: train, certify, predict, attack, report, info, push, import,
+reproduce, demo.
 
 Commands parse, call and print; what they do is in `procedures`, `runs`, `records` and the other
 folders. They import what they need when they are called, so that --help does not wait for torch.
@@ -19,6 +20,7 @@ from sparsecert._version import __version__
 from sparsecert.cli.attacking import attack_command
 from sparsecert.cli.measuring import certify_command, demo_command, predict_command
 from sparsecert.cli.options import parse, print_error
+from sparsecert.cli.sharing import import_command, push_command
 from sparsecert.cli.showing import info_command, report_command, reproduce_command
 from sparsecert.cli.training import train_command
 from sparsecert.errors import InputError, RunFolderError
@@ -36,6 +38,8 @@ app.command(predict_command, name="predict")
 app.command(attack_command, name="attack")
 app.command(report_command, name="report")
 app.command(info_command, name="info")
+app.command(push_command, name="push")
+app.command(import_command, name="import")
 app.command(reproduce_command, name="reproduce")
 app.command(demo_command, name="demo")
 

@@ -19,6 +19,7 @@ from sparsecert.cli.options import (
     SamplesOption,
     announce_own_data,
     console,
+    own_run,
     print_error,
 )
 
@@ -68,9 +69,8 @@ def attack_command(
     from sparsecert.records.output import check_outputs
     from sparsecert.records.record import to_text, write_record
     from sparsecert.report import tables
-    from sparsecert.runs.folder import RunFolder
 
-    folder = RunFolder.open(run)
+    folder = own_run(run)
     config = folder.config
     plan = plan_for(
         config.design,
@@ -85,7 +85,7 @@ def attack_command(
         num_gradient=num_gradient,
         seed=seed,
     )
-    check_outputs(run, record=record)
+    check_outputs(folder.path, record=record)
     announce_own_data(run, config.dataset, data)
     result = attack_run(folder, plan, limit, data, LocalExecution(show_progress=True))
     if record is not None:

@@ -19,6 +19,7 @@ from sparsecert.cli.options import (
     RunArgument,
     announce_own_data,
     console,
+    own_run,
 )
 
 if TYPE_CHECKING:  # commands import what they need, so that --help does not wait for torch
@@ -47,9 +48,7 @@ def certify_command(
     json: JsonOption = False,
 ) -> None:
     """Certify test images. Votes are stored: repeat with another alpha or rule at no cost."""
-    from sparsecert.runs.folder import RunFolder
-
-    folder = RunFolder.open(run)
+    folder = own_run(run)
     announce_own_data(run, folder.config.dataset, data)
     _certify(folder, how, data, limit, compile=compile, tsv=tsv, record=record, json=json)
 
@@ -73,9 +72,8 @@ def predict_command(
     from sparsecert.procedures.execution import LocalExecution
     from sparsecert.procedures.run import procedure_for, run_images
     from sparsecert.report import tables
-    from sparsecert.runs.folder import RunFolder
 
-    folder = RunFolder.open(run)
+    folder = own_run(run)
     config = folder.config
     procedure = procedure_for(config.design, **how.settings())
     announce_own_data(run, config.dataset, data)

@@ -42,7 +42,9 @@ def _shown(character: str) -> str:
 console = _SafeConsole()
 _LARGEST = 10**40  # more than seeds are; 1e999999999 would take all memory
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # commands import what they need, so that --help does not wait for torch
+    from sparsecert.runs.folder import RunFolder
+
     DesignName: TypeAlias = str
     RuleName: TypeAlias = str
     DesignOptions = Any
@@ -70,7 +72,13 @@ else:
         )
     )
 
-RunArgument = Annotated[Path, Parameter(help="Folder that `sparsecert train --out` wrote.")]
+RunArgument = Annotated[
+    Path,
+    Parameter(
+        help="Folder that `sparsecert train --out` wrote, or user/name or user/name@revision on "
+        "the Hugging Face Hub."
+    ),
+]
 DataOption = Annotated[
     str | None,
     Parameter(
@@ -173,6 +181,16 @@ def parse(kind: Any, words: Sequence[Token]) -> Any:
 def print_error(sentence: str, style: str | None = None) -> None:
     """Print a sentence to standard error."""
     _SafeConsole(stderr=True, highlight=False).print(sentence, style=style, soft_wrap=True)
+
+
+def own_run(run: Path) -> RunFolder:
+    """The finished run of an argument, to be written to; of one on the Hub it says where."""
+    from sparsecert.runs import hub
+
+    own = hub.own_run(run)
+    if own.path != run:
+        print_error(f"votes and results of {run} are kept in {own.path}")
+    return own
 
 
 def announce(run: Path, dataset: str, hint: str = "") -> None:

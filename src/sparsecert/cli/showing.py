@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sparsecert.cli.options import LimitOption, RunArgument, announce, console
+from sparsecert.cli.options import LimitOption, RunArgument, announce, console, own_run
 from sparsecert.models import Architecture
 
 
@@ -21,9 +21,8 @@ def report_command(
     from sparsecert.records.record import read_record
     from sparsecert.report.page import write_report
     from sparsecert.reproduce.overview import beside_paper
-    from sparsecert.runs.folder import RunFolder
 
-    folder = RunFolder.open(run)
+    folder = own_run(run)
     record = read_record(folder)
     announce(run, record["dataset"])
     page = write_report(folder, beside_paper(record))
@@ -33,11 +32,13 @@ def report_command(
 
 
 def info_command(run: RunArgument) -> None:
-    """Say what a run folder holds."""
+    """Say what a run folder holds, or a run on the Hub."""
     from sparsecert.report import tables
     from sparsecert.runs.folder import RunFolder
+    from sparsecert.runs.hub import locate
 
-    console.print(tables.terminal_table(str(run), tables.run_rows(RunFolder(run))))
+    folder = RunFolder(*locate(run))
+    console.print(tables.terminal_table(folder.hub_name or str(run), tables.run_rows(folder)))
 
 
 def reproduce_command(

@@ -15,3 +15,6 @@ Architecture = Literal[
     "mlp",
     "subset-ensemble",
 ]
+
+# Of them, those whose weights the paper's authors published.
+PublishedArchitecture = Literal["paper-cnn", "resnet18", "resnet50"]

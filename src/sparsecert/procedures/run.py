@@ -21,6 +21,7 @@ from sparsecert.procedures.family import FamilyProcedure
 from sparsecert.procedures.procedure import Measurement, Procedure, RunImages
 from sparsecert.procedures.sampled import SampledProcedure, base_answers
 from sparsecert.runs.folder import RunFolder
+from sparsecert.runs.hub import locate
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage, stream
@@ -68,17 +69,25 @@ def load_evaluation_data(
     return dataset
 
 
-def load(path: str | Path) -> SmoothedClassifier | FixedSmoothedClassifier:
-    """The smoothed classifier of a run folder, on the best device there is.
+def load(
+    run: str | Path, revision: str | None = None
+) -> SmoothedClassifier | FixedSmoothedClassifier:
+    """The smoothed classifier of a run, on the best device there is.
 
     Feature vectors must be scaled to [0, 1] as the training data was: by the `feature_range` of
     the folder's `config.json`.
 
+    Args:
+        run: its folder, or the name of a repository on the Hugging Face Hub, such as `user/name`;
+            a folder of that name comes first.
+        revision: branch, tag or commit on the Hub; its main branch by default.
+
     Raises:
+        InputError: for a name that the Hub does not have.
         RunFolderError: if there is no finished run.
     """
-    run = RunFolder.open(Path(path))
-    return procedure_for(run.config.design).classifier(run)
+    found = RunFolder.open(*locate(run, revision))
+    return procedure_for(found.config.design).classifier(found)
 
 
 def run_images(

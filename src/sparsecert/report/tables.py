@@ -144,6 +144,9 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
     start = config.start
     after = "" if start is None else f" after {start.epochs} in {start.path}"
     aim = "" if recipe.radius is None else f" for {recipe.radius}"
+    recipe_words = f"{recipe.name}{aim}, {recipe.epochs} epochs{after}, seed {config.seed}"
+    if config.imported is not None:
+        recipe_words = f"imported from {config.imported.path}, {recipe.epochs or 'unknown'} epochs"
     parts = sorted(path.name for path in run.tallies_path.glob("[!.]*.parquet"))
     attacks = sorted(run.attacks_path.glob("[!.]*.json"))
     return [
@@ -152,7 +155,7 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
         *_features(config.feature_range),
         ("base classifier", f"{config.architecture}, {config.encoding} encoding"),
         ("design", f"{config.design.name}: {config.design}"),
-        ("recipe", f"{recipe.name}{aim}, {recipe.epochs} epochs{after}, seed {config.seed}"),
+        ("recipe", recipe_words),
         ("training", state),
         ("tallies", ", ".join(parts) or "none"),
         ("record", _certified(run)),
@@ -183,8 +186,8 @@ def _next_command(run: RunFolder) -> str:
     """What there is to do with the run."""
     if not run.is_trained:
         return run.config.train_command(run.path).split(" && ")[-1]
-    if not run.record_path.exists():
-        return f"sparsecert certify {run.path}"
+    if run.hub_name is not None or not run.record_path.exists():
+        return f"sparsecert certify {run.hub_name or run.path}"
     return f"sparsecert {'attack' if run.report_path.exists() else 'report'} {run.path}"
 
 

@@ -65,6 +65,19 @@ class ParentRun:
 
 
 @dataclass(frozen=True)
+class ImportedCheckpoint:
+    """A file of someone else's training, which the weights come from.
+
+    Attributes:
+        path: of the file.
+        sha256: of its bytes.
+    """
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything needed to rebuild a trained base classifier and to repeat its training.
 
@@ -83,6 +96,8 @@ class RunConfig:
         seed: of training.
         width: of the hidden layers of a subset ensemble's members; None for other networks.
         start: the run whose weights training begins with; None for fresh ones.
+        imported: where the weights come from, if not from training here. Of the recipe only the
+            epochs are known then (0 if not even these), and of the seed nothing.
     """
 
     dataset: str
@@ -99,6 +114,7 @@ class RunConfig:
     seed: int
     width: int | None = None
     start: ParentRun | None = None
+    imported: ImportedCheckpoint | None = None
 
     def __post_init__(self) -> None:
         _check_sizes(vars(self), design_settings(self.design))
@@ -114,7 +130,7 @@ class RunConfig:
                 f"expected the encoding to be {' or '.join(self.design.encodings)}, as the design "
                 f"{self.design.name} needs it, got {self.encoding!r}"
             )
-        if not self.recipe.epochs and self.start is None:
+        if not (self.recipe.epochs or self.start or self.imported):
             raise InputError("expected at least 1 epoch, or a run to start from, got neither")
         if self.is_ensemble != (self.width is not None):
             raise InputError("expected a width for a subset ensemble, and for no other network")
@@ -183,6 +199,15 @@ class RunConfig:
 
     def train_command(self, path: Path) -> str:
         """The commands that repeat the training into this folder, those before it included."""
+        if self.imported is not None:
+            return command(
+                "import",
+                self.imported.path,
+                architecture=self.architecture,
+                data=self.dataset,
+                retained=getattr(self.design, "num_retained", None),
+                out=path,
+            )
         recipe, start, taken = self.recipe, self.start, options(self.design)
         words = command(
             "train",

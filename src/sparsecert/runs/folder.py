@@ -49,10 +49,12 @@ class RunFolder:
 
     Args:
         path: of the folder.
+        hub_name: of a run in the cache of `huggingface_hub`, which is read and not written to:
+            its repository and commit.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, hub_name: str | None = None) -> None:
+        self.path, self.hub_name = path, hub_name
         self.config_path = path / "config.json"
         self.model_path = path / "model.safetensors"
         self.checkpoint_path = path / "checkpoint.safetensors"
@@ -91,13 +93,13 @@ class RunFolder:
         return run
 
     @classmethod
-    def open(cls, path: Path) -> RunFolder:
-        """The folder of a finished run.
+    def open(cls, path: Path, hub_name: str | None = None) -> RunFolder:
+        """The folder of a finished run; arguments as for the class.
 
         Raises:
             RunFolderError: if there is none, or its training has not finished.
         """
-        run = cls(path)
+        run = cls(path, hub_name)
         _ = run.config  # says what is wrong with it
         if not run.is_trained:
             raise RunFolderError(
@@ -118,7 +120,8 @@ class RunFolder:
                 f"{self.path} is not a run folder: it has no config.json. "
                 "Give the folder that `sparsecert train --out` wrote"
             )
-        self._check_links()
+        if self.hub_name is None:  # all files of that cache are links to another place in it
+            self._check_links()
         try:
             values = read_object(self.config_path)
             if values.get("format") != FORMAT:

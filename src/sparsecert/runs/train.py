@@ -30,6 +30,7 @@ from sparsecert.errors import InputError
 from sparsecert.models import architectures as models
 from sparsecert.runs.config import RunConfig
 from sparsecert.runs.folder import RunFolder
+from sparsecert.runs.hub import own_run
 from sparsecert.runs.log import damaged_log
 from sparsecert.smoothing.encoding import channel_mean
 from sparsecert.training.checkpoint import Progress
@@ -79,7 +80,7 @@ def train_run(
         width: of the hidden layers of a subset ensemble's members; by default that of `start`, or
             `DEFAULT_WIDTH`.
         start: a trained run with the same network, perhaps for another design, whose weights
-            training begins with; fresh ones by default.
+            training begins with; fresh ones by default. One on the Hub is copied first.
         seed: of everything random in training, and of random partitions.
         show_progress: draw a progress bar.
         overrides: fields of the recipe; None leaves them as they are. Its `radius`, the pixels or
@@ -104,7 +105,7 @@ def train_run(
     followed = recipe_for(recipe, shape, large=dataset.is_large)
     if "num_retained" not in options(kind):  # there is no k to vary
         followed = replace(followed, retained_range=None)
-    parent = None if start is None else RunFolder.open(start)
+    parent = None if start is None else own_run(start)
     encoding = encoding or kind.encodings[0]
     mean, std = standardisation(dataset, encoding)
     architecture = architecture or kind.architecture
