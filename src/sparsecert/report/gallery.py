@@ -118,7 +118,7 @@ def gallery(
         votes = certification.tally.votes[row]
         predicted = int(measurement.prediction.label[row])
         radius, label = int(certification.radius[row]), names[certification.label[row]]
-        within = f"up to {counted(radius, unit)}" if radius else "for no change"
+        within = f"up to {counted(radius, unit)}" if radius else "unchanged only"
         found = smallest.get(index)
         exhibits.append(
             Exhibit(

@@ -12,7 +12,7 @@ from sparsecert.data.columns import shortened
 from sparsecert.evaluation import Estimate, Evaluation
 from sparsecert.procedures.procedure import Measurement
 from sparsecert.records.record import read_record
-from sparsecert.report.words import inputs_of, one_of, share
+from sparsecert.report.words import counted, inputs_of, one_of, share
 from sparsecert.runs.folder import RunFolder
 
 
@@ -89,7 +89,7 @@ def within_certificate(record: Mapping[str, Any], unit: str = "pixels") -> str:
     if record["successes_within_certificate"] is None:
         return "no certificates"
     attempts = record["attempts_within_certificate"]
-    return f"{record['successes_within_certificate']} of {attempts} {inputs_of(unit)}"
+    return f"{record['successes_within_certificate']} of {counted(attempts, inputs_of(unit))}"
 
 
 def ballots(record: Mapping[str, Any]) -> str:

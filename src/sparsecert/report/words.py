@@ -132,7 +132,7 @@ def glossary(
             ("abstains", "the vote is too close to call"),
             ("n₀, n", "how many ballots choose the class, and how many estimate its share"),
             (
-                "\N{GREEK SMALL LETTER ALPHA}",
+                _ALPHA,
                 "the probability that a certificate, or an answer, is wrong",
             ),
         ]
