@@ -110,10 +110,10 @@ def test_the_pairwise_rule_is_attacked_and_compared_with_its_own_certificates(
     assert attacked(folder, "sigma-zero-pairwise") == pairwise
     run(*words[:2], "--attack", "sparse-rs", "--steps", 5, *words[6:10], "--rule", "pairwise")
     page = report(folder)
-    assert page.count("<td>sigma-zero, pairwise rule</td>") == 1
-    assert page.count("<td>sigma-zero</td>") == 1
+    assert page.count("<th>sigma-zero, pairwise rule</th>") == 1
+    assert page.count("<th>sigma-zero</th>") == 1
     assert "strongest on each image, pairwise rule" in page
-    assert "strongest on each image</td>" not in page  # of majority there is one attack
+    assert "strongest on each image</th>" not in page  # of majority there is one attack
     opened = RunFolder.open(folder)
     images, store = run_images(opened, limit=4), TallyStore(opened.tallies_path, 10)
     names = opened.fingerprint(), images.dataset.fingerprint(), 0

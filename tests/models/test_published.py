@@ -17,7 +17,9 @@ from sparsecert.data import load as load_data
 from sparsecert.procedures.run import load
 from sparsecert.report.tables import run_rows
 from sparsecert.runs.folder import RunFolder
+from sparsecert.sample_streams import samples
 from sparsecert.smoothing.sampled import SmoothedClassifier
+from sparsecert.streams import Stage
 from tests.helpers.commands import SMALL, Fails, read_json, record, run
 from tests.helpers.published import Digits, Residual, masked, masked_by_mean, save
 from tests.helpers.training import noise_images
@@ -36,7 +38,7 @@ def ballots(folder: Path, data: str) -> tuple[Tensor, Tensor, Tensor]:
     smoothed = load(folder)
     assert isinstance(smoothed, SmoothedClassifier)
     x = load_data(data, "test").batch([0, 1, 2])
-    mask = torch.from_numpy(smoothed.ablation.draw(np.random.default_rng(0), len(x)))
+    mask = torch.from_numpy(smoothed.ablation.draw(samples(0, Stage.SELECTION, 0, len(x))))
     with torch.no_grad():
         return x, mask, smoothed.logits(x, mask)
 

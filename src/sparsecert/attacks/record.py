@@ -179,13 +179,13 @@ def contradictions(record: Mapping[str, Any]) -> list[str]:
         # Of an attack on the class of most votes the better of majority and margin is taken.
         error = "2 alpha (the larger of two counts)" if record.get("rule") is None else "alpha"
         sentences.append(
-            f"{record['attack']} changed the class of {len(wrong)} images within their certified "
+            f"{record['attack']} changed the class of test inputs within their certified "
             f"radius: no. {', '.join(map(str, wrong))}. A certificate is wrong with probability "
             f"{error} at most, and only if the attack is that good too: stop and find the bug"
         )
     if unsure := record.get("abstained_within_certificate"):
         sentences.append(
-            f"{record['attack']} made the classifier abstain on {len(unsure)} images within their "
+            f"{record['attack']} made the classifier abstain on test inputs within their "
             f"certified radius: no. {', '.join(map(str, unsure))}. That contradicts no certificate "
             "(the class may still lead by less than PREDICT can tell), but it is rare: look at them"
         )

@@ -72,6 +72,7 @@ def predict_command(
     from sparsecert.procedures.execution import LocalExecution
     from sparsecert.procedures.run import procedure_for, run_images
     from sparsecert.report import tables
+    from sparsecert.report.words import inputs_of, one_of, share
 
     folder = own_run(run)
     config = folder.config
@@ -92,23 +93,26 @@ def predict_command(
             }
         )
         return
-    table = Table("image", "class", "prediction", "share of votes")
+    inputs = inputs_of(config.design.unit(config.input_shape))
+    table = Table(one_of(inputs), "class", "prediction", "share of votes")
     for row in range(min(show, len(indices))):
         label = int(prediction.label[row])
         table.add_row(
             str(indices[row]),
             dataset.class_names[images.targets[row]],
             "abstains" if label < 0 else config.class_names[label],
-            f"{prediction.counts[row].max() / prediction.counts[row].sum():.1%}",
+            share(prediction.counts[row].max() / prediction.counts[row].sum(), 1),
         )
     accuracy, abstained = accuracy_and_abstentions(prediction, images.targets)
     rows = [
-        ("images", str(len(indices))),
+        (inputs, str(len(indices))),
         ("classification accuracy", tables.percent(accuracy)),
         ("abstained", tables.percent(abstained)),
     ]
     if procedure.sampling != "fixed":
-        rows.append(("ballots per image, mean", f"{prediction.num_samples.mean():,.0f}"))
+        rows.append(
+            (f"ballots per {one_of(inputs)}, mean", f"{prediction.num_samples.mean():,.0f}")
+        )
     title = f"{dataset.name}, {procedure.rule} rule"
     console.print(table, tables.terminal_table(title, rows))
 

@@ -15,9 +15,17 @@ from sparsecert.models import Architecture
 def report_command(
     run: RunArgument,
     *,
+    out: Annotated[
+        Path | None,
+        Parameter(
+            help="Write the page to this file, and not into the run folder; - is standard output.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
     open: Annotated[bool, Parameter(help="Open the page in a browser.", negative="")] = False,
 ) -> None:
     """Write the page of the run's latest certification: one self-contained HTML file."""
+    from sparsecert.records.output import STANDARD_OUTPUT, check_outputs
     from sparsecert.records.record import read_record
     from sparsecert.report.page import write_report
     from sparsecert.reproduce.overview import beside_paper
@@ -25,7 +33,10 @@ def report_command(
     folder = own_run(run)
     record = read_record(folder)
     announce(run, record["dataset"])
-    page = write_report(folder, beside_paper(record))
+    check_outputs(folder.path, out=out)
+    page = write_report(folder, beside_paper(record), out)
+    if out == STANDARD_OUTPUT:
+        return
     console.print(f"report: {page}", soft_wrap=True)
     if open:
         webbrowser.open(page.resolve().as_uri())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -20,10 +21,12 @@ from sparsecert.data import Dataset
 from sparsecert.procedures.procedure import RunImages
 from sparsecert.report import tables
 from sparsecert.report.figures import attacks_against_radius
+from sparsecert.report.words import inputs_of, one_of
 from sparsecert.runs.folder import RunFolder
 from sparsecert.votes.store import Stored
 
-_GALLERY_SIZE = 8
+# Changed features, the name of the attack, and the row of its result.
+Change = tuple[int, str, int]
 
 
 @dataclass(frozen=True)
@@ -54,18 +57,18 @@ class AttackSection:
     """What the page shows of a run's attacks.
 
     Attributes:
-        columns: heads of the table.
-        rows: its cells, one row for each attack, and one for the strongest on common images.
+        names: of the attacks, and of the strongest on common images.
+        rows: of the table: what is told, and of each of them.
         alarms: sentences about successes within certified radii.
         plot: magnitude against certified radius by image; None where nothing is certified.
-        gallery: the strongest attack's images.
+        results: by name.
     """
 
-    columns: tuple[str, ...]
+    names: list[str]
     rows: list[tuple[str, ...]]
     alarms: list[str]
     plot: Figure | None
-    gallery: list[FoolingImage]
+    results: dict[str, Stored[AttackResult]]
 
 
 def attack_section(run: RunFolder, dataset: Dataset, unit: str) -> AttackSection | None:
@@ -89,59 +92,63 @@ def attack_section(run: RunFolder, dataset: Dataset, unit: str) -> AttackSection
     }
     cells = {name: dict(tables.attack_rows(record, unit)) for name, record in records.items()}
     heads = tuple(next(iter(cells.values())))
-    rows = []
+    columns = dict[str, Mapping[str, str]]()
     for rule, names in itertools.groupby(records, key=lambda name: records[name]["rule"]):
         alike = list(names)
-        rows += [(name, *cells[name].values()) for name in alike]
+        columns |= {name: cells[name] for name in alike}
         parts = [attacks[name] for name in alike]
         common = reduce(np.intersect1d, [part.indices for part in parts])
         if len(parts) > 1 and len(common):
             sizes = [part.votes.size[np.searchsorted(part.indices, common)] for part in parts]
             median = tables.magnitude(median_attack_magnitude(strongest(sizes)))
-            known = {"images": str(len(common)), tables.magnitude_head(unit): median}
-            name = f"strongest on each image{_of(rule)}"
-            rows.append((name, *(known.get(head, "") for head in heads)))
+            name = f"strongest on each {one_of(inputs_of(unit))}{_of(rule)}"
+            columns[name] = {inputs_of(unit): str(len(common)), tables.magnitude_head(unit): median}
     return AttackSection(
-        columns=("attack", *heads),
-        rows=rows,
+        names=list(columns),
+        rows=[(head, *(cells.get(head, "") for cells in columns.values())) for head in heads],
         alarms=[sentence for record in records.values() for sentence in contradictions(record)],
         plot=_plot(run, dataset, attacks, records, unit),
-        gallery=fooling_images(dataset, attacks, _GALLERY_SIZE),
+        results=attacks,
     )
 
 
-def fooling_images(
-    dataset: Dataset, attacks: dict[str, Stored[AttackResult]], most: int
-) -> list[FoolingImage]:
-    """The smallest change found on each image, of the first few images that were changed.
+def smallest_changes(attacks: Mapping[str, Stored[AttackResult]]) -> dict[int, Change]:
+    """The smallest change found on each image that was changed, by index.
 
     Args:
-        dataset: the attacked split.
         attacks: by name of the attack and its rule.
-        most: number of images.
     """
-    best: dict[int, tuple[int, str, int]] = {}
+    best: dict[int, Change] = {}
     for attack, part in attacks.items():
         for row in map(int, np.flatnonzero(part.votes.size > 0)):
             candidate = (int(part.votes.size[row]), attack, row)
             index = int(part.indices[row])
             best[index] = min(best.get(index, candidate), candidate)
-    shown = []
-    for index in sorted(best)[:most]:
-        size, attack, row = best[index]
-        label = int(attacks[attack].votes.label[row])
-        shown.append(
-            FoolingImage(
-                index,
-                attack,
-                size,
-                dataset.batch([index])[0].numpy(),
-                attacks[attack].votes.adversarial[row].numpy(),
-                dataset.class_names[dataset.labels[index]],
-                "abstains" if label < 0 else dataset.class_names[label],
-            )
-        )
-    return shown
+    return best
+
+
+def fooling_image(
+    dataset: Dataset, attacks: Mapping[str, Stored[AttackResult]], index: int, change: Change
+) -> FoolingImage:
+    """The adversarial example of one of `smallest_changes`.
+
+    Args:
+        dataset: the attacked split.
+        attacks: by name of the attack and its rule.
+        index: of the image.
+        change: that was found on it.
+    """
+    size, attack, row = change
+    label = int(attacks[attack].votes.label[row])
+    return FoolingImage(
+        index,
+        attack,
+        size,
+        dataset.batch([index])[0].numpy(),
+        attacks[attack].votes.adversarial[row].numpy(),
+        dataset.class_names[dataset.labels[index]],
+        "abstains" if label < 0 else dataset.class_names[label],
+    )
 
 
 def _name(record: dict[str, Any]) -> str:

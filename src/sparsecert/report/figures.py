@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,6 +16,7 @@ from sparsecert.evaluation import Estimate, Evaluation, certified_accuracy_by_rh
 from sparsecert.theory import ablation_shift
 
 _NULL_COLOUR = (0.76, 0.83, 0.93)  # no grey and no natural colour of the data: NULL is neither
+_CHANGED_COLOUR = (0.91, 0.12, 0.39)
 
 
 def certified_accuracy_curve(evaluations: dict[str, Evaluation], unit: str) -> Figure:
@@ -189,7 +191,7 @@ def _arms(
 def training_curve(epochs: Sequence[int], accuracy: Sequence[float]) -> Figure:
     """Accuracy on ablated training inputs, by epoch."""
     figure, axes = _integer_plane(height=2.6)
-    axes.plot(epochs, accuracy)
+    axes.plot(epochs, accuracy, marker="." if len(epochs) < 3 else None)
     axes.set(xlabel="epoch", ylabel="ablated accuracy", ylim=(0, 1))
     return figure
 
@@ -198,19 +200,26 @@ def _integer_plane(height: float = 3.6) -> tuple[Figure, Axes]:
     """An empty plot whose horizontal axis counts."""
     figure = Figure(figsize=(6, height), layout="constrained")
     axes = figure.add_subplot()
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return figure, axes
 
 
-def picture(image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Figure:
+def picture(
+    image: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None = None,
+    changed: NDArray[np.bool_] | None = None,
+) -> Figure:
     """An image, or what an ablation leaves of it, without a frame; see `draw_image`."""
     figure = Figure(figsize=(1, 1), frameon=False)
-    draw_image(figure.add_axes((0, 0, 1, 1)), image, mask)
+    draw_image(figure.add_axes((0, 0, 1, 1)), image, mask, changed)
     return figure
 
 
 def draw_image(
-    axes: Axes, image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None
+    axes: Axes,
+    image: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None = None,
+    changed: NDArray[np.bool_] | None = None,
 ) -> None:
     """Draw an image, or what an ablation leaves of it; NULL is light blue.
 
@@ -218,10 +227,14 @@ def draw_image(
         axes: where.
         image: `(channels, height, width)` in [0, 1], with 1 or 3 channels.
         mask: `(height * width,)` retained pixels; all by default.
+        changed: `(height * width,)` pixels that get a frame; none by default.
     """
     height, width = image.shape[1:]
     colours = np.broadcast_to(image.transpose(1, 2, 0), (height, width, 3)).copy()
     if mask is not None:
         colours[~mask.reshape(height, width)] = _NULL_COLOUR
     axes.imshow(colours, interpolation="nearest", vmin=0, vmax=1)
+    for place in [] if changed is None else np.flatnonzero(changed):
+        corner = place % width - 0.5, place // width - 0.5
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=_CHANGED_COLOUR, linewidth=1))
     axes.set_axis_off()

@@ -12,12 +12,13 @@ from sparsecert.data.columns import shortened
 from sparsecert.evaluation import Estimate, Evaluation
 from sparsecert.procedures.procedure import Measurement
 from sparsecert.records.record import read_record
+from sparsecert.report.words import counted, inputs_of, one_of, share
 from sparsecert.runs.folder import RunFolder
 
 
 def percent(estimate: Estimate) -> str:
     """A share with its 95 % interval, in percent."""
-    return f"{estimate.value:.2%} [{estimate.low:.2%}, {estimate.high:.2%}]".replace("%", " %")
+    return f"{share(estimate.value)} [{share(estimate.low)}, {share(estimate.high)}]"
 
 
 def median(
@@ -51,10 +52,10 @@ def summary_rows(
     """
     evaluation = measurement.evaluation
     rows = [
-        ("images", str(evaluation.num_images)),
+        (inputs_of(unit), str(evaluation.num_images)),
         ("classification accuracy", percent(evaluation.accuracy)),
         ("abstained", percent(evaluation.abstained)),
-        ("base classifier's accuracy on ablated inputs", f"{evaluation.ablated_accuracy:.2%}"),
+        ("base classifier's accuracy on ablated inputs", share(evaluation.ablated_accuracy)),
         (
             f"median certified robustness ({unit})",
             median(evaluation.median, evaluation.median_interval),
@@ -66,10 +67,10 @@ def summary_rows(
     ]
     if sampling == "sequential":
         mean = measurement.certification.num_samples.mean()
-        rows.append(("ballots per image that estimate, mean", f"{mean:,.0f}"))
-        rows.append(
-            ("images counted less far than this rule asks", str(measurement.num_unfinished))
-        )
+        inputs = inputs_of(unit)
+        rows.append((f"ballots per {one_of(inputs)} that estimate, mean", f"{mean:,.0f}"))
+        words = f"{inputs} counted less far than this rule asks"
+        rows.append((words, str(measurement.num_unfinished)))
     return rows
 
 
@@ -78,12 +79,17 @@ def magnitude_head(unit: str) -> str:
     return f"median attack magnitude ({unit})"
 
 
-def within_certificate(record: Mapping[str, Any]) -> str:
-    """Successes within a certified radius of an attack's record, with the number of attempts."""
+def within_certificate(record: Mapping[str, Any], unit: str = "pixels") -> str:
+    """Successes within a certified radius of an attack's record, with the number of attempts.
+
+    Args:
+        record: of the attack.
+        unit: what a radius counts.
+    """
     if record["successes_within_certificate"] is None:
         return "no certificates"
     attempts = record["attempts_within_certificate"]
-    return f"{record['successes_within_certificate']} of {attempts} images"
+    return f"{record['successes_within_certificate']} of {counted(attempts, inputs_of(unit))}"
 
 
 def ballots(record: Mapping[str, Any]) -> str:
@@ -93,9 +99,9 @@ def ballots(record: Mapping[str, Any]) -> str:
     if not needed:
         return ""
     return (
-        f"{counts['drawn']:,} of {needed:,} ({counts['drawn'] / needed:.1%}); "
-        f"{counts['saved_by_cache'] / needed:.1%} known, "
-        f"{counts['saved_by_early_answers'] / needed:.1%} not needed"
+        f"{counts['drawn']:,} of {needed:,} ({share(counts['drawn'] / needed, 1)}); "
+        f"{share(counts['saved_by_cache'] / needed, 1)} known, "
+        f"{share(counts['saved_by_early_answers'] / needed, 1)} not needed"
     )
 
 
@@ -107,17 +113,18 @@ def attack_rows(record: Mapping[str, Any], unit: str) -> list[tuple[str, str]]:
         unit: what a magnitude counts, "pixels" or "features".
     """
     images, ends = record["num_images"], record["intervals"]
+    inputs = inputs_of(unit)
     return [
-        ("images", str(images)),
+        (inputs, str(images)),
         ("correct when unchanged", percent(Estimate(record["accuracy"], *ends["accuracy"]))),
         ("fooled by the attack", percent(Estimate(record["success"], *ends["success"]))),
         (
             magnitude_head(unit),
             magnitude(record["median_attack_magnitude"], ends["median_attack_magnitude"]),
         ),
-        ("successes within a certified radius", within_certificate(record)),
-        ("queries per image", f"{record['queries'] / images:.0f}"),
-        ("seconds per image", f"{record['seconds'] / images:.1f}"),
+        ("successes within a certified radius", within_certificate(record, unit)),
+        (f"queries per {one_of(inputs)}", f"{record['queries'] / images:.0f}"),
+        (f"seconds per {one_of(inputs)}", f"{record['seconds'] / images:.1f}"),
         ("ballots drawn", ballots(record)),
     ]
 
@@ -176,9 +183,10 @@ def _certified(run: RunFolder) -> str:
     if not run.record_path.exists():
         return "none"
     record = read_record(run)
+    inputs = inputs_of(run.config.design.unit(run.config.input_shape))
     return (
-        f"{record['rule']} on {record['num_images']} images of {record['dataset']}: accuracy "
-        f"{record['accuracy']:.1%}, median {median(record['median_certified_robustness'])}"
+        f"{record['rule']} on {record['num_images']} {inputs} of {record['dataset']}: accuracy "
+        f"{share(record['accuracy'], 1)}, median {median(record['median_certified_robustness'])}"
     )
 
 

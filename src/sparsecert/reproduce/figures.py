@@ -14,7 +14,7 @@ from sparsecert.attacks.campaign import attack_images, run_target
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError
 from sparsecert.procedures.run import load, load_evaluation_data
-from sparsecert.report.attacks import fooling_images
+from sparsecert.report.attacks import fooling_image, smallest_changes
 from sparsecert.report.figures import TradeOff, draw_image, shift_against_rho, trade_off
 from sparsecert.reproduce.experiment import HERE, PLAN, Options, chosen_rows, trained_run
 from sparsecert.reproduce.overview import read_results
@@ -82,7 +82,8 @@ def adversarial_examples(options: Options, skipped: int, number: int) -> Figure:
     dataset = load_evaluation_data(run, None)
     indices = data.representatives(dataset.labels, options.limit or table.limit)
     attacks = attack_images(run_target(run), dataset, indices, PLAN, HERE)
-    shown = fooling_images(dataset, {PLAN.attack: attacks}, skipped + number)[skipped:]
+    found = sorted(smallest_changes({PLAN.attack: attacks}).items())[skipped : skipped + number]
+    shown = [fooling_image(dataset, {PLAN.attack: attacks}, *change) for change in found]
     if not shown:
         raise InputError(
             f"expected more than {skipped} images that the attack fools, got fewer; "

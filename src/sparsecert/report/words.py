@@ -1,0 +1,139 @@
+"""The page in words: a paragraph for a visitor, and what the terms mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sparsecert.designs.design import design_settings
+from sparsecert.evaluation import Evaluation
+
+_RULES = {
+    "majority": "the class that most ballots rank first wins, and its share certifies it",
+    "margin": "the class that most ballots rank first wins, and its lead over the runner-up "
+    "certifies it",
+    "plurality": "the class that most ballots rank first wins",
+    "run-off": "of the two classes that most ballots rank first, the one that more ballots rank "
+    "above the other wins",
+    "pairwise": "the class that more than half of the ballots rank above each other class wins, "
+    "class against class",
+}
+_ENCODINGS = {
+    "two-channel": "a value v is shown to the network as the pair (v, 1 - v), and what is hidden "
+    "as (0, 0), which is no value at all",
+    "mean": "what is hidden is shown to the network as the average of the training data",
+    "none": "nothing is hidden",
+}
+_ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
+_LEVELS = (
+    "Whoever changes a {one} reaches only the votes that see it",
+    "Whoever changes a {one} sways no more than a known share of the votes",
+)
+
+
+def inputs_of(unit: str) -> str:
+    """What has these units, in the plural: "images" have "pixels", "rows" have "features"."""
+    return "rows" if unit == "features" else "images"
+
+
+def counted(number: int, unit: str) -> str:
+    """A number of units: "1 pixel", "2 pixels"."""
+    return f"{number:,} {one_of(unit) if number == 1 else unit}"
+
+
+def one_of(plural: str) -> str:
+    """The singular."""
+    return plural.removesuffix("s")
+
+
+def share(value: float, digits: int = 2) -> str:
+    """A share in percent."""
+    return f"{100 * value:.{digits}f} %"
+
+
+def paragraph(design: Any, evaluation: Evaluation, unit: str) -> str:
+    """What the page says, for who has not heard of any of it.
+
+    Args:
+        design: of the run.
+        evaluation: of its record's rule.
+        unit: what a radius counts.
+    """
+    inputs, one = inputs_of(unit), one_of(unit)
+    level = _LEVELS[not design.retains].format(one=one)
+    told = (
+        f"{_how_it_votes(design, unit)} {level}. So for each {one_of(inputs)} it can be proved how "
+        f"many {unit} may change, to any values, before the answer can: its certified radius. Of "
+        f"{evaluation.num_images:,} test {inputs} {share(evaluation.accuracy.value, 1)} are "
+        "classified correctly"
+    )
+    if len(evaluation.certified_accuracy) < 2:
+        return f"{told}, and none is certified against a single changed {one}."
+    certified = share(evaluation.certified_accuracy[1].value, 1)
+    told += f", and {certified} are proved to stay so whatever becomes of any 1 {one}"
+    if not evaluation.median:
+        return f"{told}."
+    return f"{told}; half of them withstand any change of {counted(evaluation.median, unit)}."
+
+
+def _how_it_votes(design: Any, unit: str) -> str:
+    """The vote, by the kind of design."""
+    inputs, settings = inputs_of(unit), design_settings(design)
+    one, d = one_of(inputs), counted(settings["num_features"], unit)
+    begin = f"A neural network sees each {one} again and again, every time"
+    wins = "and votes for a class; the class with the most votes wins."
+    if "num_retained" in settings:
+        return f"{begin} only {settings['num_retained']:,} of its {d}, drawn at random, {wins}"
+    if "num_sets" in settings:
+        copies = settings["copies"]
+        times = "" if copies == 1 else f", in {copies} different ways"
+        return (
+            f"The {d} of each {one} are dealt out to {settings['num_sets']:,} sets{times}. Neural "
+            "networks that see one set each vote for a class; the class with the most votes wins."
+        )
+    return f"{begin} changed at random ({design}), {wins}"
+
+
+def glossary(
+    record: Mapping[str, Any], rules: Iterable[str], design: Any, unit: str
+) -> list[tuple[str, str]]:
+    """Each term of the page, and what it means.
+
+    Args:
+        record: that the page is of.
+        rules: that it shows.
+        design: of the run.
+        unit: what a radius counts.
+    """
+    inputs, sampled = inputs_of(unit), bool(record["alpha"])
+    view = "view of it" if design.retains else "noisy copy of it"
+    terms = [
+        ("base classifier", f"the neural network that sees one {view} at a time"),
+        ("ballot", f"what the base classifier says of one {view}: the classes in order"),
+    ]
+    if "num_retained" in record:
+        terms.append(("k", f"how many {unit} each view retains; the others are hidden"))
+    terms += [(f"{rule} rule", _RULES[rule]) for rule in rules]
+    terms += [
+        (f"{record['encoding']} encoding", _ENCODINGS[record["encoding"]]),
+        ("certified radius", f"a number of {unit}: changes of so many cannot change the answer"),
+        (
+            "certified accuracy at rho",
+            f"the share of {inputs} whose correct class is certified against every change of rho "
+            f"{unit}",
+        ),
+        (
+            "median certified robustness",
+            "the largest rho whose certified accuracy is one half or more; N/A if there is none",
+        ),
+    ]
+    if sampled:
+        terms += [
+            ("abstains", "the vote is too close to call"),
+            ("n₀, n", "how many ballots choose the class, and how many estimate its share"),
+            (
+                _ALPHA,
+                "the probability that a certificate, or an answer, is wrong",
+            ),
+        ]
+    return terms
