@@ -39,6 +39,7 @@ check: setup
 bench: setup
 	$(BIN)/python benchmarks/overhead.py $(KEEP)
 	$(BIN)/python benchmarks/imagenet_size.py --rounds 3 $(KEEP)
+	$(BIN)/python benchmarks/sampling.py $(KEEP)
 	$(BIN)/python benchmarks/growth.py --rounds 3 $(KEEP)
 
 bench-gpu: setup

@@ -1,9 +1,10 @@
 """Random streams: one per (seed, stage, index), so that results do not depend on the schedule.
 
-The ablations of an image are drawn from a stream of its own, named by the seed, what they are
-for, and the image's index in its data set. Neither the batch size, the order of the images nor
-their split over machines can change them. The samples that select a class and those that
-estimate its share come from different streams and are therefore independent.
+Whatever is random has a stream of its own, named by the seed, what it is for, and an index: that of
+an image in its data set, or of a training step. Neither the batch size, the order of the images nor
+their split over machines can change it. The ablations of an image have names of this kind too, and
+in `sample_streams` words by the number of each. Those that select a class and those that estimate
+its share have different names and are therefore independent.
 
 Streams that are used again and again, on inputs that may depend on what was counted before, can be
 attacked (`docs/guarantee.md`): a service takes a `fresh_seed` for every answer.

@@ -184,7 +184,7 @@ def test_a_ballot_read_head_to_head_is_its_ranking(label: int) -> None:
     """Ties included: `count_pairs` counts the same ballots."""
     logits = torch.from_numpy(np.random.default_rng(0).integers(3, size=(200, 3)).astype(float))
     reading = RivalsAbove(200, 3, label, 0.05)
-    pairs = count_pairs(logits, torch.zeros(200, dtype=torch.int64), 1)[0]
+    pairs = count_pairs(logits, torch.zeros(200, dtype=torch.int64), 1)[0].numpy()
     counts = reading.count(reading.read(logits))
     assert counts[label] == 200
     np.testing.assert_array_equal(np.delete(counts, label), np.delete(pairs[:, label], label))

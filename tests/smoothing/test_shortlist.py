@@ -116,7 +116,7 @@ def test_none_tracked_counts_first_choices_only() -> None:
 def test_radii_lie_between_majority_and_all_pairs(
     sampling: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x = images(60, seed=6)
+    x = images(60, seed=8)
     looks = counted("sequential", smoothed(), x, N)
     label = smoothed().certify(x, 100, 5, rule="pairwise", seed=0).label
     whole = all_looks_at(looks)
