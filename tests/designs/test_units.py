@@ -79,10 +79,10 @@ def test_no_attacker_on_units_changes_the_class_of_a_family(rule: str) -> None:
     every, distance = binary_images(ENTRIES), unit_distances(UNITS)
     rng, largest = np.random.default_rng(len(rule)), 0
     for share in (0.05, 0.05, 0.1, 0.4):
-        favour = 0.6 * rng.permutation([0, 0, 1])
-        sets = rng.random((9, ENTRIES)) < share
-        sets[np.arange(9), rng.integers(ENTRIES, size=9)] = True
-        scores = np.empty((len(every), 9, 3))
+        favour = 0.8 * rng.permutation([0, 0, 1])
+        sets = rng.random((24, ENTRIES)) < share
+        sets[np.arange(24), rng.integers(ENTRIES, size=24)] = True
+        scores = np.empty((len(every), 24, 3))
         for number, members in enumerate(sets):
             table = rng.random((2**ENTRIES, 3)) + favour
             scores[:, number] = table[(every * members) @ (1 << np.arange(ENTRIES))]
