@@ -29,6 +29,7 @@ from sparsecert.designs.family import (
     strided_partition,
 )
 from sparsecert.designs.uniform import UniformAblation
+from sparsecert.designs.units import patch_units, protect
 from sparsecert.errors import (
     InputError,
     LargeAlphaWarning,
@@ -92,8 +93,10 @@ __all__ = [
     "evaluate",
     "load",
     "median_certified_robustness",
+    "patch_units",
     "plot_certified_accuracy",
     "predict_tally",
+    "protect",
     "random_partitions",
     "samples",
     "smallest_num_samples",

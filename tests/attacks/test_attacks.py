@@ -23,7 +23,7 @@ from sparsecert.attacks import (
     sparse_rs_attack,
 )
 from sparsecert.attacks.early import EarlyAnswer
-from sparsecert.attacks.query import changed_features
+from sparsecert.attacks.query import InputUnits
 from sparsecert.attacks.summary import within_certificate
 from sparsecert.theory.confidence import clopper_pearson_lower
 from tests.attacks.victims import D, K, alarm, dark_images, linear_problem, random_network
@@ -42,7 +42,7 @@ SMALL = Probe(num_samples=2_000, num_search=300, num_gradient=64)
 def check_sizes(result: AttackResult, images: Tensor) -> None:
     """Sizes are what the images say, within [0, 1]."""
     for row in np.flatnonzero(result.success):
-        changed = changed_features(result.adversarial[row], images[row])
+        changed = InputUnits(images[row]).changed(result.adversarial[row], images[row])
         assert changed.sum() == result.size[row]
     assert result.adversarial.min() >= 0
     assert result.adversarial.max() <= 1
@@ -224,7 +224,9 @@ def test_pointwise_ends_where_no_single_pixel_can_be_reset() -> None:
     victim, images, labels, _ = linear_problem((1, 8, 8), 4)
     result = pointwise_attack(victim, images, labels, repetitions=3)
     for row in np.flatnonzero(result.success):
-        changed = np.flatnonzero(changed_features(result.adversarial[row], images[row]))
+        changed = np.flatnonzero(
+            InputUnits(images[row]).changed(result.adversarial[row], images[row])
+        )
         for feature in changed:
             reset = result.adversarial[row].clone()
             reset.view(-1)[feature] = images[row].view(-1)[feature]

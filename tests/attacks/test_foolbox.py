@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, attack_each
-from sparsecert.attacks.query import Queries, changed_features
+from sparsecert.attacks.query import InputUnits, Queries
 from sparsecert.attacks.reset import found_images, reset_features
 from tests.attacks.victims import linear_problem
 
@@ -37,7 +37,7 @@ def test_sizes_are_those_of_foolbox_from_the_same_starts() -> None:
             foolbox.criteria.Misclassification(torch.from_numpy(labels[part])),
             starting_points=start,
         )
-        theirs.append(changed_features(found[0], images[row]).sum())
+        theirs.append(InputUnits(images[row]).changed(found[0], images[row]).sum())
 
         def search(
             queries: Queries, _: int, generator: np.random.Generator, start: Tensor = start[0]

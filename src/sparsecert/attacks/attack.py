@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sparsecert.attacks.ballots import BallotQueries
 from sparsecert.attacks.plain import PlainClassifier, PlainQueries
-from sparsecert.attacks.query import Queries, changed_features
+from sparsecert.attacks.query import Queries
 from sparsecert.attacks.reading import READINGS
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError, as_integer, check_alpha, check_num_samples
@@ -150,7 +150,7 @@ def _attack(
         return queries.original, 0, unchanged
     by_size: dict[int, Tensor] = {}
     for image in search(queries, budget, generator):
-        by_size.setdefault(int(changed_features(image, queries.original).sum()), image)
+        by_size.setdefault(int(queries.units.changed(image, queries.original).sum()), image)
     for size in sorted(by_size):
         if size > budget:
             break

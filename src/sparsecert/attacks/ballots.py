@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsecert.attacks.early import EarlyAnswer, looks
-from sparsecert.attacks.query import Cost, Version
+from sparsecert.attacks.query import Cost, InputUnits, Version
 from sparsecert.attacks.reading import READINGS, Reading
 from sparsecert.errors import InputError
 from sparsecert.sample_streams import samples
@@ -69,6 +69,7 @@ class BallotQueries:
         self.num_samples, self.seed, self.index = num_samples, seed, index
         self.num_search, self.num_gradient = min(num_search, num_samples), num_gradient
         self.cost, self.abstains = Cost(), True
+        self.units = InputUnits(self.original, smoothed.ablation.owner)
         pool = samples(seed, Stage.ATTACK_SEARCH, index, num_samples)
         self._masks = smoothed.ablation.draw(pool)
         if self._masks.dtype != np.bool_:
@@ -86,9 +87,9 @@ class BallotQueries:
         """A version of which nothing is known."""
         return Version(image, np.full(self.num_samples, _UNKNOWN, dtype=np.int64))
 
-    def change(self, version: Version, image: Tensor, features: NDArray[np.int64]) -> Version:
-        """A version that differs in these features: what retains none of them stays known."""
-        touched = np.asarray(self._masks[:, features].any(axis=1))
+    def change(self, version: Version, image: Tensor, units: NDArray[np.int64]) -> Version:
+        """A version that differs in these units: what retains none of them stays known."""
+        touched = np.asarray(self._masks[:, self.units.entries(units)].any(axis=1))
         answers = np.where(touched, np.int64(_UNKNOWN), version.answers)
         return Version(image, answers, version, touched)
 

@@ -39,4 +39,5 @@ def victim_of(
         _MeanShares(smoothed),
         smoothed.num_classes,
         decide=lambda x: smoothed.predict(x, chosen).label,
+        owner=smoothed.ablation.owner,
     )

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
-from sparsecert.attacks.query import Queries, Version, changed_features, take_feature
+from sparsecert.attacks.query import Queries, Version, take_unit
 from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
@@ -68,7 +68,7 @@ def greedy_attack(
 def _forward(queries: Queries, budget: int, candidates: int) -> Version | None:
     """A few steps past the first version that fools clearly; None where the budget ends before."""
     version = queries.version(queries.original)
-    unchanged = np.ones_like(changed_features(queries.original, queries.original))
+    unchanged = np.ones(queries.units.number, dtype=np.bool_)
     fooled_at: int | None = None
     for step in range(budget):
         ends, promise = _best_ends(queries, version.image)
@@ -76,7 +76,7 @@ def _forward(queries: Queries, budget: int, candidates: int) -> Version | None:
         tried = order[: min(candidates, int(unchanged.sum()))].tolist()
         if not tried:
             break
-        versions = [take_feature(queries, version, ends, feature) for feature in tried]
+        versions = [take_unit(queries, version, ends, unit) for unit in tried]
         best = int(queries.lead(versions).argmin())
         version = versions[best]
         version.settle()
@@ -90,7 +90,7 @@ def _forward(queries: Queries, budget: int, candidates: int) -> Version | None:
 
 
 def _best_ends(queries: Queries, image: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
-    """Each value's better end, 0 or 1, and by feature what going there promises for the lead."""
+    """Each value's better end, 0 or 1, and by unit what going there promises for the lead."""
     moving = image.clone().requires_grad_()
     soft, _ = queries.soft_lead(moving)
     (gradient,) = torch.autograd.grad(soft, moving)
@@ -98,5 +98,4 @@ def _best_ends(queries: Queries, image: Tensor) -> tuple[Tensor, NDArray[np.floa
     up, down = gradient * (1 - known), -gradient * known
     ends = (up < down).to(image)
     promise = torch.minimum(up, down)
-    by_feature = promise if promise.ndim == 1 else promise.sum(dim=0).flatten()
-    return ends, by_feature.double().cpu().numpy()
+    return ends, queries.units.sums(promise).double().cpu().numpy()

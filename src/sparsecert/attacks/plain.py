@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sparsecert.attacks.query import Cost, Version
+from sparsecert.attacks.query import Cost, InputUnits, Version
 from sparsecert.errors import InputError
 
 _PASS = 256
@@ -24,6 +24,7 @@ class PlainClassifier:
         num_classes: outputs of `model`.
         decide: `(batch,)` classes of `(batch, ...)` inputs, where they are not those of highest
             score: an attack then follows the scores, and is measured by the classes.
+        owner: what attacks change and count, as of `InputUnits`.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class PlainClassifier:
         model: nn.Module,
         num_classes: int,
         decide: Callable[[Tensor], NDArray[np.int64]] | None = None,
+        owner: NDArray[np.int64] | None = None,
     ) -> None:
         self.model, self.num_classes, self._decide = model.eval(), num_classes, decide
+        self.owner = owner
 
     def logits(self, x: Tensor) -> Tensor:
         """`(batch, num_classes)` scores, differentiable in x where the model is.
@@ -70,13 +73,14 @@ class PlainQueries:
 
     def __init__(self, classifier: PlainClassifier, image: Tensor, label: int) -> None:
         self.classifier, self.original, self.label = classifier, image[0], label
+        self.units = InputUnits(self.original, classifier.owner)
         self.cost, self.abstains = Cost(), False
 
     def version(self, image: Tensor) -> Version:
         """A version of which nothing is known."""
         return Version(image)
 
-    def change(self, version: Version, image: Tensor, features: NDArray[np.int64]) -> Version:
+    def change(self, version: Version, image: Tensor, units: NDArray[np.int64]) -> Version:
         """A version: every change may change the answer."""
         return Version(image)
 

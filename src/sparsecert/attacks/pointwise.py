@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
-from sparsecert.attacks.query import Fools, Queries, Version, changed_features, with_features
+from sparsecert.attacks.query import Fools, Queries, Version
 from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
@@ -63,14 +63,16 @@ def pointwise_attack(
 def _noise(queries: Queries, repetitions: int, generator: np.random.Generator) -> list[Version]:
     """Noise of the least amount that fools, where one does; each amount contains the smaller."""
     image = queries.original
-    d = changed_features(image, image).size
+    d = queries.units.number
     order = generator.permuted(np.tile(np.arange(d), (repetitions, 1)), axis=1)
-    colour = torch.from_numpy(generator.integers(0, 2, size=(repetitions, d))).to(image)
+    colour = torch.from_numpy(
+        generator.integers(0, 2, size=(repetitions, queries.units.num_entries))
+    ).to(image)
     noise = [row if image.ndim == 1 else row.view(1, *image.shape[1:]) for row in colour]
 
     def noisy(repetition: int, amount: int) -> Version:
         features = order[repetition] < amount
-        return queries.version(with_features(image, noise[repetition], features))
+        return queries.version(queries.units.replaced(image, noise[repetition], features))
 
     least: dict[int, Version] = {}
     low, high = [0] * repetitions, [d] * repetitions

@@ -73,8 +73,10 @@ class Queries(Protocol):
         label: its correct class.
         cost: what the questions have cost so far.
         abstains: whether the classifier may abstain, so that there are two ways to be fooled.
+        units: of the image.
     """
 
+    units: InputUnits
     original: Tensor
     label: int
     cost: Cost
@@ -84,8 +86,8 @@ class Queries(Protocol):
         """A version of which nothing is known."""
         ...
 
-    def change(self, version: Version, image: Tensor, features: NDArray[np.int64]) -> Version:
-        """A version that differs from another in these features at most."""
+    def change(self, version: Version, image: Tensor, units: NDArray[np.int64]) -> Version:
+        """A version that differs from another in these units at most."""
         ...
 
     def fooled(self, versions: Sequence[Version], *, strict: bool = False) -> NDArray[np.bool_]:
@@ -109,36 +111,59 @@ class Queries(Protocol):
         ...
 
 
-def spread(features: NDArray[np.bool_], image: Tensor) -> Tensor:
-    """A mask over features in the shape of an image of one channel, or of a vector."""
-    mask = torch.from_numpy(features).to(image.device)
-    return mask if image.ndim == 1 else mask.reshape(1, *image.shape[1:])
+class InputUnits:
+    """What an attack changes, and what its size is counted in: the units of one image.
 
-
-def changed_features(one: Tensor, other: Tensor) -> NDArray[np.bool_]:
-    """`(features,)` booleans: where two images differ, in any channel.
-
-    What is missing in both does not differ.
+    Args:
+        image: of the shape of one input.
+        owner: `(entries,)` unit of each pixel or column, -1 for those that nobody can attack; None
+            where each is a unit.
     """
-    differs = (one != other) & ~(one.isnan() & other.isnan())
-    flat = differs if one.ndim == 1 else differs.any(dim=0).flatten()
-    changed: NDArray[np.bool_] = flat.cpu().numpy()
-    return changed
+
+    def __init__(self, image: Tensor, owner: NDArray[np.int64] | None = None) -> None:
+        self._shape = image.shape if image.ndim == 1 else (1, *image.shape[1:])
+        entries = int(np.prod(self._shape))
+        self._owner = np.arange(entries) if owner is None else owner
+        self.number, self.num_entries = int(self._owner.max()) + 1, entries
+
+    def changed(self, one: Tensor, other: Tensor) -> NDArray[np.bool_]:
+        """`(units,)` booleans: where two images differ, in any entry and channel.
+
+        What is missing in both does not differ.
+        """
+        differs = (one != other) & ~(one.isnan() & other.isnan())
+        flat = differs if one.ndim == 1 else differs.any(dim=0).flatten()
+        found = np.zeros(self.number + 1, dtype=np.bool_)  # the last one of what is protected
+        found[self._owner[flat.cpu().numpy()]] = True
+        return found[:-1]
+
+    def mask(self, units: Sequence[int]) -> NDArray[np.bool_]:
+        """`(units,)` booleans: these units."""
+        mask = np.zeros(self.number, dtype=np.bool_)
+        mask[list(units)] = True
+        return mask
+
+    def entries(self, units: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The entries of these units."""
+        return np.flatnonzero(self._spread(self.mask(units.tolist())))
+
+    def replaced(self, image: Tensor, source: Tensor, units: NDArray[np.bool_]) -> Tensor:
+        """The image with these units taken from another."""
+        mask = torch.from_numpy(self._spread(units)).to(image.device).reshape(self._shape)
+        return torch.where(mask, source, image)
+
+    def sums(self, values: Tensor) -> Tensor:
+        """`(units,)` sums over the entries and channels of each; differentiable."""
+        flat = values if values.ndim == 1 else values.sum(dim=0).flatten()
+        owner = torch.from_numpy(self._owner % (self.number + 1)).to(values.device)
+        return torch.zeros(self.number + 1).to(flat).index_add(0, owner, flat)[:-1]
+
+    def _spread(self, units: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        spread: NDArray[np.bool_] = np.append(units, False)[self._owner]
+        return spread
 
 
-def feature_mask(image: Tensor, features: Sequence[int]) -> NDArray[np.bool_]:
-    """`(features,)` booleans: these features of an image."""
-    mask = np.zeros(image.shape[-1] * (1 if image.ndim == 1 else image.shape[-2]), dtype=np.bool_)
-    mask[list(features)] = True
-    return mask
-
-
-def take_feature(queries: Queries, version: Version, source: Tensor, feature: int) -> Version:
-    """A version with this feature taken from another image."""
-    image = with_features(version.image, source, feature_mask(version.image, [feature]))
-    return queries.change(version, image, np.array([feature]))
-
-
-def with_features(image: Tensor, source: Tensor, features: NDArray[np.bool_]) -> Tensor:
-    """The image with these features taken from another."""
-    return torch.where(spread(features, image), source, image)
+def take_unit(queries: Queries, version: Version, source: Tensor, unit: int) -> Version:
+    """A version with this unit taken from another image."""
+    image = queries.units.replaced(version.image, source, queries.units.mask([unit]))
+    return queries.change(version, image, np.array([unit]))

@@ -7,15 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch import Tensor
 
-from sparsecert.attacks.query import (
-    Fools,
-    Queries,
-    Version,
-    changed_features,
-    feature_mask,
-    take_feature,
-    with_features,
-)
+from sparsecert.attacks.query import Fools, Queries, Version, take_unit
 
 # Descents of a smoothed classifier's image that go to the end: most of the ballots go there.
 _FINISHED = 4
@@ -26,12 +18,13 @@ class Descent:
 
     Args:
         start: a version that fools the classifier.
-        original: the unchanged image.
+        queries: about the image.
         generator: of the order of resets.
     """
 
-    def __init__(self, start: Version, original: Tensor, generator: np.random.Generator) -> None:
-        self.start, self.current, self.original = start.image, start, original
+    def __init__(self, start: Version, queries: Queries, generator: np.random.Generator) -> None:
+        self.start, self.current = start.image, start
+        self.original, self._units = queries.original, queries.units
         self.resets: list[int] = []
         self.misclassified = start.image
         self._generator = generator
@@ -41,12 +34,12 @@ class Descent:
     @property
     def size(self) -> int:
         """Changed features."""
-        return int(changed_features(self.current.image, self.original).sum())
+        return int(self._units.changed(self.current.image, self.original).sum())
 
     def next_feature(self) -> int | None:
         """A feature to try; None where none of them can be reset any more."""
         if not self._pending and self._improved:
-            changed = np.flatnonzero(changed_features(self.current.image, self.original))
+            changed = np.flatnonzero(self._units.changed(self.current.image, self.original))
             self._pending = self._generator.permutation(changed).tolist()
             self._improved = False
         return self._pending.pop() if self._pending else None
@@ -66,8 +59,8 @@ class Descent:
         yield self.current.image
         back = 1
         while back < len(self.resets):
-            undone = feature_mask(self.original, self.resets[-back:])
-            yield with_features(self.current.image, self.start, undone)
+            undone = self._units.mask(self.resets[-back:])
+            yield self._units.replaced(self.current.image, self.start, undone)
             back *= 2
         yield self.start
 
@@ -96,9 +89,7 @@ def reset_features(
         generator: of the orders.
     """
     seeds = generator.spawn(len(starts))
-    descents = [
-        Descent(start, queries.original, own) for start, own in zip(starts, seeds, strict=True)
-    ]
+    descents = [Descent(start, queries, own) for start, own in zip(starts, seeds, strict=True)]
     if queries.abstains:
         _go_down(queries.clearly_fooled, queries, descents)
         descents = sorted(descents, key=lambda descent: descent.size)[:_FINISHED]
@@ -115,7 +106,7 @@ def _go_down(
 ) -> None:
     while True:
         tries = [
-            (descent, feature, take_feature(queries, descent.current, queries.original, feature))
+            (descent, feature, take_unit(queries, descent.current, queries.original, feature))
             for descent in descents
             if (feature := descent.next_feature()) is not None
         ]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
-from sparsecert.attacks.query import Queries, Version, changed_features
+from sparsecert.attacks.query import InputUnits, Queries, Version
 from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
@@ -78,7 +78,7 @@ def sigma_zero_attack(
 def _descend(queries: Queries, steps: int) -> list[Version]:
     """Fooling versions on the way, each smaller than the one before."""
     original = image = queries.original
-    d = changed_features(original, original).size
+    units, d = queries.units, queries.units.number
     first, second = torch.zeros_like(original), torch.zeros_like(original)
     threshold, smallest = _FIRST_THRESHOLD, d + 1
     found: list[Version] = []
@@ -86,10 +86,10 @@ def _descend(queries: Queries, steps: int) -> list[Version]:
         rate = _RATE * (1 + math.cos(math.pi * (step - 1) / steps)) / 2
         moving = image.clone().requires_grad_()
         soft, lead = queries.soft_lead(moving)
-        loss = soft.clamp_min(0) + _smooth_count(_change(moving, original)).sum() / d
+        loss = soft.clamp_min(0) + _smooth_count(units, _change(moving, original)).sum() / d
         (gradient,) = torch.autograd.grad(loss, moving)
         fooled = lead <= 0
-        size = int(changed_features(image, original).sum())
+        size = int(units.changed(image, original).sum())
         if fooled and size < smallest:
             version = queries.version(image)
             if queries.fooled([version], strict=True)[0]:
@@ -101,7 +101,8 @@ def _descend(queries: Queries, steps: int) -> list[Version]:
         corrected = first / (1 - _BETAS[0] ** step)
         scale = (second / (1 - _BETAS[1] ** step)).sqrt() + _TINY
         image = (image - rate * corrected / scale).clamp(0, 1)
-        image = torch.where(_square(_change(image, original)).sqrt() < threshold, original, image)
+        large = units.sums(_change(image, original) ** 2).sqrt() >= threshold
+        image = units.replaced(original, image, large.cpu().numpy())
         threshold += _THRESHOLD_STEP * rate if fooled else -_THRESHOLD_STEP * rate
         threshold = max(threshold, 0.0)
     return found
@@ -112,13 +113,8 @@ def _change(image: Tensor, original: Tensor) -> Tensor:
     return torch.where(original.isnan(), 0, image - original)
 
 
-def _square(delta: Tensor) -> Tensor:
-    """Squared change by pixel."""
-    return delta**2 if delta.ndim == 1 else (delta**2).sum(dim=0, keepdim=True)
-
-
-def _smooth_count(delta: Tensor) -> Tensor:
-    square = _square(delta)
+def _smooth_count(units: InputUnits, delta: Tensor) -> Tensor:
+    square = units.sums(delta**2)
     return square / (square + _SIGMA)
 
 

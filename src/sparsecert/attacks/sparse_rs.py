@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
-from sparsecert.attacks.query import Queries, Version, changed_features, with_features
+from sparsecert.attacks.query import Queries, Version
 from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
@@ -55,7 +55,7 @@ def sparse_rs_attack(
     check_num_samples(steps, "steps")
 
     def search(queries: Queries, most: int, generator: np.random.Generator) -> Iterator[Tensor]:
-        d = changed_features(queries.original, queries.original).size
+        d = queries.units.number
         size = most if budget is not None else max(1, round(d * _FIRST_SHARE))
         found = None
         while found is None:
@@ -98,21 +98,21 @@ def _move(
     queries: Queries, version: Version, progress: float, generator: np.random.Generator
 ) -> Version:
     """Reset some changed pixels, and change as many others."""
-    changed = changed_features(version.image, queries.original)
+    changed = queries.units.changed(version.image, queries.original)
     share = next(share for begin, share in reversed(_MOVED) if progress >= begin)
     number = max(1, round(share * np.count_nonzero(changed)))
     dropped = _some(changed, number, generator)
     added = _some(~changed | dropped, number, generator)
-    without = with_features(version.image, queries.original, dropped)
-    image = with_features(without, _corners(queries.original, generator), added)
+    without = queries.units.replaced(version.image, queries.original, dropped)
+    image = queries.units.replaced(without, _corners(queries.original, generator), added)
     return queries.change(version, image, np.flatnonzero(dropped | added))
 
 
 def _scattered(queries: Queries, number: int, generator: np.random.Generator) -> Version:
     """A number of pixels changed at random."""
-    every = np.ones_like(changed_features(queries.original, queries.original))
+    every = np.ones(queries.units.number, dtype=np.bool_)
     chosen = _some(every, number, generator)
-    image = with_features(queries.original, _corners(queries.original, generator), chosen)
+    image = queries.units.replaced(queries.original, _corners(queries.original, generator), chosen)
     return queries.version(image)
 
 
@@ -135,14 +135,14 @@ def _corners(image: Tensor, generator: np.random.Generator) -> Tensor:
 
 def _without_least(queries: Queries, version: Version) -> Version | None:
     """Reset the pixel whose change the lead needs least; None if that leaves none."""
-    is_changed = changed_features(version.image, queries.original)
+    is_changed = queries.units.changed(version.image, queries.original)
     changed, d = np.flatnonzero(is_changed), len(is_changed)
     if len(changed) < 2:
         return None
     tries = []
     for feature in changed:
         chosen = np.arange(d) == feature
-        image = with_features(version.image, queries.original, chosen)
+        image = queries.units.replaced(version.image, queries.original, chosen)
         tries.append(queries.change(version, image, np.array([feature])))
     best = tries[int(queries.lead(tries).argmin())]
     best.settle()

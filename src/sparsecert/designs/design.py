@@ -27,9 +27,19 @@ class Units(Protocol):
         """d, in the units in which radii count."""
         ...
 
+    @property
+    def owner(self) -> NDArray[np.int64] | None:
+        """`(entries,)` unit of each entry, -1 for what nobody can attack; None: each is one."""
+        ...
+
+    @property
+    def num_entries(self) -> int:
+        """Pixels or columns of an input: d, unless units have several, or none."""
+        ...
+
     @staticmethod
     def features_of(input_shape: tuple[int, ...]) -> int:
-        """Count the units of an input of this shape."""
+        """Count the entries of an input of this shape."""
         ...
 
 
@@ -38,25 +48,11 @@ class Drawn(Units, Protocol):
     """What draws the units that an input is seen through."""
 
     def draw(self, samples: Samples) -> NDArray[Any]:
-        """`(samples, units)`: what happens to each unit, as the encoding reads it.
+        """`(samples, entries)`: what happens to each entry, as the encoding reads it.
 
         A sample depends on its own name alone, not on those that are drawn before or beside it.
         """
         ...
-
-
-class PixelUnits:
-    """A unit is a pixel, whatever its channels, or an entry of a feature vector."""
-
-    @staticmethod
-    def features_of(input_shape: tuple[int, ...]) -> int:
-        """Count the pixels of an image, or entries of a vector."""
-        return int(np.prod(input_shape[-2:]))
-
-    @staticmethod
-    def unit(input_shape: tuple[int, ...]) -> str:
-        """What a radius counts."""
-        return "pixels" if len(input_shape) == 3 else "features"
 
 
 @runtime_checkable
@@ -77,8 +73,7 @@ class Design(Drawn, Protocol):
     retains: ClassVar[bool]
     architecture: ClassVar[str | None]
 
-    @staticmethod
-    def unit(input_shape: tuple[int, ...]) -> str:
+    def unit(self, input_shape: tuple[int, ...]) -> str:
         """What a radius counts on inputs of this shape, in the plural."""
         ...
 
@@ -140,7 +135,11 @@ def build_from(design: type[Any], settings: Mapping[str, Any]) -> Any:
 
 def design_settings(design: Any) -> dict[str, Any]:
     """The inverse of `build_from`, with the name under "design"."""
-    return {"design": design.name, **asdict(design)}
+    settings = asdict(design)
+    for f in fields(design):
+        if f.metadata.get("optional") and settings[f.name] is None:
+            del settings[f.name]  # older files do not have it
+    return {"design": design.name, **settings}
 
 
 def sampled(design: object) -> SampledDesign:

@@ -11,15 +11,16 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
-from sparsecert.designs.design import PixelUnits, option
+from sparsecert.designs.design import option
 from sparsecert.designs.subsets import draw_subsets
 from sparsecert.designs.uniform import UniformAblation
+from sparsecert.designs.units import PixelUnits, checked_units
 from sparsecert.errors import InputError, as_integer
 from sparsecert.sample_streams import Samples
 from sparsecert.streams import Stage, stream
@@ -31,13 +32,16 @@ class FixedAblation(PixelUnits):
 
     Attributes:
         membership: `(num_sets, num_features)` booleans: entry (t, i) says whether set t retains
-            feature i. A feature may be in several sets, or in none.
+            entry i, a pixel or column. An entry may be in several sets, or in none.
+        units: what a radius counts, where it is not entries: the unit of each, 0 to d - 1, or -1
+            if nobody can attack it. Entries of a unit need not be in the same sets.
 
     Raises:
         InputError: for anything but booleans in two dimensions, or a set that retains nothing.
     """
 
     membership: NDArray[np.bool_]
+    units: Any = None
 
     def __post_init__(self) -> None:
         sets = np.array(self.membership)
@@ -48,6 +52,12 @@ class FixedAblation(PixelUnits):
             )
         if not len(sets) or not sets.any(axis=1).all():
             raise InputError("expected at least one set, and at least one feature in each")
+        if self.units is not None:
+            object.__setattr__(self, "units", checked_units(self.units))
+            if len(self.units) != sets.shape[1]:
+                raise InputError(
+                    f"expected a unit for each of {sets.shape[1]} entries, got {len(self.units)}"
+                )
         sets.flags.writeable = False
         object.__setattr__(self, "membership", sets)
 
@@ -58,7 +68,8 @@ class FixedAblation(PixelUnits):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FixedAblation):
             return NotImplemented
-        return np.array_equal(self.membership, other.membership)
+        same_units = self.units == other.units
+        return same_units and np.array_equal(self.membership, other.membership)
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
@@ -70,8 +81,26 @@ class FixedAblation(PixelUnits):
 
     @property
     def num_features(self) -> int:
-        """The number d; a pixel is one feature, whatever its channels."""
+        """The number d of units; a pixel is one, whatever its channels, unless they are given."""
+        return self.num_entries if self.units is None else max(self.units) + 1
+
+    @property
+    def num_entries(self) -> int:
+        """Pixels or columns of an input."""
         return int(self.membership.shape[1])
+
+    @cached_property
+    def touched(self) -> Bool[np.ndarray, "sets units"]:
+        """Which sets retain anything of a unit, and so change with it."""
+        if self.owner is None:
+            return self.membership
+        return np.stack(
+            [
+                self.membership[:, self.owner == unit].any(axis=1)
+                for unit in range(self.num_features)
+            ],
+            axis=1,
+        )
 
     def draw(self, samples: Samples) -> Bool[np.ndarray, "samples features"]:
         """Draw sets of the family, each equally likely; training of one network for all."""
@@ -84,16 +113,17 @@ class FixedAblation(PixelUnits):
         """16 hexadecimal digits that name the family: shape and content, the same anywhere."""
         shape = f"{self.num_sets} x {self.num_features}:".encode()
         content = np.packbits(self.membership).tobytes()
+        content += b"" if self.owner is None else self.owner.astype("<i8").tobytes()
         return hashlib.sha256(shape + content).hexdigest()[:16]
 
     @cached_property
     def columns(self) -> Bool[np.ndarray, "sets columns"]:
-        """The different columns of `membership`, without zero.
+        """The different columns of `touched`, without zero.
 
         To an attacker two features in the same sets are worth as much as one, and a feature in no
         set is worth nothing.
         """
-        different = np.unique(self.membership, axis=1)
+        different = np.unique(self.touched, axis=1)
         return different[:, different.any(axis=0)]
 
 

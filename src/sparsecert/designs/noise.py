@@ -41,6 +41,7 @@ class DiscreteNoise:
     rules: ClassVar[tuple[str, ...]] = ("majority",)
     encodings: ClassVar[tuple[str, ...]] = ("none",)
     retains: ClassVar[bool] = False
+    owner: ClassVar[None] = None
     architecture: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
@@ -59,13 +60,17 @@ class DiscreteNoise:
     def __str__(self) -> str:
         return f"noise, kappa = {self.keep_probability}, {self.num_values} values"
 
+    @property
+    def num_entries(self) -> int:
+        """Numbers of an input."""
+        return self.num_features
+
     @staticmethod
     def features_of(input_shape: tuple[int, ...]) -> int:
         """Count the features of an input: every number of it."""
         return int(np.prod(input_shape))
 
-    @staticmethod
-    def unit(input_shape: tuple[int, ...]) -> str:
+    def unit(self, input_shape: tuple[int, ...]) -> str:
         """What a radius counts: a pixel of several channels is several features."""
         if len(input_shape) != 3:
             return "features"

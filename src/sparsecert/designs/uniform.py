@@ -6,15 +6,16 @@ k-subset of the d features is equally likely.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
-from sparsecert.designs.design import PixelUnits, option
+from sparsecert.designs.design import option
 from sparsecert.designs.subsets import draw_subsets
+from sparsecert.designs.units import PROTECTED, PixelUnits, check_num_units, checked_units
 from sparsecert.errors import InputError
 from sparsecert.sample_streams import Samples
 from sparsecert.theory.shift import check_subset_size, majority_thresholds, margin_thresholds
@@ -27,13 +28,17 @@ class UniformAblation(PixelUnits):
     Attributes:
         num_features: d; a pixel is one feature, whatever its channels.
         num_retained: k, the retention constant, between 1 and d.
+        units: what a radius counts, where it is not pixels or columns: for each of these the unit,
+            0 to d - 1, that it belongs to, or -1 if nobody can attack it and it is always shown.
+            Any array of integers; kept as a flat tuple.
 
     Raises:
-        InputError: if k is not in 1..d.
+        InputError: if k is not in 1..d, or units are not d.
     """
 
     num_features: int
     num_retained: int = option("retained", "k: units each ablated input retains.")
+    units: Any = field(default=None, metadata={"optional": True})
     name: ClassVar[str] = "uniform"
     rules: ClassVar[tuple[str, ...]] = ("majority", "margin", "pairwise")
     encodings: ClassVar[tuple[str, ...]] = ("two-channel", "mean")
@@ -44,13 +49,27 @@ class UniformAblation(PixelUnits):
         d, k = check_subset_size(self.num_features, self.num_retained)
         object.__setattr__(self, "num_features", d)
         object.__setattr__(self, "num_retained", k)
+        if self.units is not None:
+            object.__setattr__(self, "units", checked_units(self.units))
+        check_num_units(d, self.units)
 
     def __str__(self) -> str:
-        return f"k = {self.num_retained} of {self.num_features}"
+        what = "" if self.units is None else " units"
+        return f"k = {self.num_retained} of {self.num_features}{what}"
 
     def draw(self, samples: Samples) -> Bool[np.ndarray, "samples features"]:
-        """Retained sets as masks; entry (s, i) says whether s retains unit i. See `subsets`."""
-        return draw_subsets(samples, self.num_features, self.num_retained)
+        """Retained sets as masks; place (s, i) says whether s shows entry i. See `subsets`.
+
+        An entry is shown with its unit, and what nobody can attack always.
+        """
+        return self.shown(draw_subsets(samples, self.num_features, self.num_retained))
+
+    def shown(self, retained: Bool[np.ndarray, "samples units"]) -> NDArray[np.bool_]:
+        """`(samples, entries)` which entries sets of units show."""
+        if self.owner is None:
+            return retained
+        entries: NDArray[np.bool_] = retained[:, self.owner] | (self.owner == PROTECTED)
+        return entries
 
     def share_thresholds(self, highest: float = 1.0) -> NDArray[np.float64]:
         """Those of Corollary 1; see `SampledDesign`."""

@@ -119,11 +119,11 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check_sizes(vars(self), design_settings(self.design))
         stream(self.seed, Stage.TRAINING_MODEL, 0)  # says what is wrong with a seed
-        expected = self.design.features_of(self.input_shape)
-        if self.design.num_features != expected:
+        expected, found = self.design.features_of(self.input_shape), self.design.num_entries
+        if found != expected:
             raise InputError(
                 f"expected a design for the {expected} features of inputs of shape "
-                f"{self.input_shape}, got one for {self.design.num_features}"
+                f"{self.input_shape}, got one for {found}"
             )
         if self.encoding not in self.design.encodings:
             raise InputError(
@@ -193,7 +193,7 @@ class RunConfig:
         if self.width is None:
             return models.build(self.architecture, shape, self.num_classes)
         family = family_of(self.design)
-        each = math.prod(shape) // family.num_features
+        each = math.prod(shape) // family.num_entries
         hidden = (self.width, self.width)
         return models.SubsetEnsemble(family.membership, each, self.num_classes, hidden)
 

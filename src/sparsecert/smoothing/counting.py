@@ -73,7 +73,7 @@ def count_ballots(
             workers = voter.workers(x, len(x) * num_samples)
             limit, on_cpu = voter.pass_size(x), x.device.type == "cpu"
             memory = _MASK_BYTES_ON_CPU if on_cpu else _MASK_BYTES_ELSEWHERE
-            together = max(1, memory // (limit * design.num_features))
+            together = max(1, memory // (limit * design.num_entries))
             portions = _portions(len(x) * num_samples, len(workers), limit, together)
             count = [
                 partial(

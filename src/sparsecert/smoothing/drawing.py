@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from sparsecert.designs.design import Design
-from sparsecert.designs.subsets import check_drawable, num_blocks, num_drawn
+from sparsecert.designs.subsets import check_drawable, draw_subsets, num_blocks, num_drawn
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.sample_streams import WORDS_PER_BLOCK, Samples, SampleStream
 
@@ -49,7 +49,7 @@ class Drawing:
         self.streams, self.num_samples, self.first = streams, num_samples, first
 
     def __call__(self, start: int, stop: int) -> Tensor:
-        """`(stop - start, units)` of the ballots from `start` up to `stop`, on the device."""
+        """`(stop - start, entries)` of the ballots from `start` up to `stop`, on the device."""
         if self.device.type != "cpu" and isinstance(self.design, UniformAblation):
             return self.retained_sets(self.design, start, stop)
         drawn = self.design.draw(self._samples(start, stop))
@@ -65,9 +65,12 @@ class Drawing:
         if not is_complete.all():
             # Next to never: part 0 of a sample was too short. These few come from the CPU.
             for ballot in (~is_complete).nonzero().flatten().tolist():
-                drawn = ablation.draw(self._samples(start + ballot, start + ballot + 1))
+                drawn = draw_subsets(self._samples(start + ballot, start + ballot + 1), d, k)
                 mask[ballot] = torch.from_numpy(drawn[0]).to(self.device)
-        return mask
+        if ablation.owner is None:
+            return mask
+        owner = torch.from_numpy(ablation.owner).to(self.device)
+        return mask[:, owner.clamp(min=0)] | (owner < 0)
 
     def inputs(self, start: int, stop: int) -> tuple[int, int]:
         """The first input with ballots among these, and the one after the last."""

@@ -156,7 +156,7 @@ class FixedSmoothedClassifier(Voter):
         """Inputs and masks of each pass: whole ones for an ensemble, else one for each set."""
         sets, limit = self.ablation.num_sets, self.pass_size(x)
         if isinstance(self.base, SubsetEnsemble):
-            whole = torch.ones(limit, self.ablation.num_features, dtype=torch.bool)
+            whole = torch.ones(limit, self.ablation.num_entries, dtype=torch.bool)
             for start in range(0, len(x), limit):
                 part = x[start : start + limit]
                 yield part, whole[: len(part)]

@@ -45,7 +45,8 @@ def ablate(
     if seed is None:
         seed = int(torch.randint(2**63 - 1, ()))
     if not len(x):
-        return shown(x, torch.ones(0, ablation.num_features, dtype=torch.bool, device=x.device))
+        entries = ablation.features_of(tuple(x.shape[1:]))
+        return shown(x, torch.ones(0, entries, dtype=torch.bool, device=x.device))
     mask = ablation.draw(samples(seed, Stage.TRAINING_MASKS, 0, len(x)))
     return shown(x, torch.from_numpy(mask).to(x.device))
 
@@ -82,7 +83,8 @@ def check_inputs(x: Tensor, units: Units) -> None:
             "expected images of shape (batch, channels, height, width) or vectors of shape "
             f"(batch, features), got {tuple(x.shape)}"
         )
-    features, d = units.features_of(tuple(x.shape[1:])), units.num_features
+    features = units.features_of(tuple(x.shape[1:]))
+    d = units.num_entries
     if features != d:
         kind = "pixels" if x.ndim == 4 else "features"
         raise InputError(

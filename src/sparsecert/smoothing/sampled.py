@@ -285,9 +285,9 @@ class SmoothedClassifier(Voter):
             `(samples,)` classes.
         """
         self.check(x)
-        if mask.ndim != 2 or mask.shape[1] != self.ablation.num_features or len(x) != 1:
+        if mask.ndim != 2 or mask.shape[1] != self.ablation.num_entries or len(x) != 1:
             raise InputError(
-                f"expected one input and a mask of shape (samples, {self.ablation.num_features}), "
+                f"expected one input and a mask of shape (samples, {self.ablation.num_entries}), "
                 f"got {len(x)} inputs and {tuple(mask.shape)}"
             )
         with torch.inference_mode(), self.evaluating():

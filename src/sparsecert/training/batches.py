@@ -129,4 +129,4 @@ def masks_of_many_sizes(
     largest = np.sort(keys, axis=1)[np.arange(num_masks), sizes - 1]
     # Where keys tie, in one of 2^24 / d sets, one feature more is retained.
     masks: NDArray[np.bool_] = keys <= largest[:, None]
-    return masks
+    return ablation.shown(masks)

@@ -76,7 +76,7 @@ class Training:
 
     def __post_init__(self) -> None:
         ensemble = isinstance(self.model, SubsetEnsemble)
-        shown = Partitions(self.design.num_features, num_sets=1) if ensemble else self.design
+        shown = Partitions(self.design.num_entries, num_sets=1) if ensemble else self.design
         self.accelerator = Accelerator()
         self.progress = Progress(num_processes=self.accelerator.num_processes)
         self.batches = Batches(
