@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from sparsecert.attacks.attack import AttackResult
-from sparsecert.attacks.query import changed_features
+from sparsecert.attacks.query import InputUnits
 from sparsecert.data import FeatureRange
 from sparsecert.data.columns import shortened
 from sparsecert.evaluation import certified_robustness
@@ -170,7 +170,7 @@ def _retained(config: RunConfig, mask: NDArray[np.bool_] | None) -> str:
 
 def _nearest(found: FoolingImage, config: RunConfig, unit: str) -> Nearest:
     before, after = torch.from_numpy(found.original), torch.from_numpy(found.adversarial)
-    changed = changed_features(before, after)
+    changed = InputUnits(before).changed(before, after)
     changes = []
     if len(config.input_shape) == 1:
         names = _names(config)
