@@ -39,6 +39,17 @@ def _shown(character: str) -> str:
 
 console = _SafeConsole()
 
+
+def _design_options() -> dict[str, tuple[Any, str, list[str]]]:
+    """Type, flag and help of each setting of a design; what several have stands there once."""
+    found: dict[str, tuple[Any, str, list[str]]] = {}
+    for design in DESIGNS.values():
+        for name, (flag, words, _) in options(design).items():
+            kind = get_type_hints(design)[name]
+            found.setdefault(name, (kind, flag, []))[2].append(f"{design.name}: {words}")
+    return found
+
+
 if TYPE_CHECKING:
     DesignName: TypeAlias = str
     RuleName: TypeAlias = str
@@ -53,14 +64,10 @@ else:
             [
                 (
                     name,
-                    Annotated[
-                        get_type_hints(design)[name] | None,
-                        Parameter(name=f"--{flag}", help=f"{design.name}: {words}"),
-                    ],
+                    Annotated[kind | None, Parameter(name=f"--{flag}", help=" ".join(words))],
                     None,
                 )
-                for design in DESIGNS.values()
-                for name, (flag, words, _) in options(design).items()
+                for name, (kind, flag, words) in _design_options().items()
             ],
             namespace={"__module__": __name__},
             frozen=True,

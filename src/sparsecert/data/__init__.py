@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sparsecert.data.choice import check_limit, evenly_spread, representatives
+from sparsecert.data.choice import check_limit, evenly_spread, held_out, representatives
 from sparsecert.data.dataset import Dataset, FeatureRange
 from sparsecert.data.embedded import EMBEDDED
 from sparsecert.data.hub import DATA_VARIABLE, load_hub, load_path
@@ -18,6 +18,7 @@ __all__ = [
     "FeatureRange",
     "check_limit",
     "evenly_spread",
+    "held_out",
     "lasting_name",
     "load",
     "representatives",

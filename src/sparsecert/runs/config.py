@@ -16,7 +16,7 @@ from torch import nn
 from sparsecert._version import __version__
 from sparsecert.data import FeatureRange
 from sparsecert.designs.design import Design, design_settings, options
-from sparsecert.designs.family import family_of
+from sparsecert.designs.family import FamilyDesign, family_of
 from sparsecert.designs.registry import check_design
 from sparsecert.designs.uniform import random_ablation
 from sparsecert.errors import InputError
@@ -81,6 +81,8 @@ class RunConfig:
         seed: of training.
         width: of the hidden layers of a subset ensemble's members; None for other networks.
         start: the run whose weights training begins with; None for fresh ones.
+        held_out: training examples that are not trained on, for what is to be chosen on examples
+            that the network has not seen (`data.held_out`).
     """
 
     dataset: str
@@ -97,6 +99,7 @@ class RunConfig:
     seed: int
     width: int | None = None
     start: ParentRun | None = None
+    held_out: int = 0
 
     def __post_init__(self) -> None:
         _check_sizes(vars(self), design_settings(self.design))
@@ -116,9 +119,10 @@ class RunConfig:
             raise InputError("expected at least 1 epoch, or a run to start from, got neither")
         if self.is_ensemble != (self.width is not None):
             raise InputError("expected a width for a subset ensemble, and for no other network")
-        if self.is_ensemble and self.design.architecture != self.architecture:
+        if self.is_ensemble and not isinstance(self.design, FamilyDesign):
             raise InputError(
-                f"expected the design partition for a subset ensemble, got {self.design.name}"
+                "expected the design partition or bands for a subset ensemble, got "
+                f"{self.design.name}"
             )
         if self.recipe.retained_range is not None:
             random_ablation(self.design, "a recipe with a retained_range")
@@ -178,6 +182,7 @@ class RunConfig:
             seed=self.seed,
             radius=recipe.radius,
             start=None if start is None else start.path,
+            held_out=self.held_out or None,
         )
         return words if start is None else f"{start.command} && {words}"
 
