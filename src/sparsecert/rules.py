@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sparsecert.designs.design import SampledDesign
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import MOST_SAMPLES, InputError, as_integer, check_alpha
+from sparsecert.theory.ballots import Ballots, Outcome
 from sparsecert.theory.confidence import clopper_pearson_lower
 from sparsecert.theory.majority import (
     Certified,
@@ -23,8 +24,8 @@ from sparsecert.theory.majority import (
     share_certificate,
 )
 from sparsecert.theory.margin import margin_by_look, margin_certificate, margin_lead
-from sparsecert.theory.pairwise import pairwise_certificate, pairwise_family
-from sparsecert.theory.plurality import plurality
+from sparsecert.theory.pairwise import pairwise_certificate, pairwise_family, top_pairwise
+from sparsecert.theory.plurality import plurality, top_by_first_choices
 from sparsecert.theory.prediction import (
     Named,
     name_top,
@@ -167,8 +168,26 @@ RULES: dict[str, Rule] = {
         ),
     )
 }
-# Of fixed families: from every set's scores to an outcome that holds with certainty.
-FAMILY_RULES = {"plurality": plurality, "run-off": run_off, "pairwise": pairwise_family}
+
+
+@dataclass(frozen=True)
+class FamilyRule:
+    """A rule of fixed families; what it says holds with certainty.
+
+    Attributes:
+        outcome: its classes and their radii.
+        top: radii within which classes stay among the top K; None where the rule has no top K.
+    """
+
+    outcome: Callable[[Ballots], Outcome]
+    top: Callable[[Ballots, NDArray[np.int64], int], NDArray[np.int64]] | None = None
+
+
+FAMILY_RULES = {
+    "plurality": FamilyRule(plurality, top_by_first_choices),
+    "run-off": FamilyRule(run_off),
+    "pairwise": FamilyRule(pairwise_family, top_pairwise),
+}
 
 
 def check_rule(alpha: float, rule: str) -> Rule:
@@ -179,10 +198,11 @@ def check_rule(alpha: float, rule: str) -> Rule:
     return RULES[rule]
 
 
-def check_family_rule(rule: str) -> None:
-    """Raise `InputError` for an unknown rule of fixed families."""
+def check_family_rule(rule: str) -> FamilyRule:
+    """The rule of fixed families of that name; raises `InputError` for an unknown one."""
     if rule not in FAMILY_RULES:
         raise InputError(f"expected rule to be one of {', '.join(FAMILY_RULES)}, got {rule!r}")
+    return FAMILY_RULES[rule]
 
 
 def smallest_num_samples(

@@ -69,26 +69,45 @@ def pairwise_certificate(
     return majority_certificate(wins, total, thresholds, alpha)
 
 
-def pairwise_family(scores: NDArray[np.floating], columns: NDArray[np.bool_]) -> Outcome:
+def pairwise_family(ballots: Ballots) -> Outcome:
     """Over a fixed family: the class ahead of every other head to head.
 
     At most one class is ahead of every other. Where there is none, the answer is plurality's, and
     nothing is certified.
 
-    Statement. g(x') = c for all x' within rho units of x if for every j != c no rho units touch
-    ballots of more weight against j than the budget h_cj - h_jc - [j < c].
+    Statement. g(x') = c for all x' that an attacker can make of x, if for every j != c he cannot
+    touch ballots of more weight against j than the budget h_cj - h_jc - [j < c].
 
     Proof. The budget bears what touching can cost, so c stays ahead of every j.  QED
 
     Args:
-        scores: `(batch, ballots, classes)`.
-        columns: `(ballots, columns)` which sets each unit is in, different units only.
+        ballots: of a batch.
     """
-    ballots = Ballots(scores, columns)
     winner = ballots.pairwise_winner()
     label = np.where(winner < 0, ballots.first_counts.argmax(axis=1), winner)
-    above = ballots.above(label)
-    radius = ballots.head_to_head_radius(above, label).min(axis=1)
-    wins = above.sum(axis=1)
+    margins = ballots.margins(label)
+    radius = ballots.head_to_head_radius(margins, label).min(axis=1)
+    wins = (margins > 0).sum(axis=1)
     wins[np.arange(len(label)), label] = ballots.num_ballots
     return Outcome(label, wins.min(axis=1) / ballots.num_ballots, radius)
+
+
+def top_pairwise(ballots: Ballots, label: NDArray[np.int64], top: int) -> NDArray[np.int64]:
+    """`(batch,)` radii within which fewer than `top` classes are ahead of the label head to head.
+
+    The top K of this rule are the classes that fewer than K others are ahead of. They may be more
+    than K, up to 2 K - 1, as three classes can be ahead of one another in a circle: m classes have
+    m (m - 1) / 2 duels among them, each of which one loses, and lose at most K - 1 each.
+
+    Statement. The K-th smallest of the radii against single rivals is certified.
+
+    Proof. Within it at most K - 1 rivals have a smaller radius, and no other gets ahead of c.  QED
+
+    Args:
+        ballots: of a batch.
+        label: `(batch,)` classes to certify, of any origin.
+        top: K, less than the number of classes.
+    """
+    everything = np.full((ballots.batch, 1), np.iinfo(np.int64).max)
+    radius = ballots.head_to_head_radius(ballots.margins(label), label, everything)
+    return np.asarray(np.sort(radius, axis=1)[:, top - 1])
