@@ -144,6 +144,7 @@ class Ballots:
         self,
         margins: NDArray[np.int8],
         label: NDArray[np.int64],
+        limit: NDArray[np.int64] | None = None,
         first: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
         """`(batch, classes)`: the same, head to head.
@@ -151,14 +152,15 @@ class Ballots:
         Args:
             margins: `self.margins(label)`.
             label: `(batch,)` classes.
-            first: `(batch,)` rivals whose radius is the limit for the others.
+            limit: as above.
+            first: `(batch,)` rivals whose radius is the limit for the others where there is none.
         """
         budget = self._head_to_head_budget(margins, label)
 
         def weights(rows: NDArray[np.int64], rivals: NDArray[np.int64]) -> NDArray[np.int8]:
             return 1 + margins[rows, :, rivals]
 
-        return self._radius(weights, 2, budget, label, None, first)
+        return self._radius(weights, 2, budget, label, limit, first)
 
     def group_radius(
         self,
