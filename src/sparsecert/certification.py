@@ -9,8 +9,7 @@ fixed number of samples is one look, and the paper's corollaries are read from i
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -66,6 +65,7 @@ class Certification:
         tally: the votes the bounds were computed from.
         alpha: error probability of each certificate; 0 where it holds with certainty.
         seed: as of a `Prediction`.
+        threat: what the radius is against; where its sizes are listed, how many are withstood.
     """
 
     label: NDArray[np.int64]
@@ -74,6 +74,7 @@ class Certification:
     tally: Tally
     alpha: float
     seed: int | None = None
+    threat: Threat = field(default_factory=Threat)
 
     @property
     def num_samples(self) -> NDArray[np.int64]:
@@ -101,6 +102,7 @@ def certify_tally(
     ablation: SampledDesign,
     alpha: float = ALPHA,
     rule: str = "majority",
+    top: int = 1,
 ) -> Certification:
     """Certify labels from stored votes.
 
@@ -113,6 +115,7 @@ def certify_tally(
         ablation: the design the samples were drawn from.
         alpha: error probability of each certificate.
         rule: "majority" (Corollary 1), "margin" (Corollary 2) or "pairwise".
+        top: K: certify that the label stays among the top K, by margin (first choices) or pairwise.
 
     Returns:
         Certificates; their tally holds the votes up to each input's stop.
@@ -126,7 +129,7 @@ def certify_tally(
     """
     sampled(ablation)
     labels = check_labels(tally, label)
-    certified = certify_by_look(tally, labels, ablation, alpha, rule)
+    certified = certify_by_look(tally, labels, ablation, alpha, rule, top)
     if len(tally):
         most = tally.num_samples.min() if tally.looks is None else tally.looks[-1]
         warn_if_too_few(int(most), alpha, rule)
@@ -175,10 +178,11 @@ def certify_ballots(
             not for such inputs, or numbers out of range.
     """
     ballots = _checked_scores(scores, ablation)
-    chosen, reach = check_family_rule(rule), threat_of(threat).reach(ablation)
+    chosen, threat = check_family_rule(rule), threat_of(threat)
+    reach = threat.reach(ablation)
     check_abstain(abstain)
     batch, _, classes = ballots.shape
-    certify_top = check_top(top, classes, rule, chosen.top)
+    check_top(top, classes, rule, chosen.top is not None)
     first = ballots.argmax(axis=2)
     tally = Tally(np.stack([(first == c).sum(axis=1) for c in range(classes)], axis=1))
     wanted = None if label is None else check_labels(tally, label)
@@ -191,13 +195,13 @@ def certify_ballots(
         outcome = chosen.outcome(read)
         own = outcome.label if wanted is None else wanted[part]
         found[part], share[part] = own, outcome.share
-        if certify_top is None:
-            radius[part] = np.where(own == outcome.label, outcome.radius, -1)
+        if chosen.top is not None and top > 1:
+            radius[part] = chosen.top(read, own, top)
         else:
-            radius[part] = certify_top(read, own, top)
+            radius[part] = np.where(own == outcome.label, outcome.radius, -1)
     # Only families in which nothing can change the class have a radius beyond the last attacker.
     radius = np.minimum(radius, reach.last)
-    return Certification(found, radius, share, tally, 0.0)
+    return Certification(found, radius, share, tally, 0.0, threat=threat)
 
 
 def check_abstain(abstain: float) -> None:
@@ -206,23 +210,15 @@ def check_abstain(abstain: float) -> None:
         raise InputError(f"expected abstain as a difference of scores, 0 or more, got {abstain}")
 
 
-T = TypeVar("T")
-
-
-def check_top(top: int, num_classes: int, rule: str, certify: T | None) -> T | None:
-    """What certifies the top K; None for K = 1, which is the rule itself.
-
-    Raises:
-        InputError: for a K out of range, or a rule that has no top K.
-    """
+def check_top(top: int, num_classes: int, rule: str, has_top: bool) -> None:
+    """Raise `InputError` for a K out of range, or a rule that has no top K."""
     if not 1 <= as_integer(top, "top") < num_classes:
         raise InputError(f"expected top from 1 to {num_classes - 1}, got {top}")
-    if top > 1 and certify is None:
+    if top > 1 and not has_top:
         raise InputError(
             "expected the rule pairwise, or plurality (fixed families) or margin (random "
             f"ablations), for the top {top}, got {rule}"
         )
-    return certify if top > 1 else None
 
 
 def predict_tally(tally: Tally, alpha: float = ALPHA, rule: str = "majority") -> Prediction:
@@ -260,13 +256,19 @@ def select_label(selection: Tally, rule: str = "majority") -> NDArray[np.int64]:
 
 
 def certify_by_look(
-    tally: Tally, label: NDArray[np.int64], ablation: SampledDesign, alpha: float, rule: str
+    tally: Tally,
+    label: NDArray[np.int64],
+    ablation: SampledDesign,
+    alpha: float,
+    rule: str,
+    top: int = 1,
 ) -> Certified:
     """What is certified by each look; arguments are those of `certify_tally`."""
     chosen = check_rule(alpha, rule)
     check_rule_of(ablation, rule)
+    check_top(top, tally.num_classes, rule, chosen.has_top)
     read = chosen.certify if tally.looks is None else chosen.certify_by_look
-    return read(tally, label, ablation, alpha)
+    return read(tally, label, ablation, alpha, top)
 
 
 def name_by_look(tally: Tally, alpha: float, rule: str) -> Named:

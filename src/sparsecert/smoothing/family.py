@@ -7,15 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from sparsecert.certification import Certification, Prediction, certify_ballots
 from sparsecert.designs.family import FixedAblation, check_family
+from sparsecert.designs.threats import SPARSE, Threat
 from sparsecert.errors import InputError
 from sparsecert.models.architectures import SubsetEnsemble
 from sparsecert.smoothing.encoding import Encoding
 from sparsecert.smoothing.voter import Voter
+from sparsecert.votes.ballots import Ballots
 
 
 class FixedSmoothedClassifier(Voter):
@@ -76,24 +78,50 @@ class FixedSmoothedClassifier(Voter):
         ensemble = isinstance(self.base, SubsetEnsemble)
         return (self.ablation.num_sets, self.num_classes) if ensemble else (self.num_classes,)
 
-    def predict(self, x: Tensor, rule: str = "plurality") -> Prediction:
+    def predict(self, x: Tensor, rule: str = "plurality", *, abstain: float = 0.0) -> Prediction:
         """The classes that the ballots of all sets give; it never abstains.
 
         Args:
             x: inputs.
             rule: "plurality", "run-off" or "pairwise".
+            abstain: as for `certify`.
         """
-        certification = self.certify(x, rule)
+        certification = self.certify(x, rule, abstain=abstain)
         return Prediction(certification.label, certification.tally.first_choice)
 
-    def certify(self, x: Tensor, rule: str = "plurality") -> Certification:
+    def certify(
+        self,
+        x: Tensor,
+        rule: str = "plurality",
+        *,
+        threat: str | Threat = SPARSE,
+        abstain: float = 0.0,
+        top: int = 1,
+        label: ArrayLike | None = None,
+    ) -> Certification:
         """Classes and certified radii; see `certify_ballots`.
 
         Args:
             x: inputs.
             rule: "plurality", "run-off" or "pairwise".
+            threat: "sparse", "patch:HxW" or "window:L".
+            abstain: a ballot ranks one class above another only if its probability, in steps of
+                1/255, is higher by more than this; 0 for ballots that never abstain.
+            top: K: certify that the label stays among the top K.
+            label: `(batch,)` classes to certify; by default the rule's.
+
+        Raises:
+            InputError: as `ballots`, and for images of another shape than the family's.
         """
-        return certify_ballots(self.ballots(x).numpy(), self.ablation, rule)
+        shape = self.ablation.image_shape
+        if shape is not None and x.ndim == 4 and tuple(x.shape[2:]) != tuple(shape):
+            raise InputError(f"expected images of {shape}, as the family's, got {x.shape[2:]}")
+        scores = self.ballots(x).numpy()
+        if abstain:
+            scores = Ballots.of(scores).scores(abstain)
+        return certify_ballots(
+            scores, self.ablation, rule, threat=threat, abstain=abstain, top=top, label=label
+        )
 
     def ballots(self, x: Tensor) -> Float[Tensor, "batch sets classes"]:
         """The logits of every set's ballot, on the CPU.

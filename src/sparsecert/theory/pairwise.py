@@ -69,6 +69,48 @@ def pairwise_certificate(
     return majority_certificate(wins, total, thresholds, alpha)
 
 
+def top_pairwise_certificate(
+    wins: NDArray[np.int64],
+    total: NDArray[np.int64],
+    thresholds: NDArray[np.float64],
+    alpha: float,
+    top: int,
+) -> Certified:
+    """Certify while the class loses head to head to fewer than K rivals.
+
+    The top K are the classes with q_cj(x) <= 1/2 for fewer than K rivals j. They may be more than
+    K, up to 2 K - 1 (`top_pairwise`).
+
+    Statement. If q_cj(x) - Delta(d, k, rho) > 1/2 for all but K - 1 of the rivals, then c is among
+    the top K of every x' within rho units of x.
+
+    Proof. By Theorem 1 q_cj(x') > 1/2 for all but K - 1 of the rivals.  QED
+
+    Each rival gets a one-sided bound at alpha / K. The radius is wrong with probability at most
+    alpha.
+
+    Proof. Let R be the largest rho of the statement. At R + 1 it fails, so the set F of rivals
+    with q_cj <= 1/2 + Delta(d, k, R + 1) has K members or more; it does not depend on the ballots.
+    To certify more than R, all but K - 1 of the bounds must exceed that threshold: at least
+    |F| - K + 1 of those of F, which are wrong then. Each is with probability at most alpha / K, so
+    |F| alpha / K are expected, and so many are wrong with probability at most
+    |F| / (|F| - K + 1) * alpha / K (Markov). The fraction falls in |F| and is K for |F| = K.  QED
+
+    Args:
+        wins: `(batch, rivals)` ballots that rank the class to certify above each rival, or counts
+            from below of them.
+        total: `(batch,)` ballots.
+        thresholds: of shares, rising, by radius; for random ablation 1/2 + Delta(d, k, rho).
+        alpha: error probability of each certificate.
+        top: K.
+
+    Returns:
+        Radii, and lower bounds on the class's share against the rival of which K - 1 are stronger.
+    """
+    decisive = np.sort(wins, axis=1)[:, min(top, wins.shape[1]) - 1]
+    return majority_certificate(decisive, total, thresholds, alpha / top)
+
+
 def pairwise_family(ballots: Ballots) -> Outcome:
     """Over a fixed family: the class ahead of every other head to head.
 
