@@ -63,6 +63,12 @@ class Rule:
     needs_rankings: bool = False
     certain: ClassVar[float] = 0.5  # the threshold of radius 0, where nothing is changed
 
+    def among_top(self, tally: Tally, label: NDArray[np.int64], top: int) -> NDArray[np.bool_]:
+        """`(batch,)` whether the label is among the top K of the counted ballots; see `has_top`."""
+        latest = tally.latest
+        lost = 2 * self.wins(latest, label)[:, 0] <= latest.num_samples[:, None]
+        return np.asarray(lost.sum(axis=1) < top)
+
     @property
     def predicts_as(self) -> str:
         """The rule whose PREDICT it shares."""
@@ -101,12 +107,6 @@ class Rule:
         wins, looks = self.wins(tally, label), np.array(tally.looks)
         thresholds = _up_to(looks, design, alpha)
         return share_certificate(wins, tally.reached, looks, thresholds, alpha, top)
-
-    def among_top(self, tally: Tally, label: NDArray[np.int64], top: int) -> NDArray[np.bool_]:
-        """`(batch,)` whether the label is among the top K of the counted ballots."""
-        last = tally if tally.looks is None else tally.latest
-        lost = 2 * self.wins(last, label)[:, 0] <= last.num_samples[:, None]
-        return np.asarray(lost.sum(axis=1) < top)
 
     def predict(self, tally: Tally, alpha: float) -> Named:
         """PREDICT from a fixed number of samples."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import sparsecert as sc
 from sparsecert.designs.bands import column_bands, contiguous_windows, row_bands, square_blocks
+from sparsecert.designs.threats import threat_of
 from sparsecert.rules import FAMILY_RULES
 from tests.helpers.spaces import binary_images
 
@@ -102,16 +103,19 @@ def windows_of(shape: tuple[int, int], size: tuple[int, int]) -> list[NDArray[np
 def attackers_of(family: sc.FixedAblation, threat: str) -> list[list[NDArray[np.bool_]]]:
     """Of every attacker the touched sets of everything that he may change."""
     sets, d = family.membership, family.num_features
+    chosen: list[list[NDArray[np.bool_]]]
     if threat == "sparse":
         chosen = [
-            [np.isin(np.arange(d), some) for some in itertools.combinations(range(d), rho)]
+            [
+                np.asarray(np.isin(np.arange(d), list(some)))
+                for some in itertools.combinations(range(d), rho)
+            ]
             for rho in range(1, d + 1)
         ]
     else:
         shape = family.image_shape or (1, d)
-        sizes = [tuple(map(int, part.split("x"))) for part in threat.split(":")[1].split(",")]
-        chosen = [windows_of(shape, size if len(size) == 2 else (1, *size)) for size in sizes]
-    return [[sets[:, mask].any(axis=1) for mask in masks] for masks in chosen]
+        chosen = [windows_of(shape, size) for size in threat_of(threat).sizes]
+    return [[np.asarray(sets[:, mask].any(axis=1)) for mask in masks] for masks in chosen]
 
 
 CASES = [
@@ -183,7 +187,7 @@ def can_become(d: int, windows: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     codes = images @ places
     different = codes[:, None] ^ codes[None, :]
     outside = [int((~window) @ places) for window in windows]
-    return np.any([different & mask == 0 for mask in outside], axis=0)
+    return np.asarray(np.any([different & mask == 0 for mask in outside], axis=0))
 
 
 IMAGE = (2, 5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from sparsecert.attacks.plain import PlainClassifier
-from sparsecert.designs.family import Partitions
+from sparsecert.designs.family import FamilyDesign
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.smoothing.sampled import SmoothedClassifier
 
@@ -34,7 +34,7 @@ def victim_of(
     """
     if isinstance(smoothed, SmoothedClassifier):
         return smoothed
-    chosen = rule or Partitions.rules[0]
+    chosen = rule or FamilyDesign.rules[0]
     return PlainClassifier(
         _MeanShares(smoothed),
         smoothed.num_classes,

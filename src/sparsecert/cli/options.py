@@ -110,6 +110,20 @@ AlphaOption = Annotated[float | None, Parameter(help=f"Error probability of each
 SamplesOption = Annotated[
     int | None, Parameter(help=f"n: ablations that predict, or estimate a share; {NUM_SAMPLES}.")
 ]
+ThreatOption = Annotated[
+    str | None,
+    Parameter(
+        help="partition, bands: sparse (the default), patch:HxW or window:L, or several sizes as "
+        "in patch:2x2,5x5."
+    ),
+]
+AbstainOption = Annotated[
+    float | Literal["best"] | None,
+    Parameter(
+        help="partition, bands: a ballot prefers a class only if its probability is higher by "
+        "more than this; best: what certifies most on the run's held-out training examples."
+    ),
+]
 
 
 @Parameter(name="*")
@@ -146,10 +160,19 @@ class CertificationOptions(PredictionOptions):
 
     Attributes:
         num_selection: n0.
+        threat: what is certified against.
+        abstain: by which margin a ballot must prefer a class.
+        top: K.
     """
 
     num_selection: Annotated[
         int | None, Parameter(help=f"n0: ablations that choose the class; {NUM_SELECTION}.")
+    ] = None
+    threat: ThreatOption = None
+    abstain: AbstainOption = None
+    top: Annotated[
+        int | None,
+        Parameter(help="Certify that the correct class stays among the top K; 1 for the class."),
     ] = None
 
 

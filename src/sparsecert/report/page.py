@@ -84,13 +84,17 @@ def write_report(run: RunFolder, beside: Sequence[tuple[str, ...]] = ()) -> Path
         record=record,
         unit=unit,
         summaries={
-            rule: tables.summary_rows(measurement, unit, procedure.sampling)
+            rule: tables.summary_rows(measurement, unit, procedure.sampling, procedure.top)
             for rule, measurement in measurements.items()
         },
-        certified=tables.certified_rows(chosen.evaluation),
+        certified=tables.certified_rows(chosen),
+        threat=chosen.threat,
+        top=procedure.top,
         curve=figures.certified_accuracy_curve(
             {rule: measurement.evaluation for rule, measurement in measurements.items()}, unit
-        ),
+        )
+        if not chosen.threat.sizes
+        else None,
         limits=_limits(record, unit),
         training=_training(run),
         gallery=_gallery(run, dataset, chosen, unit),
@@ -146,6 +150,8 @@ def _gallery(
         votes = certification.tally.votes[row]
         predicted = int(measurement.prediction.label[row])
         radius, label = int(certification.radius[row]), names[certification.label[row]]
+        threat = measurement.threat
+        upto = f"{threat.kind} {threat.name_of(radius)}" if threat.sizes else f"{radius} {unit}"
         exhibits.append(
             _Exhibit(
                 index=index,
@@ -160,7 +166,7 @@ def _gallery(
                     for c in np.argsort(-votes, kind="stable")[:3]
                 ],
                 prediction="abstains" if predicted < 0 else names[predicted],
-                certified=f"{label}, up to {radius} {unit}" if radius >= 0 else "nothing",
+                certified=f"{label}, up to {upto}" if radius >= 0 else "nothing",
             )
         )
     return exhibits

@@ -56,7 +56,9 @@ def top_by_first_choices(ballots: Ballots, label: NDArray[np.int64], top: int) -
     alone = ballots.first_choice_radius(label, everything)
     if top == 1 or math.comb(ballots.num_classes, top) > _MOST_GROUPS:
         return np.asarray(np.sort(alone, axis=1)[:, top - 1])
-    together = {(j,): alone[:, j] for j in range(ballots.num_classes)}
+    together: dict[tuple[int, ...], NDArray[np.int64]] = {
+        (j,): alone[:, j] for j in range(ballots.num_classes)
+    }
     for size in range(2, top + 1):
         groups = list(itertools.combinations(range(ballots.num_classes), size))
         radius = ballots.group_radius(label, np.array(groups), everything)

@@ -137,11 +137,8 @@ def steps_of(logits: NDArray[np.floating]) -> NDArray[np.uint8]:
     finite = np.clip(logits.astype(np.float64), -1e300, 1e300)
     shares = np.exp(finite - finite.max(axis=2, keepdims=True))
     shares /= shares.sum(axis=2, keepdims=True)
-    steps = np.rint(shares * _STEPS).astype(np.uint8)
-    np.put_along_axis(
-        steps,
-        (first := logits.argmax(axis=2)[:, :, None]),
-        np.maximum(np.take_along_axis(steps, first, axis=2), 1),
-        axis=2,
-    )
+    steps: NDArray[np.uint8] = np.rint(shares * _STEPS).astype(np.uint8)
+    first = logits.argmax(axis=2)[:, :, None]
+    most = np.maximum(np.take_along_axis(steps, first, axis=2), 1)
+    np.put_along_axis(steps, first, most, axis=2)
     return steps
