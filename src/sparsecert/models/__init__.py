@@ -14,4 +14,5 @@ Architecture = Literal[
     "resnet50",
     "mlp",
     "subset-ensemble",
+    "band-network",
 ]

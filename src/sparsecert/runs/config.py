@@ -15,6 +15,7 @@ from torch import nn
 
 from sparsecert._version import __version__
 from sparsecert.data import FeatureRange
+from sparsecert.designs.bands import Bands
 from sparsecert.designs.design import Design, design_settings, options
 from sparsecert.designs.family import FamilyDesign, family_of
 from sparsecert.designs.registry import check_design
@@ -124,6 +125,10 @@ class RunConfig:
                 "expected the design partition or bands for a subset ensemble, got "
                 f"{self.design.name}"
             )
+        if self.architecture == models.BAND_NETWORK and not isinstance(self.design, Bands):
+            raise InputError(
+                f"expected the design bands for a band network, got {self.design.name}"
+            )
         if self.recipe.retained_range is not None:
             random_ablation(self.design, "a recipe with a retained_range")
         build_loss(self.recipe, self.design)  # says what is wrong with a radius
@@ -157,6 +162,9 @@ class RunConfig:
         """A freshly initialised network of the right shape."""
         channels = self.build_encoding().output_channels(self.input_shape[0])
         shape = (channels, *self.input_shape[1:])
+        if self.architecture == models.BAND_NETWORK and isinstance(self.design, Bands):
+            crops, units = self.design.crops, self.design.num_features
+            return models.BandNetwork(crops, math.prod(shape) // units, units, self.num_classes)
         if self.width is None:
             return models.build(self.architecture, shape, self.num_classes)
         family = family_of(self.design)

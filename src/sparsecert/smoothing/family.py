@@ -14,7 +14,7 @@ from sparsecert.certification import Certification, Prediction, certify_ballots
 from sparsecert.designs.family import FixedAblation, check_family
 from sparsecert.designs.threats import SPARSE, Threat
 from sparsecert.errors import InputError
-from sparsecert.models.architectures import SubsetEnsemble
+from sparsecert.models.subset_ensemble import BallotNetwork
 from sparsecert.smoothing.encoding import Encoding
 from sparsecert.smoothing.voter import Voter
 from sparsecert.votes.ballots import Ballots
@@ -27,9 +27,9 @@ class FixedSmoothedClassifier(Voter):
     input alone and hold with certainty.
 
     Args:
-        base: a `SubsetEnsemble` for this family; or any module from encoded inputs to
-            `(batch, num_classes)` logits, trained on inputs ablated by the family, which is run
-            once for each set.
+        base: a `SubsetEnsemble` or `BandNetwork` for this family; or any module from encoded
+            inputs to `(batch, num_classes)` logits, trained on inputs ablated by the family, which
+            is run once for each set.
         ablation: the family.
         num_classes: number of classes.
         encoding: "two-channel", or an `Encoding` such as `MeanEncoding(mean)`.
@@ -66,16 +66,16 @@ class FixedSmoothedClassifier(Voter):
             precision=precision,
             compile=compile,
         )
-        if isinstance(base, SubsetEnsemble) and not base.is_for(ablation.membership):
+        if isinstance(base, BallotNetwork) and not base.is_for(ablation.membership):
             raise InputError(
-                "expected an ensemble with one member for each set of the family, in its order, "
-                "got one for other sets"
+                "expected a network with one member or crop for each set of the family, in its "
+                "order, got one for other sets"
             )
 
     @property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of what the base classifier gives for one encoded input."""
-        ensemble = isinstance(self.base, SubsetEnsemble)
+        ensemble = isinstance(self.base, BallotNetwork)
         return (self.ablation.num_sets, self.num_classes) if ensemble else (self.num_classes,)
 
     def predict(self, x: Tensor, rule: str = "plurality", *, abstain: float = 0.0) -> Prediction:
@@ -178,7 +178,7 @@ class FixedSmoothedClassifier(Voter):
     def _portions(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and masks of each pass: whole ones for an ensemble, else one for each set."""
         sets, limit = self.ablation.num_sets, self.pass_size(x)
-        if isinstance(self.base, SubsetEnsemble):
+        if isinstance(self.base, BallotNetwork):
             whole = torch.ones(limit, self.ablation.num_features, dtype=torch.bool)
             for start in range(0, len(x), limit):
                 part = x[start : start + limit]
