@@ -32,6 +32,13 @@ def test_table_example_certifies() -> None:
     assert shares[2] > 0.6
 
 
+def test_poisoning_example_certifies() -> None:
+    printed = printed_by(ROOT / "examples" / "poisoning.py")
+    found = re.findall(r"accuracy ([\d.]+), median certified training samples: (\d+)", printed)
+    assert len(found) == 2
+    assert all(float(accuracy) > 0.85 and int(median) >= 8 for accuracy, median in found)
+
+
 def ran(page: str, names: dict[str, Any]) -> int:
     """Run a page's snippets one after the other with these names; returns their number."""
     snippets = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)

@@ -102,8 +102,7 @@ class FamilyProcedure(Procedure):
 
     def measure(self, images: RunImages) -> Measurement:
         """Predictions and certificates of stored ballots; see `Procedure`."""
-        what = f"ballots in {images.run.tallies_path}; run `sparsecert certify` first"
-        stored = images.of(_store(images).read(_settings(images)), what)
+        stored = self.stored(images)
         family, targets = family_of(images.run.config.design), images.targets
         read = partial(
             certify_ballots,
@@ -120,6 +119,15 @@ class FamilyProcedure(Procedure):
             label = among_top(certification.radius >= 0, targets, label)
         prediction = Prediction(label, certification.tally.first_choice)
         return Measurement(images, prediction, certification, stored.seconds)
+
+    def stored(self, images: RunImages) -> Stored[Ballots]:
+        """The ballots of these images, in their order.
+
+        Raises:
+            InputError: if some have none.
+        """
+        what = f"ballots in {images.run.tallies_path}; run `sparsecert certify` first"
+        return images.of(_store(images).read(_settings(images)), what)
 
     def predict(self, images: RunImages, execution: Execution) -> Prediction:
         """Predictions are made from the same ballots as certificates."""
