@@ -47,7 +47,7 @@ def test_with_exact_shares_no_input_within_the_radius_leaves_the_top(rule: str, 
     d, k = 7, 1
     rng = np.random.default_rng((top, len(rule)))
     near, largest = distances(d), 0
-    shift = ablation_shift(d, k, np.arange(d + 1))
+    shift = np.asarray(ablation_shift(d, k, np.arange(d + 1)))
     for _ in range(6):
         first, wins = exact_ballots(d, k, rng)
         total = first[0].sum()

@@ -20,7 +20,9 @@ class _MeanShares(nn.Module):
 
 
 def victim_of(
-    smoothed: SmoothedClassifier | FixedSmoothedClassifier, rule: str | None
+    smoothed: SmoothedClassifier | FixedSmoothedClassifier,
+    rule: str | None,
+    abstain: float = 0.0,
 ) -> SmoothedClassifier | PlainClassifier:
     """A smoothed classifier as attacks take it.
 
@@ -31,6 +33,7 @@ def victim_of(
     Args:
         smoothed: the classifier.
         rule: the attacked one, of a fixed family.
+        abstain: of its ballots.
     """
     if isinstance(smoothed, SmoothedClassifier):
         return smoothed
@@ -38,5 +41,5 @@ def victim_of(
     return PlainClassifier(
         _MeanShares(smoothed),
         smoothed.num_classes,
-        decide=lambda x: smoothed.predict(x, chosen).label,
+        decide=lambda x: smoothed.predict(x, chosen, abstain=abstain).label,
     )

@@ -101,4 +101,5 @@ class _Block(nn.Module):
         active = functional.relu(self.norms[0](x))
         hidden = self.second(functional.relu(self.norms[1](self.first(active))))
         around: Tensor = self.around(x if isinstance(self.around, nn.Identity) else active)
-        return around + hidden
+        together: Tensor = around + hidden
+        return together

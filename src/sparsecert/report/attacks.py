@@ -93,7 +93,9 @@ def attack_section(run: RunFolder, dataset: Dataset, unit: str) -> AttackSection
     for rule, names in itertools.groupby(records, key=lambda name: records[name]["rule"]):
         alike = list(names)
         rows += [(name, *cells[name].values()) for name in alike]
-        parts = [attacks[name] for name in alike]
+        parts = [attacks[name] for name in alike if "threat" not in records[name]["plan"]]
+        if not parts:
+            continue
         common = reduce(np.intersect1d, [part.indices for part in parts])
         if len(parts) > 1 and len(common):
             sizes = [part.votes.size[np.searchsorted(part.indices, common)] for part in parts]
@@ -106,7 +108,11 @@ def attack_section(run: RunFolder, dataset: Dataset, unit: str) -> AttackSection
         rows=rows,
         alarms=[sentence for record in records.values() for sentence in contradictions(record)],
         plot=_plot(run, dataset, attacks, records, unit),
-        gallery=fooling_images(dataset, attacks, _GALLERY_SIZE),
+        gallery=fooling_images(
+            dataset,
+            {name: part for name, part in attacks.items() if "threat" not in records[name]["plan"]},
+            _GALLERY_SIZE,
+        ),
     )
 
 
@@ -145,7 +151,8 @@ def fooling_images(
 
 
 def _name(record: dict[str, Any]) -> str:
-    return str(record["attack"]) + _of(record["rule"])
+    sizes = f", {record['plan']['threat']}" if "threat" in record["plan"] else ""
+    return str(record["attack"]) + sizes + _of(record["rule"])
 
 
 def _of(rule: str | None) -> str:
@@ -161,8 +168,12 @@ def _plot(
 ) -> Figure | None:
     points = {}
     for attack, part in attacks.items():
+        plan = records[attack]["plan"]
+        if "threat" in plan:  # magnitudes of patches are not numbers of units
+            continue
+        abstain = plan.get("abstain", 0.0)
         certificates = stored_certificates(
-            RunImages(run, dataset, part.indices), records[attack]["rule"]
+            RunImages(run, dataset, part.indices), records[attack]["rule"], abstain=abstain
         )
         if certificates is not None and certificates.stored.any():
             rows = np.flatnonzero(certificates.stored)

@@ -49,7 +49,7 @@ def summary_rows(
         top: K.
     """
     evaluation, threat = measurement.evaluation, measurement.threat
-    within = "" if top == 1 else f" (correct class among the top {top})"
+    within = "" if top == 1 else f", top {top}"
     rows = [
         ("images", str(evaluation.num_images)),
         (f"classification accuracy{within}", percent(evaluation.accuracy)),

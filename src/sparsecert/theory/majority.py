@@ -135,7 +135,7 @@ def share_certificate(
     for i in range(wins.shape[1]):
         passed[:, i] = np.searchsorted(table[:, i], wins[:, i], side="right")
     passed = np.maximum.accumulate(np.where(reached[:, :, None], passed, 0), axis=1)
-    decisive = min(top, passed.shape[2]) - 1
+    decisive = min(top, wins.shape[2]) - 1
     least = np.sort(passed, axis=2).take(decisive, axis=2)
     next_count = np.append(table[:, -1], looks[-1] + 1)[least]
     # Of the rivals that hold the class back, the strongest has the fewest wins over it.
