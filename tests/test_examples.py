@@ -80,6 +80,12 @@ def test_snippets_about_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert names["search"].fit(x, y).best_score_ > 0.5
 
 
+def test_snippet_about_threats() -> None:
+    names: dict[str, Any] = {}
+    assert ran("docs/threats.md", names) == 1
+    assert names["certificate"].threat.name_of(2) == "5x5"
+
+
 def test_fixed_families_snippet() -> None:
     names: dict[str, Any] = {}
     assert ran("docs/theory/fixed-families.md", names) == 1

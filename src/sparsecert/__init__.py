@@ -22,6 +22,12 @@ from sparsecert.certification import (
     certify_tally,
     predict_tally,
 )
+from sparsecert.designs.bands import (
+    column_bands,
+    contiguous_windows,
+    row_bands,
+    square_blocks,
+)
 from sparsecert.designs.family import (
     FixedAblation,
     random_partitions,
@@ -83,13 +89,17 @@ __all__ = [
     "certified_robustness",
     "certify_ballots",
     "certify_tally",
+    "column_bands",
+    "contiguous_windows",
     "evaluate",
     "load",
     "median_certified_robustness",
     "plot_certified_accuracy",
     "predict_tally",
     "random_partitions",
+    "row_bands",
     "smallest_num_samples",
+    "square_blocks",
     "stratified_partitions",
     "strided_partition",
 ]
