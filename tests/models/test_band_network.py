@@ -74,3 +74,9 @@ def test_crops_are_the_sets() -> None:
         ).all()
         # Every unit is in equally many sets, as they go on at the other end.
         assert len(set(sets.sum(axis=0).tolist())) == 1
+
+
+def test_families_far_beyond_any_run_get_a_sentence() -> None:
+    with pytest.raises(InputError, match="expected fewer sets than 50176 of block"):
+        Bands(224 * 224, "block:8", (224, 224))
+    assert len(Bands(224 * 224, "columns:8", (224, 224)).crops) == 224

@@ -123,6 +123,7 @@ def test_what_does_not_fit_gets_a_sentence(folder: Path, digits_run: Path, fails
     new = ("train", "--data", "digits", "--out", folder.parent / "new", "--design", "bands")
     fails("expected --layout", *new)
     fails("layout to be one of columns:S", *new, "--layout", "round:2")
+    fails("layout to be one of columns:S", *new, "--layout", "columns:" + "9" * 5_000)
     fails("between 1 and the side", *new, "--layout", "columns:9")
     fails("columns, rows or block for images", *new, "--layout", "window:2")
     fails("--sets is for another", *new, "--layout", "columns:2", "--sets", 3)

@@ -8,6 +8,8 @@ end, so that every feature is in equally many sets.
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -20,6 +22,7 @@ from sparsecert.designs.design import option
 from sparsecert.designs.family import FamilyDesign, FixedAblation
 from sparsecert.errors import InputError, as_integer
 
+_MOST_PLACES = 2**26  # of all sets in inputs
 BAND_LAYOUTS = ("columns", "rows", "block", "window")
 
 
@@ -80,6 +83,11 @@ def crops(
             f"expected the size of {layout} to be between 1 and the side of the input, got "
             f"{size[0]} x {size[1]} in {shape[0]} x {shape[1]}"
         )
+    number = math.prod(1 if span == side else side for span, side in zip(spans, sides, strict=True))
+    if number * math.prod(sides) > _MOST_PLACES:
+        raise InputError(
+            f"expected fewer sets than {number} of {layout}, for inputs of {math.prod(sides)}"
+        )
     rows, columns = (
         (np.arange(1 if span == side else side)[:, None] + np.arange(span)) % side
         for span, side in zip(spans, sides, strict=True)
@@ -129,7 +137,7 @@ class Bands(FamilyDesign):
     def crops(self) -> Int[np.ndarray, "sets height width"]:
         """The units of every set, as a block of the input."""
         kind, _, digits = self.layout.partition(":")
-        if kind not in BAND_LAYOUTS or not digits.isdecimal():
+        if kind not in BAND_LAYOUTS or not re.fullmatch(r"[0-9]{1,9}", digits):
             raise InputError(
                 f"expected layout to be one of {', '.join(f'{k}:S' for k in BAND_LAYOUTS)} with a "
                 f"number S, got {self.layout!r}"

@@ -85,7 +85,7 @@ def threat_of(text: str | Threat) -> Threat:
     if text == SPARSE:
         return Threat()
     kind, _, sizes = text.partition(":")
-    form = {"patch": r"[1-9]\d*x[1-9]\d*", "window": r"[1-9]\d*"}.get(kind)
+    form = {"patch": r"[1-9]\d{0,8}x[1-9]\d{0,8}", "window": r"[1-9]\d{0,8}"}.get(kind)
     parts = sizes.split(",")
     if form is None or not all(re.fullmatch(form, part, re.ASCII) for part in parts):
         raise InputError(
