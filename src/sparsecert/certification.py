@@ -181,6 +181,10 @@ def certify_ballots(
     chosen, threat = check_family_rule(rule), threat_of(threat)
     reach = threat.reach(ablation)
     check_abstain(abstain)
+    if abstain and not np.isfinite(ballots).all():
+        raise InputError(
+            "expected finite scores for ballots that abstain, such as probabilities; found infinity"
+        )
     batch, _, classes = ballots.shape
     check_top(top, classes, rule, chosen.top is not None)
     first = ballots.argmax(axis=2)

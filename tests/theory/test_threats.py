@@ -310,6 +310,8 @@ def test_numbers_out_of_range_get_a_sentence() -> None:
     scores = np.zeros((1, 4, 3))
     with pytest.raises(sc.InputError, match="abstain as a difference"):
         sc.certify_ballots(scores, family, abstain=-0.1)
+    with pytest.raises(sc.InputError, match="finite scores"):
+        sc.certify_ballots(np.full((1, 4, 3), -np.inf), family, abstain=0.1)
     with pytest.raises(sc.InputError, match="top from 1 to 2"):
         sc.certify_ballots(scores, family, top=3)
     with pytest.raises(sc.InputError, match="for the top 2, got run-off"):
