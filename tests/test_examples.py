@@ -50,6 +50,13 @@ def test_table_example_certifies() -> None:
     assert shares[2] > 0.6
 
 
+def test_poisoning_example_certifies() -> None:
+    printed = printed_by(ROOT / "examples" / "poisoning.py")
+    found = re.findall(r"accuracy ([\d.]+), median certified training samples: (\d+)", printed)
+    assert len(found) == 2
+    assert all(float(accuracy) > 0.85 and int(median) >= 8 for accuracy, median in found)
+
+
 def ran(page: str, names: dict[str, Any]) -> int:
     """Run a page's snippets one after the other with these names; returns their number."""
     snippets = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
@@ -111,6 +118,12 @@ def test_snippets_about_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert names["model"].family_.num_features == 4
     names["search"].set_params(param_grid={"num_sets": [10]}, estimator__epochs=2, cv=2)
     assert names["search"].fit(x, y).best_score_ > 0.5
+
+
+def test_snippet_about_threats() -> None:
+    names: dict[str, Any] = {}
+    assert ran("docs/threats.md", names) == 1
+    assert names["certificate"].threat.name_of(2) == "5x5"
 
 
 def test_fixed_families_snippet() -> None:

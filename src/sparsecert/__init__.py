@@ -22,6 +22,12 @@ from sparsecert.certification import (
     certify_tally,
     predict_tally,
 )
+from sparsecert.designs.bands import (
+    column_bands,
+    contiguous_windows,
+    row_bands,
+    square_blocks,
+)
 from sparsecert.designs.family import (
     FixedAblation,
     random_partitions,
@@ -90,6 +96,8 @@ __all__ = [
     "certified_robustness",
     "certify_ballots",
     "certify_tally",
+    "column_bands",
+    "contiguous_windows",
     "evaluate",
     "load",
     "median_certified_robustness",
@@ -98,8 +106,10 @@ __all__ = [
     "predict_tally",
     "protect",
     "random_partitions",
+    "row_bands",
     "samples",
     "smallest_num_samples",
+    "square_blocks",
     "stratified_partitions",
     "strided_partition",
 ]

@@ -9,15 +9,17 @@ fixed number of samples is one look, and the paper's corollaries are read from i
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sparsecert.designs.design import SampledDesign, check_rule_of, sampled
 from sparsecert.designs.family import FixedAblation, check_family
-from sparsecert.errors import InputError, TooFewSamplesWarning, warn_if_large
-from sparsecert.rules import FAMILY_RULES, check_family_rule, check_rule, fewest_unanimous
+from sparsecert.designs.threats import SPARSE, Threat, threat_of
+from sparsecert.errors import InputError, TooFewSamplesWarning, as_integer, warn_if_large
+from sparsecert.rules import check_family_rule, check_rule, fewest_unanimous
+from sparsecert.theory.ballots import Ballots
 from sparsecert.theory.majority import Certified
 from sparsecert.theory.prediction import Named
 from sparsecert.theory.schedule import ALPHA
@@ -66,6 +68,7 @@ class Certification:
         alpha: error probability of each certificate; 0 where it holds with certainty.
         seed: as of a `Prediction`.
         rule: by which votes were read.
+        threat: what the radius is against; where its sizes are listed, how many are withstood.
     """
 
     label: NDArray[np.int64]
@@ -75,6 +78,7 @@ class Certification:
     alpha: float
     seed: int | None = None
     rule: str | None = None
+    threat: Threat = field(default_factory=Threat)
 
     @property
     def num_samples(self) -> NDArray[np.int64]:
@@ -102,6 +106,7 @@ def certify_tally(
     ablation: SampledDesign,
     alpha: float = ALPHA,
     rule: str = "majority",
+    top: int = 1,
 ) -> Certification:
     """Certify labels from stored votes.
 
@@ -114,6 +119,7 @@ def certify_tally(
         ablation: the design the samples were drawn from.
         alpha: error probability of each certificate.
         rule: "majority" (Corollary 1), "margin" (Corollary 2) or "pairwise".
+        top: K: certify that the label stays among the top K, by margin (first choices) or pairwise.
 
     Returns:
         Certificates; their tally holds the votes up to each input's stop.
@@ -129,7 +135,7 @@ def certify_tally(
     sampled(ablation)
     tally = _as_tally(tally)
     labels = check_labels(tally, label)
-    certified = certify_by_look(tally, labels, ablation, alpha, rule)
+    certified = certify_by_look(tally, labels, ablation, alpha, rule, top)
     if len(tally):
         most = tally.num_samples.min() if tally.looks is None else tally.looks[-1]
         warn_if_too_few(int(most), alpha, rule)
@@ -138,7 +144,14 @@ def certify_tally(
 
 
 def certify_ballots(
-    scores: ArrayLike, ablation: FixedAblation, rule: str = "plurality"
+    scores: ArrayLike,
+    ablation: FixedAblation,
+    rule: str = "plurality",
+    *,
+    threat: str | Threat = SPARSE,
+    abstain: float = 0.0,
+    top: int = 1,
+    label: ArrayLike | None = None,
 ) -> Certification:
     """The smoothed classifier's classes and certificates, from the ballots of every retained set.
 
@@ -152,30 +165,71 @@ def certify_ballots(
             retained set. Of equal scores the smaller class index ranks first.
         ablation: the family.
         rule: "plurality", "run-off" or "pairwise"; `theory` has statements and proofs.
+        threat: "sparse", "patch:HxW" or "window:L" (`designs.threats`).
+        abstain: ballots rank one class above another only if its score is higher by more than
+            this; 0 for ballots that never abstain. Choose it on inputs that you do not report on,
+            and for scores that it means something for: probabilities.
+        top: K: certify that the label stays among the top K, by plurality or pairwise.
+        label: `(batch,)` classes to certify, of any origin, such as the correct ones; by default
+            the rule's.
 
     Returns:
-        Labels; radii in units, -1 where there is no pairwise winner; in `lower_bound` the label's
-        share of the ballots: of the first choices, under run-off head to head against the other
-        finalist, under pairwise against the strongest rival; first choices as `tally`.
+        Labels; radii in units, -1 where the rule has no class of its own, or it is not the label;
+        in `lower_bound` the share of the ballots of the rule's class: of the first choices, under
+        run-off head to head against the other finalist, under pairwise against the strongest
+        rival; first choices as `tally`. Under a threat with listed sizes a radius is how many of
+        them are withstood, 0 if only the unchanged input is, which is certain.
 
     Raises:
-        InputError: for NaN, a shape that does not match, or an unknown rule.
+        InputError: for NaN, a shape that does not match, an unknown rule or threat, one that is
+            not for such inputs, or numbers out of range.
     """
     ballots = _checked_scores(scores, ablation)
-    check_family_rule(rule)
+    chosen, threat = check_family_rule(rule), threat_of(threat)
+    reach = threat.reach(ablation)
+    check_abstain(abstain)
+    if abstain and not np.isfinite(ballots).all():
+        raise InputError(
+            "expected finite scores for ballots that abstain, such as probabilities; found infinity"
+        )
     batch, _, classes = ballots.shape
-    label = np.empty(batch, dtype=np.int64)
-    radius, share = label.copy(), np.empty(batch)
+    check_top(top, classes, rule, chosen.top is not None)
+    first = ballots.argmax(axis=2)
+    tally = Tally(np.stack([(first == c).sum(axis=1) for c in range(classes)], axis=1))
+    wanted = None if label is None else check_labels(tally, label)
+    found = np.empty(batch, dtype=np.int64)
+    radius, share = found.copy(), np.empty(batch)
     size = max(1, _NUMBERS_PER_CHUNK // max(ballots[0].size if batch else 1, classes**2))
     for start in range(0, batch, size):
         part = slice(start, start + size)
-        outcome = FAMILY_RULES[rule](ballots[part], ablation.columns)
-        label[part], share[part], radius[part] = outcome.label, outcome.share, outcome.radius
-    # Only families in which nothing can change the class have a radius beyond d.
-    radius = np.minimum(radius, ablation.num_features)
-    first = ballots.argmax(axis=2)
-    counts = np.stack([(first == c).sum(axis=1) for c in range(classes)], axis=1)
-    return Certification(label, radius, share, Tally(counts), 0.0, rule=rule)
+        read = Ballots(ballots[part], reach, abstain)
+        outcome = chosen.outcome(read)
+        own = outcome.label if wanted is None else wanted[part]
+        found[part], share[part] = own, outcome.share
+        if chosen.top is not None and top > 1:
+            radius[part] = chosen.top(read, own, top)
+        else:
+            radius[part] = np.where(own == outcome.label, outcome.radius, -1)
+    # Only families in which nothing can change the class have a radius beyond the last attacker.
+    radius = np.minimum(radius, reach.last)
+    return Certification(found, radius, share, tally, 0.0, rule=rule, threat=threat)
+
+
+def check_abstain(abstain: float) -> None:
+    """Raise `InputError` for a threshold on differences of scores that is none."""
+    if not 0 <= abstain < np.inf:
+        raise InputError(f"expected abstain as a difference of scores, 0 or more, got {abstain}")
+
+
+def check_top(top: int, num_classes: int, rule: str, has_top: bool) -> None:
+    """Raise `InputError` for a K out of range, or a rule that has no top K."""
+    if not 1 <= as_integer(top, "top") < num_classes:
+        raise InputError(f"expected top from 1 to {num_classes - 1}, got {top}")
+    if top > 1 and not has_top:
+        raise InputError(
+            "expected the rule pairwise, or plurality (fixed families) or margin (random "
+            f"ablations), for the top {top}, got {rule}"
+        )
 
 
 def predict_tally(
@@ -225,13 +279,19 @@ def select_label(selection: Tally, rule: str = "majority") -> NDArray[np.int64]:
 
 
 def certify_by_look(
-    tally: Tally, label: NDArray[np.int64], ablation: SampledDesign, alpha: float, rule: str
+    tally: Tally,
+    label: NDArray[np.int64],
+    ablation: SampledDesign,
+    alpha: float,
+    rule: str,
+    top: int = 1,
 ) -> Certified:
     """What is certified by each look; arguments are those of `certify_tally`."""
     chosen = check_rule(alpha, rule)
     check_rule_of(ablation, rule)
+    check_top(top, tally.num_classes, rule, chosen.has_top)
     read = chosen.certify if tally.looks is None else chosen.certify_by_look
-    return read(tally, label, ablation, alpha)
+    return read(tally, label, ablation, alpha, top)
 
 
 def name_by_look(tally: Tally, alpha: float, rule: str) -> Named:

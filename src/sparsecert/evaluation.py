@@ -47,7 +47,8 @@ class Evaluation:
         median: median certified robustness; None is N/A.
         median_interval: its interval, by order statistics; None with fewer than 6 images.
         median_authors_convention: the same with correct but uncertified images at radius 0.
-        certified_accuracy: by rho, from 0 to the largest radius seen.
+        certified_accuracy: by rho, from 0 to the largest radius seen, or the last size of a threat
+            that lists sizes.
     """
 
     num_images: int
@@ -102,7 +103,9 @@ def evaluate(
         median=median_certified_robustness(radius, correct),
         median_interval=median_interval(radius, correct),
         median_authors_convention=median_certified_robustness(authors_convention(radius), correct),
-        certified_accuracy=certified_accuracy_by_rho(radius, correct),
+        certified_accuracy=certified_accuracy_by_rho(
+            radius, correct, len(certification.threat.sizes)
+        ),
     )
 
 
@@ -164,10 +167,19 @@ def certified_accuracy(
     return float(share) if wanted.ndim == 0 else np.asarray(share)
 
 
-def certified_accuracy_by_rho(radius: ArrayLike, correct: ArrayLike) -> tuple[Estimate, ...]:
-    """Certified accuracy with its interval at every rho from 0 to the largest radius seen."""
+def certified_accuracy_by_rho(
+    radius: ArrayLike, correct: ArrayLike, at_least: int = 0
+) -> tuple[Estimate, ...]:
+    """Certified accuracy with its interval at every rho from 0 to the largest radius seen.
+
+    Args:
+        radius: `(images,)` certified radii, -1 where nothing is certified.
+        correct: `(images,)` whether the certified label is the right one.
+        at_least: a rho up to which it goes anyway.
+    """
     robustness = certified_robustness(radius, correct)
-    return tuple(share(robustness >= rho) for rho in range(max(0, int(np.max(radius))) + 1))
+    last = max(at_least, int(np.max(radius)))
+    return tuple(share(robustness >= rho) for rho in range(last + 1))
 
 
 def median_certified_robustness(radius: ArrayLike, correct: ArrayLike) -> int | None:

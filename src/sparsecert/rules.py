@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sparsecert.designs.design import SampledDesign
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import MOST_SAMPLES, InputError, as_integer, check_alpha
+from sparsecert.theory.ballots import Ballots, Outcome
 from sparsecert.theory.confidence import clopper_pearson_lower
 from sparsecert.theory.majority import (
     Certified,
@@ -23,8 +24,13 @@ from sparsecert.theory.majority import (
     share_certificate,
 )
 from sparsecert.theory.margin import margin_by_look, margin_certificate, margin_lead
-from sparsecert.theory.pairwise import pairwise_certificate, pairwise_family
-from sparsecert.theory.plurality import plurality
+from sparsecert.theory.pairwise import (
+    pairwise_certificate,
+    pairwise_family,
+    top_pairwise,
+    top_pairwise_certificate,
+)
+from sparsecert.theory.plurality import plurality, top_by_first_choices
 from sparsecert.theory.prediction import (
     Named,
     name_top,
@@ -57,24 +63,50 @@ class Rule:
     needs_rankings: bool = False
     certain: ClassVar[float] = 0.5  # the threshold of radius 0, where nothing is changed
 
+    def among_top(self, tally: Tally, label: NDArray[np.int64], top: int) -> NDArray[np.bool_]:
+        """`(batch,)` whether the label is among the top K of the counted ballots; see `has_top`."""
+        latest = tally.latest
+        lost = 2 * self.wins(latest, label)[:, 0] <= latest.num_samples[:, None]
+        return np.asarray(lost.sum(axis=1) < top)
+
     @property
     def predicts_as(self) -> str:
         """The rule whose PREDICT it shares."""
         return "pairwise" if self.needs_rankings else "majority"
 
+    @property
+    def has_top(self) -> bool:
+        """Whether it certifies that a class stays among the top K."""
+        return self.needs_rankings
+
     def certify(
-        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
+        self,
+        tally: Tally,
+        label: NDArray[np.int64],
+        design: SampledDesign,
+        alpha: float,
+        top: int = 1,
     ) -> Certified:
         """Certificates from a fixed number of samples."""
-        votes, total = of_label(self.counts(tally), label), tally.num_samples
-        return self.certify_share(votes, total, _up_to(total, design, alpha), alpha)
+        total = tally.num_samples
+        thresholds = _up_to(total, design, alpha)
+        if top > 1:
+            wins = self.wins(tally, label)[:, 0]
+            return top_pairwise_certificate(wins, total, thresholds, alpha, top)
+        return self.certify_share(of_label(self.counts(tally), label), total, thresholds, alpha)
 
     def certify_by_look(
-        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
+        self,
+        tally: Tally,
+        label: NDArray[np.int64],
+        design: SampledDesign,
+        alpha: float,
+        top: int = 1,
     ) -> Certified:
         """Certificates where counts are looked at as they grow."""
         wins, looks = self.wins(tally, label), np.array(tally.looks)
-        return share_certificate(wins, tally.reached, looks, _up_to(looks, design, alpha), alpha)
+        thresholds = _up_to(looks, design, alpha)
+        return share_certificate(wins, tally.reached, looks, thresholds, alpha, top)
 
     def predict(self, tally: Tally, alpha: float) -> Named:
         """PREDICT from a fixed number of samples."""
@@ -104,29 +136,51 @@ class LeadRule(Rule):
 
     certain: ClassVar[float] = 0.0
 
+    @property
+    def has_top(self) -> bool:
+        """By first choices it does."""
+        return True
+
     def certify(
-        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
+        self,
+        tally: Tally,
+        label: NDArray[np.int64],
+        design: SampledDesign,
+        alpha: float,
+        top: int = 1,
     ) -> Certified:
         """Certificates from a fixed number of samples."""
         if tally.num_classes == 2:
             return super().certify(tally, label, design, alpha)
-        votes, rival = _label_and_rival(self.counts(tally), label)
-        return margin_certificate(votes, rival, tally.num_samples, _leads(design), alpha)
+        votes, rivals = _label_and_rivals(self.counts(tally), label, top)
+        return margin_certificate(votes, rivals, tally.num_samples, _leads(design), alpha)
 
     def certify_by_look(
-        self, tally: Tally, label: NDArray[np.int64], design: SampledDesign, alpha: float
+        self,
+        tally: Tally,
+        label: NDArray[np.int64],
+        design: SampledDesign,
+        alpha: float,
+        top: int = 1,
     ) -> Certified:
         """Certificates where counts are looked at as they grow."""
         if tally.num_classes == 2:
             return super().certify_by_look(tally, label, design, alpha)
-        votes, rival = _label_and_rival(self.counts(tally), label)
+        votes, rivals = _label_and_rivals(self.counts(tally), label, top)
         looks = np.array(tally.looks)
-        return margin_by_look(votes, rival, tally.reached, looks, _leads(design), alpha)
+        return margin_by_look(votes, rivals, tally.reached, looks, _leads(design), alpha)
+
+    def among_top(self, tally: Tally, label: NDArray[np.int64], top: int) -> NDArray[np.bool_]:
+        """`(batch,)` whether the label is among the top K of the counted ballots."""
+        votes, rivals = _label_and_rivals(tally.votes, label, top)
+        return np.asarray((rivals >= votes[:, None]).sum(axis=1) < top)
 
     def unanimous(self, num_samples: int, alpha: float) -> float:
         """What all of so many ballots show, with three classes or more."""
         lower_bound = clopper_pearson_lower(num_samples, num_samples, alpha / 2)
-        return float(margin_lead(lower_bound, np.asarray(0), np.asarray(num_samples), alpha))
+        return float(
+            margin_lead(lower_bound, np.zeros(1, np.int64), np.asarray(num_samples), alpha)
+        )
 
     def thresholds(self, design: UniformAblation) -> NDArray[np.float64]:
         """By radius, of random ablation."""
@@ -167,8 +221,26 @@ RULES: dict[str, Rule] = {
         ),
     )
 }
-# Of fixed families: from every set's scores to an outcome that holds with certainty.
-FAMILY_RULES = {"plurality": plurality, "run-off": run_off, "pairwise": pairwise_family}
+
+
+@dataclass(frozen=True)
+class FamilyRule:
+    """A rule of fixed families; what it says holds with certainty.
+
+    Attributes:
+        outcome: its classes and their radii.
+        top: radii within which classes stay among the top K; None where the rule has no top K.
+    """
+
+    outcome: Callable[[Ballots], Outcome]
+    top: Callable[[Ballots, NDArray[np.int64], int], NDArray[np.int64]] | None = None
+
+
+FAMILY_RULES = {
+    "plurality": FamilyRule(plurality, top_by_first_choices),
+    "run-off": FamilyRule(run_off),
+    "pairwise": FamilyRule(pairwise_family, top_pairwise),
+}
 
 
 def check_rule(alpha: float, rule: str) -> Rule:
@@ -179,10 +251,11 @@ def check_rule(alpha: float, rule: str) -> Rule:
     return RULES[rule]
 
 
-def check_family_rule(rule: str) -> None:
-    """Raise `InputError` for an unknown rule of fixed families."""
+def check_family_rule(rule: str) -> FamilyRule:
+    """The rule of fixed families of that name; raises `InputError` for an unknown one."""
     if not isinstance(rule, str) or rule not in FAMILY_RULES:
         raise InputError(f"expected rule to be one of {', '.join(FAMILY_RULES)}, got {rule!r}")
+    return FAMILY_RULES[rule]
 
 
 def smallest_num_samples(
@@ -233,11 +306,11 @@ def _leads(design: SampledDesign) -> NDArray[np.float64]:
     return design.lead_thresholds()
 
 
-def _label_and_rival(
-    first_choice: NDArray[np.int64], label: NDArray[np.int64]
+def _label_and_rivals(
+    first_choice: NDArray[np.int64], label: NDArray[np.int64], top: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Votes of each label, and of its strongest rival."""
+    """Votes of each label, and, on a last axis, of its K strongest rivals."""
     rivals = first_choice.copy()
     places = label.reshape(-1, *[1] * (first_choice.ndim - 1))
-    np.put_along_axis(rivals, places, 0, axis=-1)
-    return of_label(first_choice, label), rivals.max(axis=-1)
+    np.put_along_axis(rivals, places, -1, axis=-1)
+    return of_label(first_choice, label), np.sort(rivals, axis=-1)[..., -top:]

@@ -158,7 +158,7 @@ def test_a_success_within_a_certified_radius_is_shouted(
 ) -> None:
     """A certificate that claims everything, which no attack may leave unnoticed."""
 
-    def boastful(images: RunImages, _: None) -> Certificates:
+    def boastful(images: RunImages, *_: object) -> Certificates:
         number = len(images.indices)
         return Certificates(np.full(number, 64), np.ones(number, dtype=bool))
 

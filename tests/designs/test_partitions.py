@@ -143,7 +143,7 @@ def test_one_network_for_all_sets_votes_once_for_each(ballots_per_pass: int) -> 
 
 def test_an_ensemble_of_other_sets_is_refused() -> None:
     base = ensemble(Partitions(20, 5, 1, "random", family_seed=1))
-    with pytest.raises(InputError, match="one member for each set"):
+    with pytest.raises(InputError, match="one member or crop for each"):
         FixedSmoothedClassifier(base, Partitions(20, 5).ablation, 4)
 
 

@@ -122,7 +122,7 @@ def test_what_does_not_fit_gets_a_sentence(family_run: Path, tmp_path: Path, fai
     mlp = ("--model", "mlp", "--width", 8)
     fails("a width for a subset ensemble", *partition, "--sets", 4, *mlp)
     ensemble = ("--model", "subset-ensemble")
-    fails("design partition for a subset ensemble", *new, "--retained", 5, *ensemble)
+    fails("design partition or bands for a subset ensemble", *new, "--retained", 5, *ensemble)
     # The width is that of the run to start from, else that would be the sentence.
     sentence = "to start from with the same sets"
     fails(sentence, *partition, "--sets", 5, "--start", family_run)

@@ -175,9 +175,9 @@ def certificates_of_one_look(
         "majority": share_certificate(
             own[:, :, None], reached, looks, majority_thresholds(d, k), alpha
         ).radius[:, 0],
-        "margin": margin_by_look(own, rival, reached, looks, margin_thresholds(d, k), alpha).radius[
-            :, 0
-        ],
+        "margin": margin_by_look(
+            own, rival[..., None], reached, looks, margin_thresholds(d, k), alpha
+        ).radius[:, 0],
         "pairwise": share_certificate(
             (n - counts[:, 1:])[:, None, :], reached, looks, majority_thresholds(d, k), alpha
         ).radius[:, 0],
@@ -194,7 +194,7 @@ def test_one_look_certifies_what_the_fixed_rules_do(n: int) -> None:
     own, rival = counts[:, 0], counts[:, 1:].max(axis=1)
     fixed = {
         "majority": majority_certificate(own, total, shares, alpha),
-        "margin": margin_certificate(own, rival, total, margin_thresholds(d, k), alpha),
+        "margin": margin_certificate(own, rival[..., None], total, margin_thresholds(d, k), alpha),
         # Every ballot that is not for a rival is taken to rank the class above it.
         "pairwise": pairwise_certificate(n - rival, total, shares, alpha),
     }

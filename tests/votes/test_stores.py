@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import sparsecert as sc
 from sparsecert.errors import RunFolderError
 from sparsecert.theory.schedule import growing_looks
-from sparsecert.votes.ballots import Ballots, ranks_of
+from sparsecert.votes.ballots import Ballots
 from sparsecert.votes.store import Stored
 from sparsecert.votes.tracked_classes import NO_CLASS
 from tests.helpers.classifiers import images, weighing
@@ -46,7 +46,7 @@ class Keeping:
         """Votes on these images, the same for the same image and seed."""
         rngs = [np.random.default_rng((seed, index)) for index in indices]
         if self.kind == "family":
-            return Ballots(np.concatenate([ranks_of(rng.random((1, n, CLASSES))) for rng in rngs]))
+            return Ballots.of(np.concatenate([rng.random((1, n, CLASSES)) for rng in rngs]))
         rankings = [[0, 1, 2], [1, 2, 0], [2, 1, 0]]
         each = [looks_of(rng, [0.5, 0.3, 0.2], rankings, n, 1) for rng in rngs]
         votes = sc.Tally.concatenate(each)

@@ -25,6 +25,8 @@ from sparsecert.streams import Stage, stream
 Victim = SmoothedClassifier | PlainClassifier
 # A search gets the image's queries, the largest size allowed, and a source of randomness.
 Search = Callable[[Queries, int, np.random.Generator], Iterable[Tensor]]
+# Of a changed image and the original.
+Measure = Callable[[Tensor, Tensor], int]
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class AttackResult:
     Attributes:
         adversarial: `(batch, ...)` images that fool the classifier; where none was found, the
             image itself.
-        size: `(batch,)` changed features (pixels, all channels together); 0 where the unchanged
+        size: `(batch,)` changed features (pixels, all channels together), or the number of the
+            size that holds the change, of those that a threat lists; 0 where the unchanged
             image is misclassified or abstained on, -1 where the attack failed.
         label: `(batch,)` the class that fresh ballots give the adversarial image, or `ABSTAIN`.
         queries: `(batch,)` questions asked.
@@ -107,6 +110,7 @@ def attack_each(
     probe: Probe,
     seed: int,
     indices: Sequence[int] | NDArray[np.int64] | None,
+    measure: Measure | None = None,
 ) -> AttackResult:
     """Search for fooling versions of each image, and confirm the smallest.
 
@@ -120,6 +124,7 @@ def attack_each(
         probe: the attacked procedure.
         seed: names the random streams, together with `indices`.
         indices: each image's index in its data set; 0, 1, ... by default.
+        measure: the size of a change; by default the number of changed features.
 
     Raises:
         InputError: for labels that are no classes, or do not match the images, or a budget under 1,
@@ -136,13 +141,19 @@ def attack_each(
     for row, (label, name) in enumerate(zip(targets, names, strict=True)):
         queries = _queries(victim, images[row : row + 1], int(label), probe, seed, name)
         generator = stream(seed, Stage.ATTACK_MOVES, name)
-        adversarial[row], size, found = _attack(queries, most, search, generator)
+        adversarial[row], size, found = _attack(
+            queries, most, search, generator, measure or queries.units.num_changed
+        )
         numbers[row] = size, found, *astuple(queries.cost)
     return AttackResult(adversarial, *numbers.T)
 
 
 def _attack(
-    queries: Queries, budget: int, search: Search, generator: np.random.Generator
+    queries: Queries,
+    budget: int,
+    search: Search,
+    generator: np.random.Generator,
+    measure: Measure,
 ) -> tuple[Tensor, int, int]:
     """The smallest confirmed image, its size, and its class."""
     unchanged = queries.confirm(queries.original)
@@ -150,7 +161,7 @@ def _attack(
         return queries.original, 0, unchanged
     by_size: dict[int, Tensor] = {}
     for image in search(queries, budget, generator):
-        by_size.setdefault(int(queries.units.changed(image, queries.original).sum()), image)
+        by_size.setdefault(measure(image, queries.original), image)
     for size in sorted(by_size):
         if size > budget:
             break

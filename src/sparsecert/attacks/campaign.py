@@ -15,6 +15,8 @@ from sparsecert.attacks.fixed import victim_of
 from sparsecert.attacks.plan import AttackPlan, attacked_alike
 from sparsecert.attacks.store import AttackSettings, AttackStore
 from sparsecert.data import Dataset
+from sparsecert.designs.family import FamilyDesign
+from sparsecert.designs.threats import SPARSE
 from sparsecert.procedures.execution import Execution, Finished, Work
 from sparsecert.procedures.procedure import RunImages
 from sparsecert.procedures.run import load, recorded_procedure, run_images
@@ -52,14 +54,19 @@ class Certificates:
     stored: NDArray[np.bool_]
 
 
-def run_target(run: RunFolder, rule: str | None = None) -> Target:
+def run_target(run: RunFolder, rule: str | None = None, abstain: float = 0.0) -> Target:
     """A run's smoothed classifier.
 
     Args:
         run: a trained run.
         rule: the attacked one, of a fixed family; that of a sampled design is the plan's.
+        abstain: of the ballots of a fixed family.
     """
-    return Target(lambda: victim_of(load(run.path), rule), run.fingerprint(), run.attacks_path)
+
+    def victim() -> Victim:
+        return victim_of(load(run.path), rule, abstain)
+
+    return Target(victim, run.fingerprint(), run.attacks_path)
 
 
 def attack_images(
@@ -136,12 +143,16 @@ def images_to_attack(run: RunFolder, dataset_name: str | None, limit: int | None
     return certified.take(data.evenly_spread(len(certified.indices), limit))
 
 
-def stored_certificates(images: RunImages, rule: str | None = None) -> Certificates | None:
+def stored_certificates(
+    images: RunImages, rule: str | None = None, threat: str = SPARSE, abstain: float = 0.0
+) -> Certificates | None:
     """What the run's stored votes certify about these images, by the run's latest record.
 
     Args:
         images: the attacked images.
         rule: the attacked one; None for majority and margin.
+        threat: of the attack.
+        abstain: of the ballots of a fixed family.
 
     Returns:
         The radii; None if the run has not been certified on this data set.
@@ -152,7 +163,9 @@ def stored_certificates(images: RunImages, rule: str | None = None) -> Certifica
     if record["dataset"] != images.dataset.name:
         return None
     design = images.run.config.design
-    procedure = recorded_procedure(design, record)
+    procedure = replace(recorded_procedure(design, record), top=1)
+    if isinstance(design, FamilyDesign):
+        procedure = replace(procedure, threat=threat, abstain=abstain)
     stored = procedure.counted(images)
     radius = np.full(len(stored), -1, dtype=np.int64)
     if stored.any():

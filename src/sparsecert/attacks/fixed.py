@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from sparsecert.attacks.plain import PlainClassifier
-from sparsecert.designs.family import Partitions
+from sparsecert.designs.family import FamilyDesign
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.smoothing.sampled import SmoothedClassifier
 
@@ -20,7 +20,9 @@ class _MeanShares(nn.Module):
 
 
 def victim_of(
-    smoothed: SmoothedClassifier | FixedSmoothedClassifier, rule: str | None
+    smoothed: SmoothedClassifier | FixedSmoothedClassifier,
+    rule: str | None,
+    abstain: float = 0.0,
 ) -> SmoothedClassifier | PlainClassifier:
     """A smoothed classifier as attacks take it.
 
@@ -31,13 +33,14 @@ def victim_of(
     Args:
         smoothed: the classifier.
         rule: the attacked one, of a fixed family.
+        abstain: of its ballots.
     """
     if isinstance(smoothed, SmoothedClassifier):
         return smoothed
-    chosen = rule or Partitions.rules[0]
+    chosen = rule or FamilyDesign.rules[0]
     return PlainClassifier(
         _MeanShares(smoothed),
         smoothed.num_classes,
-        decide=lambda x: smoothed.predict(x, chosen).label,
+        decide=lambda x: smoothed.predict(x, chosen, abstain=abstain).label,
         owner=smoothed.ablation.owner,
     )

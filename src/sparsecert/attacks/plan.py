@@ -12,11 +12,14 @@ from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim
 from sparsecert.attacks.greedy import greedy_attack
+from sparsecert.attacks.patch import patch_attack
 from sparsecert.attacks.pointwise import pointwise_attack
 from sparsecert.attacks.reading import READINGS
 from sparsecert.attacks.sigma_zero import sigma_zero_attack
 from sparsecert.attacks.sparse_rs import sparse_rs_attack
+from sparsecert.certification import check_abstain
 from sparsecert.designs.design import Design, SampledDesign, check_rule_of
+from sparsecert.designs.threats import SPARSE, threat_of
 from sparsecert.errors import InputError, as_integer, check_num_samples
 from sparsecert.procedures.run import procedure_for
 from sparsecert.rules import FAMILY_RULES, RULES
@@ -26,7 +29,7 @@ _WHY_NOT = {
     "num_search": "which compares images by gradients, not by ballots",
     "num_gradient": "which follows no gradient",
 }
-_DEFAULT_STEPS = {"sparse-rs": 300, "sigma-zero": 200}
+_DEFAULT_STEPS = {"sparse-rs": 300, "sigma-zero": 200, "patch": 40}
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,13 @@ class AttackPlan:
         budget: the largest number of changed features; any by default.
         repetitions: pointwise: starts per image.
         steps: sparse-rs: steps without success that end the search; sigma-zero:
-            gradient steps. By default 300 and 200.
+            gradient steps; patch: of each way to paint. By default 300, 200 and 40.
         probe: the attacked procedure, of sampled designs.
         seed: of the random streams.
         rule: the attacked one; None is majority, whose PREDICT is margin's too.
+        threat: what may be changed: sizes for the attack patch, "sparse" for the others.
+        abstain: how far apart probabilities are for a ballot of the attacked fixed family to prefer
+            a class; 0 for ballots that never abstain.
 
     Raises:
         InputError: for an unknown attack, or options out of range.
@@ -54,6 +60,8 @@ class AttackPlan:
     probe: Probe = field(default_factory=Probe)
     seed: int = 0
     rule: str | None = None
+    threat: str = SPARSE
+    abstain: float = 0.0
 
     def __post_init__(self) -> None:
         if self.attack not in ATTACKS:
@@ -71,6 +79,12 @@ class AttackPlan:
         rules = {*RULES, *FAMILY_RULES}
         if self.rule is not None and self.rule not in rules:
             raise InputError(f"expected a rule out of {', '.join(sorted(rules))}, got {self.rule}")
+        check_abstain(self.abstain)
+        if (self.attack == "patch") != bool(threat_of(self.threat).sizes):
+            raise InputError(
+                "expected a threat of patches or windows for the attack patch, as in patch:5x5, "
+                f"and for no other, got {self.threat} for {self.attack}"
+            )
         check_num_samples(self.repetitions, "repetitions")
         if self.steps is None:
             object.__setattr__(self, "steps", _DEFAULT_STEPS.get(self.attack))
@@ -87,6 +101,9 @@ class AttackPlan:
         """
         values = asdict(self)
         del values["probe"]["rule"]
+        for name, usual in (("threat", SPARSE), ("abstain", 0.0)):
+            if values[name] == usual:  # which the first attacks did not name
+                del values[name]
         rule = None if _predicts_as(self.rule) == "majority" else self.rule
         return values | {"start": "noise", "rule": rule}
 
@@ -129,6 +146,7 @@ ATTACKS: dict[str, tuple[Callable[..., AttackResult], tuple[str, ...]]] = {
     "sparse-rs": (sparse_rs_attack, ("steps", "num_search")),
     "sigma-zero": (sigma_zero_attack, ("steps", "num_gradient")),
     "greedy": (greedy_attack, ("num_search", "num_gradient")),
+    "patch": (patch_attack, ("threat", "steps", "num_search", "num_gradient")),
 }
 _OF_PROBE = {field.name for field in fields(Probe)} - {"rule"}
 
@@ -147,7 +165,9 @@ def plan_for(design: Design, attack: str, **given: Any) -> AttackPlan:
     options = {name: value for name, value in given.items() if value is not None}
     probed = {name: options.pop(name) for name in _OF_PROBE & set(options)}
     ignored = {} if isinstance(design, SampledDesign) else probed
-    procedure_for(design, rule=given.get("rule"), **ignored)  # says what the design has not
+    of_family = {name: options[name] for name in ("threat", "abstain") if name in options}
+    # Says what the design has not.
+    procedure_for(design, rule=given.get("rule"), **ignored, **of_family)
     for name, why in _WHY_NOT.items():
         value, usual = given.get(name), getattr(DEFAULT_PROBE, name, None)
         # Commands of records may name a default.

@@ -137,6 +137,10 @@ class InputUnits:
         found[self._owner[flat.cpu().numpy()]] = True
         return found[:-1]
 
+    def num_changed(self, one: Tensor, other: Tensor) -> int:
+        """How many units differ."""
+        return int(self.changed(one, other).sum())
+
     def mask(self, units: Sequence[int]) -> NDArray[np.bool_]:
         """`(units,)` booleans: these units."""
         mask = np.zeros(self.number, dtype=np.bool_)
@@ -149,8 +153,11 @@ class InputUnits:
 
     def replaced(self, image: Tensor, source: Tensor, units: NDArray[np.bool_]) -> Tensor:
         """The image with these units taken from another."""
-        mask = torch.from_numpy(self._spread(units)).to(image.device).reshape(self._shape)
-        return torch.where(mask, source, image)
+        return torch.where(self.spread(units).to(image.device), source, image)
+
+    def spread(self, units: NDArray[np.bool_]) -> Tensor:
+        """A mask over units in the shape of an image of one channel, or of a vector."""
+        return torch.from_numpy(self._spread(units)).reshape(self._shape)
 
     def sums(self, values: Tensor) -> Tensor:
         """`(units,)` sums over the entries and channels of each; differentiable."""

@@ -15,6 +15,7 @@ from sparsecert.attacks.campaign import Certificates
 from sparsecert.attacks.plan import ATTACKS, AttackPlan
 from sparsecert.attacks.summary import summarise, within_certificate
 from sparsecert.data import Dataset
+from sparsecert.designs.threats import SPARSE
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.evaluation import Estimate
 from sparsecert.json_values import read_object
@@ -116,7 +117,7 @@ def attack_command(
     own_dataset: str, run: RunFolder, dataset: Dataset, plan: AttackPlan, limit: int | None
 ) -> str:
     """The command that repeats the attack; what is left out has its default."""
-    default = AttackPlan(plan.attack)
+    default = AttackPlan(plan.attack, threat=plan.threat)
     options = {
         "repetitions": (plan.repetitions, default.repetitions),
         "steps": (plan.steps, default.steps),
@@ -134,6 +135,8 @@ def attack_command(
         limit=len(dataset) if limit is None else limit,
         budget=plan.budget,
         rule=plan.rule,
+        threat=None if plan.threat == SPARSE else plan.threat,
+        abstain=plan.abstain or None,
         **{name: value for name, (value, usual) in options.items() if value != usual},
     )
 

@@ -42,8 +42,8 @@ def attack_run(
     images = images_to_attack(run, dataset_name, limit)
     plan = replace(plan, rule=attacked_rule(run.config.design, plan.rule))
     # First, since an attack is too dear to find afterwards that votes lack what the rule needs.
-    certificates = stored_certificates(images, plan.rule)
-    target = run_target(run, plan.rule)
+    certificates = stored_certificates(images, plan.rule, plan.threat, plan.abstain)
+    target = run_target(run, plan.rule, plan.abstain)
     attacks = attack_images(target, images.dataset, images.indices, plan, execution)
     record = make_attack_record(run, images.dataset, plan, limit, attacks, certificates)
     write_record(attack_record_path(run, plan), record)

@@ -17,6 +17,7 @@ from sparsecert.cli.options import (
     RuleOption,
     RunArgument,
     SamplesOption,
+    ThreatOption,
     announce_own_data,
     console,
     own_run,
@@ -28,8 +29,10 @@ def attack_command(
     run: RunArgument,
     *,
     attack: Annotated[
-        Literal["pointwise", "sparse-rs", "sigma-zero", "greedy"],
-        Parameter(help="The paper's, a random search, or one of two that follow gradients."),
+        Literal["pointwise", "sparse-rs", "sigma-zero", "greedy", "patch"],
+        Parameter(
+            help="The paper's, a random search, two that follow gradients, or one of patches."
+        ),
     ] = "pointwise",
     data: DataOption = None,
     limit: LimitOption = 20,
@@ -41,10 +44,12 @@ def attack_command(
         int | None,
         Parameter(
             help="sparse-rs: steps without success that end the search (300); "
-            "sigma-zero: gradient steps (200)."
+            "sigma-zero: gradient steps (200); patch: of each way to paint (40)."
         ),
     ] = None,
     rule: RuleOption = None,
+    threat: ThreatOption = None,
+    abstain: Annotated[float | None, Parameter(help="partition, bands: as for `certify`.")] = None,
     num_samples: SamplesOption = None,
     alpha: AlphaOption = None,
     num_search: Annotated[
@@ -79,6 +84,8 @@ def attack_command(
         repetitions=repetitions,
         steps=steps,
         rule=rule,
+        threat=threat,
+        abstain=abstain,
         num_samples=num_samples,
         alpha=alpha,
         num_search=num_search,
@@ -93,7 +100,8 @@ def attack_command(
     if json:
         print(to_text(result), end="")
     else:
-        rows = tables.attack_rows(result, config.design.unit(config.input_shape))
+        unit = config.design.unit(config.input_shape) if threat is None else f"of {threat}"
+        rows = tables.attack_rows(result, unit)
         console.print(tables.terminal_table(f"{attack} on {result['dataset']}", rows))
     report_violations(result)
 

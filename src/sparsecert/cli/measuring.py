@@ -149,6 +149,7 @@ def _certify(
     json: bool = False,
 ) -> None:
     """Count what is missing, evaluate, write the record, print the tables."""
+    from sparsecert.procedures.abstention import BEST, best_abstain
     from sparsecert.procedures.execution import LocalExecution
     from sparsecert.procedures.run import certify_images, procedure_for, run_images
     from sparsecert.records.output import check_outputs
@@ -158,9 +159,12 @@ def _certify(
 
     check_outputs(run.path, record=record, tsv=tsv)
     design = run.config.design
-    procedure = procedure_for(design, **how.settings())
-    images = run_images(run, data, limit)
     here = LocalExecution(show_progress=True, compile=compile)
+    settings = how.settings()
+    if settings["abstain"] == BEST:
+        settings["abstain"] = best_abstain(run, settings, here)
+    procedure = procedure_for(design, **settings)
+    images = run_images(run, data, limit)
     measurement = certify_images(images, procedure, here)
     result = make_record(procedure, measurement, limit)
     for path in filter(None, (run.record_path, record)):
@@ -172,7 +176,8 @@ def _certify(
         return
     title = f"{images.dataset.name}, {design}, {procedure.rule} rule, alpha = {procedure.alpha}"
     unit = design.unit(images.dataset.input_shape)
-    summary = tables.summary_rows(measurement, unit, procedure.sampling)
-    certified = tables.certified_rows(measurement.evaluation)
+    summary = tables.summary_rows(measurement, unit, procedure.sampling, procedure.top)
+    certified = tables.certified_rows(measurement)
+    by = measurement.threat.kind if measurement.threat.sizes else "rho"
     console.print(tables.terminal_table(title, summary))
-    console.print(tables.terminal_table("certified accuracy by rho", certified))
+    console.print(tables.terminal_table(f"certified accuracy by {by}", certified))

@@ -45,6 +45,18 @@ _LARGEST = 10**40  # more than seeds are; 1e999999999 would take all memory
 if TYPE_CHECKING:  # commands import what they need, so that --help does not wait for torch
     from sparsecert.runs.folder import RunFolder
 
+
+def _design_options() -> dict[str, tuple[Any, str, list[str]]]:
+    """Type, flag and help of each setting of a design; what several have stands there once."""
+    found: dict[str, tuple[Any, str, list[str]]] = {}
+    for design in DESIGNS.values():
+        for name, (flag, words, _) in options(design).items():
+            kind = get_type_hints(design)[name]
+            found.setdefault(name, (kind, flag, []))[2].append(f"{design.name}: {words}")
+    return found
+
+
+if TYPE_CHECKING:
     DesignName: TypeAlias = str
     RuleName: TypeAlias = str
     DesignOptions = Any
@@ -58,14 +70,10 @@ else:
             [
                 (
                     name,
-                    Annotated[
-                        get_type_hints(design)[name] | None,
-                        Parameter(name=f"--{flag}", help=f"{design.name}: {words}"),
-                    ],
+                    Annotated[kind | None, Parameter(name=f"--{flag}", help=" ".join(words))],
                     None,
                 )
-                for design in DESIGNS.values()
-                for name, (flag, words, _) in options(design).items()
+                for name, (kind, flag, words) in _design_options().items()
             ],
             namespace={"__module__": __name__},
             frozen=True,
@@ -114,6 +122,20 @@ AlphaOption = Annotated[float | None, Parameter(help=f"Error probability of each
 SamplesOption = Annotated[
     int | None, Parameter(help=f"n: ablations that predict, or estimate a share; {NUM_SAMPLES}.")
 ]
+ThreatOption = Annotated[
+    str | None,
+    Parameter(
+        help="partition, bands: sparse (the default), patch:HxW or window:L, or several sizes as "
+        "in patch:2x2,5x5."
+    ),
+]
+AbstainOption = Annotated[
+    float | Literal["best"] | None,
+    Parameter(
+        help="partition, bands: a ballot prefers a class only if its probability is higher by "
+        "more than this; best: what certifies most on the run's held-out training examples."
+    ),
+]
 
 
 @Parameter(name="*")
@@ -150,10 +172,19 @@ class CertificationOptions(PredictionOptions):
 
     Attributes:
         num_selection: n0.
+        threat: what is certified against.
+        abstain: by which margin a ballot must prefer a class.
+        top: K.
     """
 
     num_selection: Annotated[
         int | None, Parameter(help=f"n0: ablations that choose the class; {NUM_SELECTION}.")
+    ] = None
+    threat: ThreatOption = None
+    abstain: AbstainOption = None
+    top: Annotated[
+        int | None,
+        Parameter(help="Certify that the correct class stays among the top K; 1 for the class."),
     ] = None
 
 

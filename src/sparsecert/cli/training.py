@@ -45,17 +45,21 @@ def train_command(
     radius: Annotated[
         int | None, Parameter(help="radius: pixels or features to be certified.")
     ] = None,
+    held_out: Annotated[
+        int,
+        Parameter(help="Training examples not to train on, for `certify --abstain best`."),
+    ] = 0,
     seed: int = 0,
     design: Annotated[
         DesignName,
         Parameter(
-            help="Random ablations, fixed partitions, or the noise of Lee et al. (2019) to compare "
-            "with."
+            help="Random ablations, fixed partitions, bands, or the noise of Lee et al. (2019) to "
+            "compare with."
         ),
     ] = "uniform",
     settings: DesignOptions = DesignOptions(),  # noqa: B008 - frozen
     width: Annotated[
-        int | None, Parameter(help="partition: width of the members of a subset ensemble.")
+        int | None, Parameter(help="partition, bands: width of the members of a subset ensemble.")
     ] = None,
 ) -> None:
     """Train a base classifier on ablated inputs. Repeat the command to resume a killed run."""
@@ -85,6 +89,7 @@ def train_command(
         width=width,
         start=start,
         radius=radius,
+        held_out=held_out,
         seed=seed,
         show_progress=True,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sparsecert.data.choice import check_limit, evenly_spread, representatives
+from sparsecert.data.choice import check_limit, evenly_spread, held_out, representatives
 from sparsecert.data.columns import UnusedColumnsWarning
 from sparsecert.data.dataset import Dataset, FeatureRange, MissingSplitError
 from sparsecert.data.embedded import EMBEDDED
@@ -21,6 +21,7 @@ __all__ = [
     "UnusedColumnsWarning",
     "check_limit",
     "evenly_spread",
+    "held_out",
     "lasting_name",
     "load",
     "representatives",

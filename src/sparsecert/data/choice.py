@@ -53,3 +53,17 @@ def representatives(labels: NDArray[np.int64], limit: int | None) -> NDArray[np.
     order = np.argsort(priority)
     stretch = np.searchsorted(first, order, "right") - 1
     return order[np.unique(stretch, return_index=True)[1]]
+
+
+def held_out(size: int, number: int) -> NDArray[np.int64]:
+    """`number` training examples that a run does not train on; the same for every run.
+
+    They are drawn at random, as every n-th example need not be like the others.
+
+    Raises:
+        InputError: unless some are left to train on.
+    """
+    if not 0 <= as_integer(number, "held_out") < size:
+        raise InputError(f"expected from 0 to {size - 1} held-out examples of {size}, got {number}")
+    order = np.random.default_rng(0).permutation(size)
+    return np.sort(order[:number])

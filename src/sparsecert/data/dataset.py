@@ -101,6 +101,22 @@ class Dataset:
         crops: NDArray[np.uint8] = self.inputs.random_crops(indices, generator)
         return _as_shares(crops)
 
+    def without(self, rows: NDArray[np.int64]) -> Dataset:
+        """All other examples.
+
+        Raises:
+            InputError: for large images, which are not copied.
+        """
+        if not len(rows):
+            return self
+        if self.is_large:
+            raise InputError(
+                f"expected no held-out examples of {self.name!r}, whose images are large; train "
+                "on a folder without them"
+            )
+        kept = np.delete(np.arange(len(self)), rows)
+        return replace(self, inputs=self.inputs[kept], labels=self.labels[kept])
+
     def fingerprint(self) -> str:
         """A short hash of inputs and labels."""
         return self._fingerprint

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -35,13 +36,17 @@ class FixedAblation(PixelUnits):
             entry i, a pixel or column. An entry may be in several sets, or in none.
         units: what a radius counts, where it is not entries: the unit of each, 0 to d - 1, or -1
             if nobody can attack it. Entries of a unit need not be in the same sets.
+        image_shape: height and width, whose product is the number of features, for threats that
+            ask where a pixel lies; None for feature vectors, or where it is not known.
 
     Raises:
-        InputError: for anything but booleans in two dimensions, or a set that retains nothing.
+        InputError: for anything but booleans in two dimensions, a set that retains nothing, or an
+            image of another number of pixels.
     """
 
     membership: NDArray[np.bool_]
     units: Any = None
+    image_shape: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         sets = np.array(self.membership)
@@ -58,6 +63,11 @@ class FixedAblation(PixelUnits):
                 raise InputError(
                     f"expected a unit for each of {sets.shape[1]} entries, got {len(self.units)}"
                 )
+        if self.image_shape is not None and math.prod(self.image_shape) != sets.shape[1]:
+            raise InputError(
+                f"expected image_shape as a height and width of {sets.shape[1]} pixels, got "
+                f"{self.image_shape}"
+            )
         sets.flags.writeable = False
         object.__setattr__(self, "membership", sets)
 
@@ -190,7 +200,7 @@ def stratified_partitions(
         for start in range(0, d, n):
             block = order[start : start + n]
             copy[block] = generator.permutation(n)[: len(block)]
-    return _from_owners(owners, n)
+    return replace(_from_owners(owners, n), image_shape=(height, width))
 
 
 def _block_order(height: int, width: int, block: int) -> NDArray[np.int64]:
@@ -222,11 +232,30 @@ def _checked(num_features: int, num_sets: int, copies: int) -> tuple[int, int]:
     return d, n
 
 
+@dataclass(frozen=True)
+class FamilyDesign(PixelUnits, ABC):
+    """What the designs of fixed families have in common."""
+
+    rules: ClassVar[tuple[str, ...]] = ("plurality", "run-off", "pairwise")
+    encodings: ClassVar[tuple[str, ...]] = UniformAblation.encodings
+    retains: ClassVar[bool] = True
+    architecture: ClassVar[str | None] = "subset-ensemble"
+
+    @property
+    @abstractmethod
+    def ablation(self) -> FixedAblation:
+        """The family."""
+
+    def draw(self, samples: Samples) -> Bool[np.ndarray, "samples features"]:
+        """Draw sets of the family; see `FixedAblation.draw`."""
+        return self.ablation.draw(samples)
+
+
 LAYOUTS = ("strided", "random", "stratified")
 
 
 @dataclass(frozen=True)
-class Partitions(PixelUnits):
+class Partitions(FamilyDesign):
     """`copies` partitions of the features into `num_sets` sets each; one ballot per set.
 
     Attributes:
@@ -251,10 +280,6 @@ class Partitions(PixelUnits):
     image_shape: tuple[int, int] | None = None
     family_seed: int = 0
     name: ClassVar[str] = "partition"
-    rules: ClassVar[tuple[str, ...]] = ("plurality", "run-off", "pairwise")
-    encodings: ClassVar[tuple[str, ...]] = UniformAblation.encodings
-    retains: ClassVar[bool] = True
-    architecture: ClassVar[str | None] = "subset-ensemble"
 
     def __post_init__(self) -> None:
         for name in ("num_features", "num_sets", "copies", "family_seed"):
@@ -281,18 +306,16 @@ class Partitions(PixelUnits):
         """The family."""
         d, n = self.num_features, self.num_sets
         if self.layout == "strided":
-            return strided_partition(d, n)
-        if self.image_shape is None or self.layout == "random":
-            return random_partitions(d, n, self.copies, self.family_seed)
-        return stratified_partitions(self.image_shape, n, self.copies, self.family_seed)
-
-    def draw(self, samples: Samples) -> Bool[np.ndarray, "samples features"]:
-        """Draw sets of the family; see `FixedAblation.draw`."""
-        return self.ablation.draw(samples)
+            family = strided_partition(d, n)
+        elif self.image_shape is None or self.layout == "random":
+            family = random_partitions(d, n, self.copies, self.family_seed)
+        else:
+            return stratified_partitions(self.image_shape, n, self.copies, self.family_seed)
+        return replace(family, image_shape=self.image_shape)
 
 
 def family_of(design: object) -> FixedAblation:
     """The sets of a fixed design; raises `InputError` for one that draws samples."""
-    if not isinstance(design, Partitions):
-        raise InputError(f"expected a run with the design {Partitions.name}, got {design}")
+    if not isinstance(design, FamilyDesign):
+        raise InputError(f"expected a run with a design of a fixed family, got {design}")
     return design.ablation

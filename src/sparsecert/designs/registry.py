@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sparsecert.designs.bands import Bands
 from sparsecert.designs.design import Design, build_from
 from sparsecert.designs.family import Partitions
 from sparsecert.designs.noise import DiscreteNoise
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError
 
-_DESIGNS: tuple[type[Design], ...] = (UniformAblation, Partitions, DiscreteNoise)
+_DESIGNS: tuple[type[Design], ...] = (UniformAblation, Partitions, Bands, DiscreteNoise)
 DESIGNS: dict[str, type[Design]] = {design.name: design for design in _DESIGNS}
 
 

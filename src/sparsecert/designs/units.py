@@ -43,10 +43,11 @@ class PixelUnits:
         return int(np.prod(input_shape[-2:]))
 
     def unit(self, input_shape: tuple[int, ...]) -> str:
-        """What a radius counts."""
+        """What a radius counts, in the plural."""
+        is_image = len(input_shape) == 3
         if self.units is not None:
-            return "units"
-        return "pixels" if len(input_shape) == 3 else "features"
+            return "units" if is_image else "groups"
+        return "pixels" if is_image else "features"
 
     @cached_property
     def owner(self) -> NDArray[np.int64] | None:

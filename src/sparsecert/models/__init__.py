@@ -14,6 +14,7 @@ Architecture = Literal[
     "resnet50",
     "mlp",
     "subset-ensemble",
+    "band-network",
 ]
 
 # Of them, those whose weights the paper's authors published.

@@ -14,6 +14,7 @@ from torch import nn
 
 from sparsecert.errors import InputError
 from sparsecert.models import Architecture
+from sparsecert.models.band_network import BandNetwork
 from sparsecert.models.interpolating_cnn import InterpolatingCNN
 from sparsecert.models.interpolating_resnet import InterpolatingResNet
 from sparsecert.models.interpolation import Interpolation
@@ -24,8 +25,10 @@ from sparsecert.models.subset_ensemble import SubsetEnsemble
 
 __all__ = [
     "ARCHITECTURES",
+    "BAND_NETWORK",
     "MLP",
     "SUBSET_ENSEMBLE",
+    "BandNetwork",
     "InterpolatingCNN",
     "InterpolatingResNet",
     "Interpolation",
@@ -36,7 +39,9 @@ __all__ = [
     "default_architecture",
 ]
 
-SUBSET_ENSEMBLE: Architecture = "subset-ensemble"  # not among the others: it takes the sets too
+# Not among the others: they take the sets too.
+SUBSET_ENSEMBLE: Architecture = "subset-ensemble"
+BAND_NETWORK: Architecture = "band-network"
 _LARGE_STEM_SIDE = 64  # from here on residual networks have the stem for large images
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -15,7 +16,32 @@ from torch.nn import functional
 from sparsecert.errors import InputError
 
 
-class SubsetEnsemble(nn.Module):
+class BallotNetwork(nn.Module, ABC):
+    """A network that casts the ballots of all sets of a fixed family at once.
+
+    It takes whole encoded inputs, `(batch, ...)`, and gives logits `(batch, sets, classes)`, those
+    of a set computed from the units of the set alone.
+
+    Attributes:
+        num_inputs: numbers in one encoded input.
+    """
+
+    num_inputs: int
+
+    @abstractmethod
+    def is_for(self, membership: NDArray[np.bool_]) -> bool:
+        """Whether ballot t sees the units of set t and no other, for every set."""
+
+    def check_size(self, encoded: Tensor) -> None:
+        """Raise `InputError` for inputs of another size, whose units would be taken for others."""
+        if encoded[0].numel() != self.num_inputs:
+            raise InputError(
+                f"expected encoded inputs of {self.num_inputs} numbers, got shape "
+                f"{tuple(encoded.shape[1:])}; check the number of channels or features"
+            )
+
+
+class SubsetEnsemble(BallotNetwork):
     """Networks that each see the features of one retained set, and nothing else.
 
     A certificate for a fixed family needs a ballot that depends on the features of its set only.
@@ -66,13 +92,9 @@ class SubsetEnsemble(nn.Module):
         """The logits of every member on whole encoded inputs.
 
         Raises:
-            InputError: for inputs of another size, whose features would be taken for others.
+            InputError: for inputs of another size.
         """
-        if encoded[0].numel() != self.num_inputs:
-            raise InputError(
-                f"expected encoded inputs of {self.num_inputs} numbers, got shape "
-                f"{tuple(encoded.shape[1:])}; check the number of channels or features"
-            )
+        self.check_size(encoded)
         features = functional.pad(encoded.flatten(1).T, (0, 0, 0, 1))  # a row of zeros at the end
         hidden: Tensor = self.layers[0](features[self.inputs])
         for layer in self.layers[1:]:

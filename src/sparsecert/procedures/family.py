@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.certification import Prediction, certify_ballots
-from sparsecert.designs.family import Partitions, family_of
+from sparsecert.certification import (
+    Prediction,
+    certify_ballots,
+    check_abstain,
+)
+from sparsecert.designs.family import FamilyDesign, family_of
+from sparsecert.designs.threats import SPARSE, threat_of
 from sparsecert.procedures.execution import Execution, Finished, Work
 from sparsecert.procedures.procedure import (
     Measurement,
     Procedure,
     RunImages,
+    among_top,
     base_classifier,
 )
+from sparsecert.rules import FAMILY_RULES
 from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.family import FixedSmoothedClassifier
-from sparsecert.votes.ballots import Ballots, BallotStore, ranks_of
+from sparsecert.votes.ballots import Ballots, BallotStore
 from sparsecert.votes.store import Stored, VoteSettings
 
 # As many images at once as keep the ensemble's matrix products large.
@@ -33,9 +41,24 @@ class FamilyProcedure(Procedure):
 
     Attributes:
         rule: "plurality", "run-off" or "pairwise".
+        threat: "sparse", "patch:HxW" or "window:L".
+        abstain: a ballot ranks one class above another only if its probability is higher by more
+            than this; 0 for ballots that never abstain.
+        top: K.
+
+    Raises:
+        InputError: for an unknown threat, or numbers out of range.
     """
 
-    rule: str = Partitions.rules[0]
+    rule: str = FamilyDesign.rules[0]
+    threat: str = SPARSE
+    abstain: float = 0.0
+    top: int = 1
+    lacks: ClassVar[str] = "a fixed family, which casts all its ballots"
+
+    def __post_init__(self) -> None:
+        threat_of(self.threat)
+        check_abstain(self.abstain)
 
     @property
     def alpha(self) -> float:
@@ -56,32 +79,54 @@ class FamilyProcedure(Procedure):
         """Cast the ballots that are missing; see `Procedure`."""
         store, settings = _store(images), _settings(images)
         num_sets = store.num_sets
+        threat_of(self.threat).reach(family_of(images.run.config.design))  # now, not afterwards
 
         def start() -> tuple[int, Callable[[NDArray[np.int64]], Ballots]]:
             smoothed = self.classifier(images.run, compile=execution.compile)
 
             def cast(indices: NDArray[np.int64]) -> Ballots:
-                return Ballots(ranks_of(smoothed.ballots(images.dataset.batch(indices)).numpy()))
+                return Ballots.of(smoothed.ballots(images.dataset.batch(indices)).numpy())
 
             return max(1, _BALLOTS_PER_GROUP // num_sets), cast
 
         def keep(finished: Sequence[Finished[Ballots]]) -> None:
             store.append(settings, [Stored(f.images, f.seconds, f.result) for f in finished])
 
-        missing = np.setdiff1d(images.indices, store.read(settings).indices)
+        stored = store.read(settings)
+        enough = stored.votes.has_probabilities | (not self.abstain)
+        missing = np.setdiff1d(images.indices, stored.indices[enough])
         words = f"ballots: {num_sets} sets per image"
         execution.run(Work(words, len(images.indices), missing, start, keep))
         store.compact(settings)
 
     def measure(self, images: RunImages) -> Measurement:
         """Predictions and certificates of stored ballots; see `Procedure`."""
-        what = f"ballots in {images.run.tallies_path}; run `sparsecert certify` first"
-        stored = images.of(_store(images).read(_settings(images)), what)
-        family = family_of(images.run.config.design)
-        certification = certify_ballots(stored.votes.scores, family, self.rule)
-        first_choice = certification.tally.first_choice
-        prediction = Prediction(certification.label, first_choice, rule=self.rule)
+        stored = self.stored(images)
+        family, targets = family_of(images.run.config.design), images.targets
+        read = partial(
+            certify_ballots,
+            stored.votes.scores(self.abstain),
+            family,
+            self.rule,
+            threat=self.threat,
+            abstain=self.abstain,
+        )
+        certification = read()
+        label = certification.label
+        if self.top > 1:
+            certification = read(top=self.top, label=targets)
+            label = among_top(certification.radius >= 0, targets, label)
+        prediction = Prediction(label, certification.tally.first_choice, rule=self.rule)
         return Measurement(images, prediction, certification, stored.seconds)
+
+    def stored(self, images: RunImages) -> Stored[Ballots]:
+        """The ballots of these images, in their order.
+
+        Raises:
+            InputError: if some have none.
+        """
+        what = f"ballots in {images.run.tallies_path}; run `sparsecert certify` first"
+        return images.of(_store(images).read(_settings(images)), what)
 
     def predict(self, images: RunImages, execution: Execution) -> Prediction:
         """Predictions are made from the same ballots as certificates."""
@@ -93,13 +138,17 @@ class FamilyProcedure(Procedure):
         return np.isin(images.indices, _store(images).read(_settings(images)).indices)
 
     def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:
-        """All rules: ballots are whole rankings."""
-        return Partitions.rules
+        """All rules: ballots are whole rankings; but for those without a top K, if it is asked."""
+        rules = images.run.config.design.rules
+        return tuple(r for r in rules if self.top == 1 or FAMILY_RULES[r].top is not None)
 
     def to_record(self, measurement: Measurement) -> dict[str, Any]:
         """What a record says of the procedure, as JSON values."""
         return {
             "rule": self.rule,
+            "threat": self.threat,
+            "abstain": self.abstain,
+            "top": self.top,
             "num_selection": 0,
             "num_samples": int(measurement.certification.num_samples[0]),
             "sampling": self.sampling,
@@ -109,8 +158,9 @@ class FamilyProcedure(Procedure):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> FamilyProcedure:
-        """The inverse of `to_record`."""
-        return cls(record["rule"])
+        """The inverse of `to_record`; older records were of sparse attacks on one class."""
+        known = {name: record[name] for name in ("threat", "abstain", "top") if name in record}
+        return cls(record["rule"], **known)
 
 
 def _store(images: RunImages) -> BallotStore:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sparsecert.certification import Certification, Prediction
 from sparsecert.data import Dataset
+from sparsecert.designs.threats import Threat
 from sparsecert.devices import best_device
 from sparsecert.errors import InputError
 from sparsecert.evaluation import Evaluation, evaluate
@@ -21,6 +22,7 @@ from sparsecert.procedures.execution import Execution
 from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.smoothing.sampled import SmoothedClassifier
+from sparsecert.theory.prediction import ABSTAIN
 from sparsecert.votes.store import Stored, VotesT
 
 
@@ -99,16 +101,31 @@ class Measurement:
         """The quantities of the paper."""
         return evaluate(self.prediction, self.certification, self.targets)
 
+    @property
+    def threat(self) -> Threat:
+        """What the radii are against."""
+        return self.certification.threat
+
 
 class Procedure(ABC):
-    """How votes on a run's images are obtained and read; a frozen dataclass of its settings."""
+    """How votes on a run's images are obtained and read; a frozen dataclass of its settings.
+
+    Attributes:
+        lacks: why it has none of the settings of another kind, as the end of a sentence.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
+    lacks: ClassVar[str]
 
     @property
     @abstractmethod
     def rule(self) -> str:
         """By which votes are read."""
+
+    @property
+    @abstractmethod
+    def top(self) -> int:
+        """K: certificates say that the correct class stays among the top K; 1 for the class."""
 
     @property
     @abstractmethod
@@ -174,10 +191,7 @@ class Procedure(ABC):
         known = {field.name for field in dataclasses.fields(cls)}
         settings = {name: value for name, value in given.items() if value is not None}
         if foreign := sorted(set(settings) - known):
-            raise InputError(
-                f"expected no {' and no '.join(foreign)} for {design}, a fixed family, which casts "
-                "all its ballots"
-            )
+            raise InputError(f"expected no {' and no '.join(foreign)} for {design}, {cls.lacks}")
         return cls(**settings)
 
 
@@ -190,3 +204,16 @@ def base_classifier(run: RunFolder) -> dict[str, Any]:
         "encoding": config.build_encoding(),
         "precision": config.recipe.precision,
     }
+
+
+def among_top(
+    member: NDArray[np.bool_], targets: NDArray[np.int64], label: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """`(images,)` what counts as predicted where the top K are asked for.
+
+    Args:
+        member: whether the correct class is among them.
+        targets: correct classes.
+        label: what is predicted otherwise; nothing where that would be correct.
+    """
+    return np.where(member, targets, np.where(label == targets, ABSTAIN, label))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from sparsecert.procedures.procedure import (
     Measurement,
     Procedure,
     RunImages,
+    among_top,
     base_classifier,
 )
 from sparsecert.procedures.tallies import Tallies
@@ -63,6 +64,8 @@ class SampledProcedure(Procedure):
         seed: of the random streams.
         alpha: error probability of each certificate and prediction.
         rule: a key of `rules.RULES`.
+        top: K; beyond 1 it is the correct class that is certified, to stay among the top K, from
+            all ballots that there are.
 
     Raises:
         InputError: for numbers out of range, or an unknown rule or way of sampling.
@@ -74,6 +77,8 @@ class SampledProcedure(Procedure):
     seed: int = 0
     alpha: float = ALPHA
     rule: str = "majority"
+    top: int = 1
+    lacks: ClassVar[str] = "which draws samples; threats and abstention are for fixed families"
 
     def __post_init__(self) -> None:
         check_num_samples(self.num_selection, "num_selection")
@@ -114,13 +119,19 @@ class SampledProcedure(Procedure):
         tallies = self._tallies(images)
         selection, estimation = map(tallies.stored, (Stage.SELECTION, Stage.ESTIMATION))
         label, tally = select_label(selection.votes, self.rule), estimation.votes
+        if self.top > 1:
+            label = images.targets
         design = sampled(images.run.config.design)
-        certified = certify_by_look(tally, label, design, self.alpha, self.rule)
+        certified = certify_by_look(tally, label, design, self.alpha, self.rule, self.top)
         named = name_by_look(tally, self.alpha, self.rule)
-        end = stop(tally, certified, named)
+        end, prediction = stop(tally, certified, named), None
+        if self.top > 1:
+            end = Stop(np.maximum(tally.num_reached - 1, 0), np.ones(len(tally), dtype=np.bool_))
+            member = RULES[self.rule].among_top(tally, label, self.top)
+            prediction = Prediction(among_top(member, label, tally.top), tally.votes)
         return Measurement(
             images,
-            prediction_at(end, tally, named, self.rule),
+            prediction or prediction_at(end, tally, named, self.rule),
             certification_at(end, tally, label, certified, self.alpha, self.rule),
             selection.seconds + estimation.seconds,
             int((~end.finished).sum()),
@@ -161,7 +172,11 @@ class SampledProcedure(Procedure):
             for stage in (Stage.SELECTION, Stage.ESTIMATION)
         )
         rules = images.run.config.design.rules
-        return tuple(rule for rule in rules if ranked or not RULES[rule].needs_rankings)
+        return tuple(
+            rule
+            for rule in rules
+            if (ranked or not RULES[rule].needs_rankings) and (self.top == 1 or RULES[rule].has_top)
+        )
 
     def _tallies(self, images: RunImages) -> Tallies:
         def load(compile: bool) -> SmoothedClassifier:
@@ -180,10 +195,11 @@ class SampledProcedure(Procedure):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> SampledProcedure:
-        """The inverse of `to_record`; records without a way of sampling had one look."""
+        """The inverse of `to_record`; older records had one look, and were of one class."""
         names = ("num_selection", "num_samples", "seed", "alpha", "rule")
         sampling = record.get("sampling", "fixed")
-        return cls(sampling=sampling, **{name: record[name] for name in names})
+        top = record.get("top", 1)
+        return cls(sampling=sampling, top=top, **{name: record[name] for name in names})
 
 
 def base_answers(images: RunImages, execution: Execution) -> NDArray[np.int64]:

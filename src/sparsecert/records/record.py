@@ -27,6 +27,7 @@ from sparsecert.runs.folder import RunFolder
 # Kinds of records; that of a certification has none.
 BASE_ACCURACY = "base_accuracy"
 ATTACK = "attack"
+BEYOND = "beyond"  # certificates against other threats than sparse ones, or of the top K
 SMOOTHED = "smoothed"  # the attacked classifier that a run folder holds
 
 
@@ -41,7 +42,9 @@ def make_record(
     run, dataset = measurement.images.run, measurement.images.dataset
     config, result = run.config, measurement.evaluation
     described = procedure.to_record(measurement)
+    usual = procedure.top == 1 and not measurement.threat.sizes
     return {
+        **({} if usual else {"kind": BEYOND}),
         **classifier_values(config),
         "dataset": dataset.name,
         "num_images": result.num_images,
@@ -132,7 +135,8 @@ def read_record(run: RunFolder) -> dict[str, Any]:
 
 def check_record(record: dict[str, Any], types: dict[str, Any], config: RunConfig) -> None:
     """Raise `InputError` for a record that is not of this run, or holds what no record does."""
-    check_types({"sampling": "fixed", **record}, types, "the record")  # older ones had one way
+    older = {"sampling": "fixed", "threat": "sparse", "abstain": 0.0, "top": 1}  # the only ways
+    check_types({**older, **record}, types, "the record")
     if record["num_images"] < 1:
         raise InputError(f"expected images in it, got {record['num_images']}")
     own = json.loads(json.dumps(classifier_values(config) | {"dataset": record["dataset"]}))
@@ -145,7 +149,9 @@ def certify_command(
 ) -> str:
     """The command that repeats the certification."""
     data = None if dataset.name == config.dataset else dataset.name
-    return command("certify", run.path, data=data, limit=limit, **asdict(procedure))
+    usual = {"threat": "sparse", "abstain": 0.0, "top": 1}
+    given = {n: v for n, v in asdict(procedure).items() if usual.get(n, v) != v or n not in usual}
+    return command("certify", run.path, data=data, limit=limit, **given)
 
 
 def hardware() -> str:

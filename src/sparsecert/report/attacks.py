@@ -96,7 +96,9 @@ def attack_section(run: RunFolder, dataset: Dataset, unit: str) -> AttackSection
     for rule, names in itertools.groupby(records, key=lambda name: records[name]["rule"]):
         alike = list(names)
         columns |= {name: cells[name] for name in alike}
-        parts = [attacks[name] for name in alike]
+        parts = [attacks[name] for name in alike if "threat" not in records[name]["plan"]]
+        if not parts:
+            continue
         common = reduce(np.intersect1d, [part.indices for part in parts])
         if len(parts) > 1 and len(common):
             sizes = [part.votes.size[np.searchsorted(part.indices, common)] for part in parts]
@@ -108,7 +110,9 @@ def attack_section(run: RunFolder, dataset: Dataset, unit: str) -> AttackSection
         rows=[(head, *(cells.get(head, "") for cells in columns.values())) for head in heads],
         alarms=[sentence for record in records.values() for sentence in contradictions(record)],
         plot=_plot(run, dataset, attacks, records, unit),
-        results=attacks,
+        results={
+            name: part for name, part in attacks.items() if "threat" not in records[name]["plan"]
+        },
     )
 
 
@@ -152,7 +156,8 @@ def fooling_image(
 
 
 def _name(record: dict[str, Any]) -> str:
-    return str(record["attack"]) + _of(record["rule"])
+    sizes = f", {record['plan']['threat']}" if "threat" in record["plan"] else ""
+    return str(record["attack"]) + sizes + _of(record["rule"])
 
 
 def _of(rule: str | None) -> str:
@@ -168,8 +173,12 @@ def _plot(
 ) -> Figure | None:
     points = {}
     for attack, part in attacks.items():
+        plan = records[attack]["plan"]
+        if "threat" in plan:  # magnitudes of patches are not numbers of units
+            continue
+        abstain = plan.get("abstain", 0.0)
         certificates = stored_certificates(
-            RunImages(run, dataset, part.indices), records[attack]["rule"]
+            RunImages(run, dataset, part.indices), records[attack]["rule"], abstain=abstain
         )
         if certificates is not None and certificates.stored.any():
             rows = np.flatnonzero(certificates.stored)

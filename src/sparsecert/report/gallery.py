@@ -117,7 +117,9 @@ def gallery(
         votes = certification.tally.votes[row]
         predicted = int(measurement.prediction.label[row])
         radius, label = int(certification.radius[row]), names[certification.label[row]]
-        within = f"up to {counted(radius, unit)}" if radius else "unchanged only"
+        threat = measurement.threat
+        most = f"{threat.kind} {threat.name_of(radius)}" if threat.sizes else counted(radius, unit)
+        within = f"up to {most}" if radius else "unchanged only"
         found = smallest.get(index)
         exhibits.append(
             Exhibit(

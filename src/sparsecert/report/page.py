@@ -77,7 +77,7 @@ def _page(run: RunFolder, beside: Sequence[tuple[str, ...]]) -> str:
     unit = config.design.unit(config.input_shape)
     attacks = attack_section(run, dataset, unit)
     summaries = [
-        tables.summary_rows(measurement, unit, procedure.sampling)
+        tables.summary_rows(measurement, unit, procedure.sampling, procedure.top)
         for measurement in measurements.values()
     ]
     return _TEMPLATE.render(
@@ -87,16 +87,22 @@ def _page(run: RunFolder, beside: Sequence[tuple[str, ...]]) -> str:
         inputs=words.inputs_of(unit),
         one=words.one_of(words.inputs_of(unit)),
         pictures=len(config.input_shape) == 3,
-        paragraph=words.paragraph(config.design, chosen.evaluation, unit),
+        paragraph=words.paragraph(
+            config.design, chosen.evaluation, unit, chosen.threat, procedure.top
+        ),
         glossary=words.glossary(record, measurements, config.design, unit),
         summary_heads=[f"{rule} rule" for rule in measurements],
         summary_rows=[
             (cells[0][0], *(value for _, value in cells)) for cells in zip(*summaries, strict=True)
         ],
-        certified=tables.certified_rows(chosen.evaluation),
+        certified=tables.certified_rows(chosen),
+        threat=chosen.threat,
+        top=procedure.top,
         curve=figures.certified_accuracy_curve(
             {rule: measurement.evaluation for rule, measurement in measurements.items()}, unit
-        ),
+        )
+        if not chosen.threat.sizes
+        else None,
         limits=_limits(record, unit),
         training=_training(run),
         gallery=gallery(chosen, {} if attacks is None else attacks.results, unit),

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from sparsecert.data import FeatureRange
 from sparsecert.data.columns import shortened
-from sparsecert.evaluation import Estimate, Evaluation
+from sparsecert.evaluation import Estimate
 from sparsecert.procedures.procedure import Measurement
 from sparsecert.records.record import read_record
 from sparsecert.report.words import counted, inputs_of, one_of, share
@@ -41,7 +41,7 @@ def magnitude(value: float | None, ends: Sequence[float | None] | None = None) -
 
 
 def summary_rows(
-    measurement: Measurement, unit: str, sampling: str = "fixed"
+    measurement: Measurement, unit: str, sampling: str = "fixed", top: int = 1
 ) -> list[tuple[str, str]]:
     """Name and value of every quantity of an evaluation.
 
@@ -49,13 +49,24 @@ def summary_rows(
         measurement: what was measured.
         unit: what the radius counts, "pixels" or "features".
         sampling: how ballots were sampled; their number is told where it is sequential.
+        top: K.
     """
-    evaluation = measurement.evaluation
+    evaluation, threat = measurement.evaluation, measurement.threat
+    within = "" if top == 1 else f", top {top}"
     rows = [
         (inputs_of(unit), str(evaluation.num_images)),
-        ("classification accuracy", percent(evaluation.accuracy)),
+        (f"classification accuracy{within}", percent(evaluation.accuracy)),
         ("abstained", percent(evaluation.abstained)),
         ("base classifier's accuracy on ablated inputs", share(evaluation.ablated_accuracy)),
+    ]
+    if threat.sizes:
+        rows += [
+            (f"certified accuracy, {threat.kind} {threat.name_of(level)}", percent(estimate))
+            for level, estimate in enumerate(evaluation.certified_accuracy)
+            if level
+        ]
+        return rows
+    rows += [
         (
             f"median certified robustness ({unit})",
             median(evaluation.median, evaluation.median_interval),
@@ -129,10 +140,11 @@ def attack_rows(record: Mapping[str, Any], unit: str) -> list[tuple[str, str]]:
     ]
 
 
-def certified_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Rho and certified accuracy at rho."""
+def certified_rows(measurement: Measurement) -> list[tuple[str, str]]:
+    """Rho, or the size of the threat, and certified accuracy at it."""
     return [
-        (str(rho), percent(estimate)) for rho, estimate in enumerate(evaluation.certified_accuracy)
+        (measurement.threat.name_of(rho), percent(estimate))
+        for rho, estimate in enumerate(measurement.evaluation.certified_accuracy)
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sparsecert.designs.design import design_settings
+from sparsecert.designs.threats import Threat
 from sparsecert.evaluation import Evaluation
 
 _RULES = {
@@ -33,7 +34,7 @@ _LEVELS = (
 
 def inputs_of(unit: str) -> str:
     """What has these units, in the plural: "images" have "pixels", "rows" have "features"."""
-    return "rows" if unit == "features" else "images"
+    return "rows" if unit in ("features", "groups") else "images"
 
 
 def counted(number: int, unit: str) -> str:
@@ -51,21 +52,39 @@ def share(value: float, digits: int = 2) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def paragraph(design: Any, evaluation: Evaluation, unit: str) -> str:
+def paragraph(
+    design: Any, evaluation: Evaluation, unit: str, threat: Threat = Threat(), top: int = 1
+) -> str:
     """What the page says, for who has not heard of any of it.
 
     Args:
         design: of the run.
         evaluation: of its record's rule.
         unit: what a radius counts.
+        threat: what certificates are against.
+        top: K, where they are about the top K classes.
     """
     inputs, one = inputs_of(unit), one_of(unit)
+    right = "classified correctly" if top == 1 else f"classified among the top {top} correctly"
+    number = f"{evaluation.num_images:,} test {inputs}"
+    correct = f"{share(evaluation.accuracy.value, 1)} are {right}"
+    if threat.sizes:
+        withstood = " and ".join(
+            f"{share(estimate.value, 1)} against {threat.name_of(level)}"
+            for level, estimate in enumerate(evaluation.certified_accuracy)
+            if level
+        )
+        return (
+            f"{_how_it_votes(design, unit)} Whoever changes one {threat.kind} reaches only the "
+            f"votes that see any of it. So for each {one_of(inputs)} it can be proved that no "
+            f"change within one {threat.kind}, wherever it lies, alters the answer. Of {number} "
+            f"{correct}, and proved to stay so are {withstood or 'none'}."
+        )
     level = _LEVELS[not design.retains].format(one=one)
     told = (
         f"{_how_it_votes(design, unit)} {level}. So for each {one_of(inputs)} it can be proved how "
         f"many {unit} may change, to any values, before the answer can: its certified radius. Of "
-        f"{evaluation.num_images:,} test {inputs} {share(evaluation.accuracy.value, 1)} are "
-        "classified correctly"
+        f"{number} {correct}"
     )
     if len(evaluation.certified_accuracy) < 2:
         return f"{told}, and none is certified against a single changed {one}."
@@ -91,6 +110,9 @@ def _how_it_votes(design: Any, unit: str) -> str:
             f"The {d} of each {one} are dealt out to {settings['num_sets']:,} sets{times}. Neural "
             "networks that see one set each vote for a class; the class with the most votes wins."
         )
+    if "layout" in settings:
+        kind = {"columns": "band", "rows": "band"}.get(settings["layout"].split(":")[0], "part")
+        return f"{begin} only one {kind} of it, wherever that can lie, {wins}"
     return f"{begin} changed at random ({design}), {wins}"
 
 

@@ -160,7 +160,7 @@ def _design(record: Mapping[str, Any]) -> str:
         return f"k = {record['num_retained']}"
     if "num_sets" in record:
         return f"{record['copies']} x {record['num_sets']} {record['layout']} sets"
-    return str(record["design"])
+    return str(record.get("layout", record["design"]))
 
 
 def _provenance(results: Results) -> str:

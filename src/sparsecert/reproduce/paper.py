@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sparsecert.records.record import ATTACK, BASE_ACCURACY, SMOOTHED
+from sparsecert.designs.threats import Threat, threat_of
+from sparsecert.records.record import ATTACK, BASE_ACCURACY, BEYOND, SMOOTHED
 from sparsecert.report import tables
 
 _SHORT = {"num_retained": "k", "keep_probability": "kappa", "num_values": "values"}
@@ -211,10 +212,42 @@ class AttackedRow(PaperClassifier):
         )
 
 
+class BeyondRow:
+    """Certificates that the paper has none of: of other threats, or of the top K."""
+
+    KIND = BEYOND
+    SUBJECT: ClassVar = "other threats, and the top K"
+    COLUMNS: ClassVar = ("classifier", "against", "images", "accuracy", "certified accuracy")
+
+    @staticmethod
+    def record_cells(record: Mapping[str, Any]) -> tuple[str, ...]:
+        """Values and 95 % intervals of a record, one for each of `COLUMNS`."""
+        threat = threat_of(record["threat"]) if "threat" in record else Threat()
+        rule = record["rule"]
+        rule += f", top {record['top']}" if record.get("top", 1) > 1 else ""
+        rule += f", abstaining at {record['abstain']:g}" if record.get("abstain") else ""
+        if threat.sizes:
+            levels = list(range(1, len(threat.sizes) + 1))
+        else:
+            levels = [record["median_certified_robustness"] or 0]
+        shown = (
+            f"{threat.name_of(level)}: {_percent(record, 'certified_accuracy', level)}"
+            for level in levels
+        )
+        return (
+            f"{_trained(record)}, {rule}",
+            threat.kind,
+            f"{record['num_images']}",
+            _percent(record, "accuracy"),
+            "; ".join(shown),
+        )
+
+
 PaperRow = CertifiedRow | BaseRow | AttackedRow
-# By kind of the records that can repeat them.
-ROWS: dict[str | None, type[CertifiedRow] | type[BaseRow] | type[AttackedRow]] = {
-    row.KIND: row for row in (CertifiedRow, BaseRow, AttackedRow)
+Row = type[CertifiedRow] | type[BaseRow] | type[AttackedRow] | type[BeyondRow]
+# By kind of the records.
+ROWS: dict[str | None, Row] = {
+    row.KIND: row for row in (CertifiedRow, BeyondRow, BaseRow, AttackedRow)
 }
 
 

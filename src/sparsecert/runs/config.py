@@ -17,8 +17,9 @@ from sparsecert._version import __version__
 from sparsecert.data import Dataset, FeatureRange
 from sparsecert.data.columns import shortened
 from sparsecert.data.dataset import MOST_CLASSES
+from sparsecert.designs.bands import Bands
 from sparsecert.designs.design import Design, design_settings, options
-from sparsecert.designs.family import family_of
+from sparsecert.designs.family import FamilyDesign, family_of
 from sparsecert.designs.registry import check_design
 from sparsecert.designs.uniform import random_ablation
 from sparsecert.errors import InputError
@@ -98,6 +99,8 @@ class RunConfig:
         start: the run whose weights training begins with; None for fresh ones.
         imported: where the weights come from, if not from training here. Of the recipe only the
             epochs are known then (0 if not even these), and of the seed nothing.
+        held_out: training examples that are not trained on, for what is to be chosen on examples
+            that the network has not seen (`data.held_out`).
     """
 
     dataset: str
@@ -115,6 +118,7 @@ class RunConfig:
     width: int | None = None
     start: ParentRun | None = None
     imported: ImportedCheckpoint | None = None
+    held_out: int = 0
 
     def __post_init__(self) -> None:
         _check_sizes(vars(self), design_settings(self.design))
@@ -134,9 +138,14 @@ class RunConfig:
             raise InputError("expected at least 1 epoch, or a run to start from, got neither")
         if self.is_ensemble != (self.width is not None):
             raise InputError("expected a width for a subset ensemble, and for no other network")
-        if self.is_ensemble and self.design.architecture != self.architecture:
+        if self.is_ensemble and not isinstance(self.design, FamilyDesign):
             raise InputError(
-                f"expected the design partition for a subset ensemble, got {self.design.name}"
+                "expected the design partition or bands for a subset ensemble, got "
+                f"{self.design.name}"
+            )
+        if self.architecture == models.BAND_NETWORK and not isinstance(self.design, Bands):
+            raise InputError(
+                f"expected the design bands for a band network, got {self.design.name}"
             )
         if self.recipe.retained_range is not None:
             random_ablation(self.design, "a recipe with a retained_range")
@@ -190,6 +199,9 @@ class RunConfig:
         """A freshly initialised network of the right shape."""
         channels = self.build_encoding().output_channels(self.input_shape[0])
         shape = (channels, *self.input_shape[1:])
+        if self.architecture == models.BAND_NETWORK and isinstance(self.design, Bands):
+            crops, units = self.design.crops, self.design.num_features
+            return models.BandNetwork(crops, math.prod(shape) // units, units, self.num_classes)
         if self.width is None:
             return models.build(self.architecture, shape, self.num_classes)
         family = family_of(self.design)
@@ -224,6 +236,7 @@ class RunConfig:
             seed=self.seed,
             radius=recipe.radius,
             start=None if start is None else start.path,
+            held_out=self.held_out or None,
         )
         return words if start is None else f"{start.command} && {words}"
 

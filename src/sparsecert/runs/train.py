@@ -61,6 +61,7 @@ def train_run(
     architecture: str | None = None,
     width: int | None = None,
     start: Path | None = None,
+    held_out: int = 0,
     seed: int = 0,
     show_progress: bool = False,
     **overrides: int | None,
@@ -73,7 +74,7 @@ def train_run(
         recipe: a key of `recipes.RECIPES`.
         design: a key of `designs.DESIGNS`.
         design_settings: num_retained for "uniform"; keep_probability and num_values for "lee2019";
-            num_sets, copies and layout for "partition".
+            num_sets, copies and layout for "partition"; layout for "bands".
         encoding: by default the design's first.
         architecture: a name of `models.build`, or "subset-ensemble"; by default that of `start`, or
             chosen by design, recipe and shape.
@@ -81,6 +82,7 @@ def train_run(
             `DEFAULT_WIDTH`.
         start: a trained run with the same network, perhaps for another design, whose weights
             training begins with; fresh ones by default. One on the Hub is copied first.
+        held_out: training examples to keep aside.
         seed: of everything random in training, and of random partitions.
         show_progress: draw a progress bar.
         overrides: fields of the recipe; None leaves them as they are. Its `radius`, the pixels or
@@ -128,7 +130,9 @@ def train_run(
         seed=seed,
         width=width,
         start=None if parent is None else parent.as_parent(),
+        held_out=held_out,
     )
+    data.held_out(len(dataset), held_out)  # says what is wrong with it
     _check_test_split(config, dataset_name)
     config.build_model()  # a network that does not fit ends here, before there is a folder
     if parent is not None:
@@ -146,7 +150,7 @@ def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> N
 
     Args:
         run: the folder.
-        dataset: the training split.
+        dataset: the training split, held-out examples included.
         show_progress: draw a progress bar with loss and accuracy on ablated inputs.
 
     Raises:
@@ -155,6 +159,7 @@ def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> N
     if run.is_trained:
         return
     config = run.config
+    dataset = dataset.without(data.held_out(len(dataset), config.held_out))
     with seeded(config.seed):
         model = config.build_model()
     if config.start is not None and not run.checkpoint_path.exists():

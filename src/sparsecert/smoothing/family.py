@@ -7,16 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sparsecert.certification import Certification, Prediction, certify_ballots
 from sparsecert.designs.family import FixedAblation, check_family
+from sparsecert.designs.threats import SPARSE, Threat
 from sparsecert.errors import InputError
-from sparsecert.models.architectures import SubsetEnsemble
+from sparsecert.models.subset_ensemble import BallotNetwork
 from sparsecert.smoothing.encoding import Encoding
 from sparsecert.smoothing.voter import Voter
 from sparsecert.streams import Stage, stream
+from sparsecert.votes.ballots import Ballots
 
 
 class FixedSmoothedClassifier(Voter):
@@ -26,7 +28,7 @@ class FixedSmoothedClassifier(Voter):
     input alone and hold with certainty.
 
     Args:
-        base: a `SubsetEnsemble` for this family; or any base classifier, as of
+        base: a `SubsetEnsemble` or `BandNetwork` for this family; or any base classifier, as of
             `SmoothedClassifier`, trained on inputs ablated by the family, which is run once for
             each set.
         ablation: the family.
@@ -65,39 +67,64 @@ class FixedSmoothedClassifier(Voter):
             precision=precision,
             compile=compile,
         )
-        if isinstance(base, SubsetEnsemble) and not base.is_for(ablation.membership):
+        if isinstance(base, BallotNetwork) and not base.is_for(ablation.membership):
             raise InputError(
-                "expected an ensemble with one member for each set of the family, in its order, "
-                "got one for other sets"
+                "expected a network with one member or crop for each set of the family, in its "
+                "order, got one for other sets"
             )
 
     @property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of what the base classifier gives for one encoded input."""
-        ensemble = isinstance(self.base, SubsetEnsemble)
+        ensemble = isinstance(self.base, BallotNetwork)
         return (self.ablation.num_sets, self.num_classes) if ensemble else (self.num_classes,)
 
-    def predict(self, x: Tensor, rule: str = "plurality") -> Prediction:
+    def predict(self, x: Tensor, rule: str = "plurality", *, abstain: float = 0.0) -> Prediction:
         """The classes that the ballots of all sets give; it never abstains.
 
         Args:
             x: inputs.
             rule: "plurality", "run-off" or "pairwise".
+            abstain: as for `certify`.
         """
-        certification = self.certify(x, rule)
+        certification = self.certify(x, rule, abstain=abstain)
         return Prediction(certification.label, certification.tally.first_choice, rule=rule)
 
-    def certify(self, x: Tensor, rule: str = "plurality") -> Certification:
+    def certify(
+        self,
+        x: Tensor,
+        rule: str = "plurality",
+        *,
+        threat: str | Threat = SPARSE,
+        abstain: float = 0.0,
+        top: int = 1,
+        label: ArrayLike | None = None,
+    ) -> Certification:
         """Classes and certified radii; see `certify_ballots`.
 
         Args:
             x: inputs.
             rule: "plurality", "run-off" or "pairwise".
+            threat: "sparse", "patch:HxW" or "window:L".
+            abstain: a ballot ranks one class above another only if its probability, in steps of
+                1/255, is higher by more than this; 0 for ballots that never abstain.
+            top: K: certify that the label stays among the top K.
+            label: `(batch,)` classes to certify; by default the rule's.
+
+        Raises:
+            InputError: as `ballots`, and for images of another shape than the family's.
         """
-        ballots = self.ballots(x).numpy()
-        if rule != "plurality":
+        shape = self.ablation.image_shape
+        if shape is not None and x.ndim == 4 and tuple(x.shape[2:]) != tuple(shape):
+            raise InputError(f"expected images of {shape}, as the family's, got {x.shape[2:]}")
+        scores = self.ballots(x).numpy()
+        if rule != "plurality" or abstain:
             self.check_rankings(rule)
-        return certify_ballots(ballots, self.ablation, rule)
+        if abstain:
+            scores = Ballots.of(scores).scores(abstain)
+        return certify_ballots(
+            scores, self.ablation, rule, threat=threat, abstain=abstain, top=top, label=label
+        )
 
     def ballots(self, x: Tensor) -> Float[Tensor, "batch sets classes"]:
         """The logits of every set's ballot, on the CPU.
@@ -155,7 +182,7 @@ class FixedSmoothedClassifier(Voter):
     def _portions(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and masks of each pass: whole ones for an ensemble, else one for each set."""
         sets, limit = self.ablation.num_sets, self.pass_size(x)
-        if isinstance(self.base, SubsetEnsemble):
+        if isinstance(self.base, BallotNetwork):
             whole = torch.ones(limit, self.ablation.num_entries, dtype=torch.bool)
             for start in range(0, len(x), limit):
                 part = x[start : start + limit]

@@ -1,18 +1,26 @@
 """Ballots of a fixed family: what is counted on them, and what it takes to change the counts.
 
-A ballot ranks the classes by falling score, the smaller index first where two are equal. A rule
-turns the N ballots of an input into a class. To change it, an attacker who may alter the touched
-ballots at will (`theory.coverage`) has to get some class ahead of another. The sum bound gives the
-radius within which that is ruled out; the certificate is the least over what the rule fears.
+A ballot has a score for every class. It ranks c above j if the score of c is higher, the smaller
+index first where two are equal, and its first choice is the class above all others. It may
+*abstain*: under a threshold tau > 0 it ranks c above j only if the score of c is higher by more
+than tau, and has a first choice only if that is above all others in this sense. Otherwise it says
+nothing about the two, or is for nobody. What a ballot says is a function of its scores alone, so
+all that is proved about ballots holds for any tau.
 
-Write n_c for the first choices of c and h_cj for the ballots that rank c above j. In every count
+A rule turns the N ballots of an input into a class. To change it, an attacker who may alter the
+touched ballots at will (`theory.coverage`) has to get some class ahead of another. The reach of the
+threat gives the radius within which that is ruled out; the certificate is the least over what the
+rule fears.
+
+Write n_c for the first choices of c, and h_cj for the ballots that rank c above j. In every count
 the smaller index wins a tie: c is ahead of j by first choices if n_c - n_j >= [j < c], and head to
 head if h_cj - h_jc >= [j < c], where [..] is 1 if true and else 0. The difference less [j < c] is
 the *budget*: c stays ahead as long as it has lost no more. One ballot has these weights:
 
 - first choices: changing a ballot for c costs c at most 2 against j, one for j costs nothing, any
   other 1. (It ends at best as a ballot for j.)
-- head to head: changing a ballot that ranks c above j costs 2, any other nothing.
+- head to head: changing a ballot that ranks c above j costs 2, one that says nothing about the two
+  1, one that ranks j above c nothing. (It ends at best as one that ranks j above c.)
 """
 
 from __future__ import annotations
@@ -23,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.theory.coverage import UNLIMITED, equal_weights_radius, sum_bound_radius
+from sparsecert.theory.coverage import UNLIMITED, Reach
 
 _NUMBERS_PER_CHUNK = 2**24
 
@@ -38,8 +46,8 @@ class Outcome:
     Attributes:
         label: `(batch,)` the rule's class.
         share: `(batch,)` the share of ballots that the rule counts for it.
-        radius: `(batch,)` units within which the class cannot change; -1 where nothing is
-            certified, `UNLIMITED` where nothing can change it.
+        radius: `(batch,)` up to where the class cannot change; -1 where nothing is certified,
+            `UNLIMITED` where nobody can change it.
     """
 
     label: NDArray[np.int64]
@@ -48,21 +56,47 @@ class Outcome:
 
 
 class Ballots:
-    """`(batch, ballots, classes)` scores as rankings, and what it takes to change counts."""
+    """`(batch, ballots, classes)` scores as rankings, and what it takes to change counts.
 
-    def __init__(self, scores: NDArray[np.floating], columns: NDArray[np.bool_]) -> None:
-        self.scores, self.columns = scores, columns
+    Args:
+        scores: of every ballot.
+        reach: of the threat.
+        abstain: tau; 0 for ballots that never abstain.
+    """
+
+    def __init__(self, scores: NDArray[np.floating], reach: Reach, abstain: float = 0.0) -> None:
+        self.scores, self.reach, self.abstain = scores, reach, abstain
         self.batch, self.num_ballots, self.num_classes = scores.shape
         self.first = scores.argmax(axis=2).astype(np.int32)  # the first of equal maxima
+        if abstain:
+            second, highest = np.moveaxis(np.partition(scores, -2, axis=2)[:, :, -2:], 2, 0)
+            self.first[~(highest - second > abstain)] = -1
         self.first_counts = np.stack(
             [(self.first == c).sum(axis=1) for c in range(self.num_classes)], axis=1
         )
 
-    def above(self, label: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """`(batch, ballots, classes)`: which ballots rank the label above each class."""
+    def margins(self, label: NDArray[np.int64]) -> NDArray[np.int8]:
+        """`(batch, ballots, classes)` what each ballot says of the label and each class.
+
+        1 where it ranks the label above, -1 where below, 0 where it says nothing; of the label
+        itself anything.
+        """
         own = np.take_along_axis(self.scores, label[:, None, None], axis=2)
         smaller = label[:, None, None] < np.arange(self.num_classes)
-        return np.asarray((own > self.scores) | ((own == self.scores) & smaller))
+        return self._margins(own, self.scores, smaller)
+
+    def _margins(
+        self,
+        own: NDArray[np.floating],
+        other: NDArray[np.floating],
+        smaller: NDArray[np.bool_] | bool,
+    ) -> NDArray[np.int8]:
+        """See `margins`; `smaller` says whether the index of the first is."""
+        if not self.abstain:
+            above = (own > other) | ((own == other) & smaller)
+            return np.where(above, np.int8(1), np.int8(-1))
+        above, below = own - other > self.abstain, other - own > self.abstain
+        return above.astype(np.int8) - below.astype(np.int8)
 
     def pairwise_winner(self) -> NDArray[np.int64]:
         """`(batch,)` classes ahead of every other head to head; -1 where there is none.
@@ -73,9 +107,9 @@ class Ballots:
         candidate = np.zeros(self.batch, dtype=np.int64)
         for j in range(1, self.num_classes):
             own = np.take_along_axis(self.scores, candidate[:, None, None], axis=2)[:, :, 0]
-            wins = (own >= self.scores[:, :, j]).sum(axis=1)  # candidate < j
-            candidate = np.where(2 * wins >= self.num_ballots, candidate, j)
-        budget = self._head_to_head_budget(self.above(candidate), candidate)
+            lead = self._margins(own, self.scores[:, :, j], smaller=True).sum(axis=1)
+            candidate = np.where(lead >= 0, candidate, j)  # candidate < j
+        budget = self._head_to_head_budget(self.margins(candidate), candidate)
         budget[np.arange(self.batch), candidate] = 0
         return np.where((budget >= 0).all(axis=1), candidate, -1)
 
@@ -86,21 +120,20 @@ class Ballots:
         rest = self.first_counts.copy()
         rest[rows, one] = -1
         other = rest.argmax(axis=1)
-        budget = self._head_to_head_budget(self.above(one), one)[rows, other]
+        budget = self._head_to_head_budget(self.margins(one), one)[rows, other]
         return np.where(budget >= 0, one, other), np.where(budget >= 0, other, one)
 
     def first_choice_radius(
         self, label: NDArray[np.int64], limit: NDArray[np.int64] | None = None
     ) -> NDArray[np.int64]:
-        """`(batch, classes)`: features within which a class cannot get ahead of the label.
+        """`(batch, classes)`: radii within which a class cannot get ahead of the label.
 
         Args:
             label: `(batch,)` classes.
             limit: radii from which on it does not matter how large they are, of a shape that
                 broadcasts; by default the least radius of each input.
         """
-        own = np.take_along_axis(self.first_counts, label[:, None], axis=1)
-        budget = own - self.first_counts - (np.arange(self.num_classes) < label[:, None])
+        budget = self._first_choice_budget(label)
 
         def weights(rows: NDArray[np.int64], rivals: NDArray[np.int64]) -> NDArray[np.int8]:
             return 1 + self._first_is(rows, label[rows]) - self._first_is(rows, rivals)
@@ -109,60 +142,80 @@ class Ballots:
 
     def head_to_head_radius(
         self,
-        above: NDArray[np.bool_],
+        margins: NDArray[np.int8],
         label: NDArray[np.int64],
+        limit: NDArray[np.int64] | None = None,
         first: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
         """`(batch, classes)`: the same, head to head.
 
         Args:
-            above: `self.above(label)`.
+            margins: `self.margins(label)`.
             label: `(batch,)` classes.
-            first: `(batch,)` rivals whose radius is the limit for the others.
+            limit: as above.
+            first: `(batch,)` rivals whose radius is the limit for the others where there is none.
         """
-        budget = self._head_to_head_budget(above, label)
+        budget = self._head_to_head_budget(margins, label)
 
         def weights(rows: NDArray[np.int64], rivals: NDArray[np.int64]) -> NDArray[np.int8]:
-            return 2 * above[rows, :, rivals].astype(np.int8)
+            return 1 + margins[rows, :, rivals]
 
-        return self._radius(weights, 2, budget, label, None, first)
+        return self._radius(weights, 2, budget, label, limit, first)
 
-    def pair_radius(
+    def group_radius(
         self,
         label: NDArray[np.int64],
-        behind: NDArray[np.int64],
-        final: NDArray[np.int64],
-        pairs: list[tuple[int, int]],
+        groups: NDArray[np.int64],
+        limit: NDArray[np.int64],
     ) -> NDArray[np.int64]:
-        """`(batch, pairs)`: features within which a pair cannot get ahead of the label together."""
-        if not pairs:
-            return np.empty((self.batch, 0), dtype=np.int64)
-        a, b = np.array(pairs).T
-        classes = np.arange(self.num_classes)
-        own = np.take_along_axis(self.first_counts, label[:, None], axis=1)
-        gap = own - self.first_counts - (classes < label[:, None])
-        budget = gap[:, a] + gap[:, b] + 1
+        """`(batch, groups)`: radii within which a group cannot get ahead of the label together.
+
+        Statement. Let r classes G be ahead of c by first choices at x'. Then the touched ballots
+        weigh more than the sum of the budgets of G and r - 1, where a ballot for c weighs r + 1,
+        one for a class of G nothing, and any other 1.
+
+        Proof. From the difference n_c - n_j class j of G has taken its budget and 1 at least: in
+        all the sum of the budgets and r. A changed ballot takes no more than its weight from the
+        r differences: a ballot for c takes 1 from each by leaving, and 1 more from that of the
+        class it goes to; one that was for a class of G gives back what it takes; any other takes
+        1 for the class it goes to.  QED
+
+        Args:
+            label: `(batch,)` classes.
+            groups: `(groups, r)` different classes.
+            limit: radii from which on it does not matter how large they are, of a shape that
+                broadcasts.
+
+        Returns:
+            Radii; `UNLIMITED` where the label is in the group.
+        """
+        size = groups.shape[1]
+        budget = self._first_choice_budget(label)[:, groups].sum(axis=2) + size - 1
 
         def weights(rows: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int8]:
-            for_rival = self._first_is(rows, a[chosen]) + self._first_is(rows, b[chosen])
-            return 1 + 2 * self._first_is(rows, label[rows]) - for_rival
+            for_group = sum(self._first_is(rows, groups[chosen, i]) for i in range(size))
+            found: NDArray[np.int8] = 1 + size * self._first_is(rows, label[rows]) - for_group
+            return found
 
-        alone = np.maximum(behind[:, a], behind[:, b])
-        least = final.min(axis=1, keepdims=True)
-        limit = np.where(alone < least, least, -1)
-        radius = np.maximum(alone, self._refined(weights, 3, budget, limit))
-        radius[(a == label[:, None]) | (b == label[:, None])] = UNLIMITED
+        radius = self._refined(weights, size + 1, budget, limit)
+        radius[(groups == label[:, None, None]).any(axis=2)] = UNLIMITED
         return radius
 
     def _first_is(self, rows: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.int8]:
         """`(rows, ballots)`: 1 where the ballot ranks the row's class first, else 0."""
         return np.asarray(self.first[rows] == classes[:, None].astype(np.int32)).view(np.int8)
 
+    def _first_choice_budget(self, label: NDArray[np.int64]) -> NDArray[np.int64]:
+        own = np.take_along_axis(self.first_counts, label[:, None], axis=1)
+        smaller = np.arange(self.num_classes) < label[:, None]
+        budget: NDArray[np.int64] = own - self.first_counts - smaller
+        return budget
+
     def _head_to_head_budget(
-        self, above: NDArray[np.bool_], label: NDArray[np.int64]
+        self, margins: NDArray[np.int8], label: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         smaller = np.arange(self.num_classes) < label[:, None]
-        budget: NDArray[np.int64] = 2 * above.sum(axis=1) - self.num_ballots - smaller
+        budget: NDArray[np.int64] = margins.sum(axis=1, dtype=np.int64) - smaller
         return budget
 
     def _radius(
@@ -174,12 +227,12 @@ class Ballots:
         limit: NDArray[np.int64] | None,
         first: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        """`(batch, classes)` radii by the sum bound; no threat from the label itself."""
+        """`(batch, classes)` radii; no threat from the label itself."""
         rows = np.arange(self.batch)
         budget[rows, label] = np.iinfo(np.int64).max
         if limit is None:
             first = budget.argmin(axis=1) if first is None else first
-            known = sum_bound_radius(weights(rows, first), budget[rows, first], self.columns)
+            known = self.reach.radius(weights(rows, first), budget[rows, first])
             limit = known[:, None]
         radius = self._refined(weights, most, budget, limit)
         radius[rows, label] = UNLIMITED
@@ -192,11 +245,11 @@ class Ballots:
         budget: NDArray[np.int64],
         limit: NDArray[np.int64],
     ) -> NDArray[np.int64]:
-        """Radii of the budget's shape: by the sum bound where equal weights do not give `limit`."""
-        radius = equal_weights_radius(most, budget, self.columns)
+        """Radii of the budget's shape: those of equal weights where these give `limit`."""
+        radius = self.reach.equal_weights_radius(most, budget)
         rows, rivals = np.nonzero(radius < limit)
         size = max(1, _NUMBERS_PER_CHUNK // self.num_ballots)
         for start in range(0, len(rows), size):
             chunk = rows[start : start + size], rivals[start : start + size]
-            radius[chunk] = sum_bound_radius(weights(*chunk), budget[chunk], self.columns)
+            radius[chunk] = self.reach.radius(weights(*chunk), budget[chunk])
         return radius

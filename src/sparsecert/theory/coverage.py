@@ -1,9 +1,15 @@
-"""How much rho features can touch in a fixed family of retained sets: the sum bound.
+"""How much an attacker can touch in a fixed family of retained sets.
 
 There are N ballots, one for each set T_t. Ballot t depends on the features in T_t only, so an
 attacker who changes the features S alters no ballot but the *touched* ones, whose T_t meets S. If
 touching ballot t moves some margin by at most w_t >= 0, then S moves it by at most the sum of w_t
-over the touched ballots. What rho features can do is a maximum-coverage problem:
+over the touched ballots. A *threat* is a list of attackers, each of whom can do all that those
+before it can, and each of whom may choose S out of a collection of his own. A radius is how far
+down the list a margin withstands the worst choice: a `Reach` knows the family and the threat, and
+answers that. There are two kinds.
+
+Sparse. The attacker rho, for rho = 0, 1, ..., may change any rho features. What he can do is a
+maximum-coverage problem:
 
     cover_w(rho) = max over S with |S| <= rho of the sum of w_t over all t with T_t meeting S.
 
@@ -16,9 +22,22 @@ at least once.  QED
 Of features that are in the same sets, a second one touches nothing new, so S may be taken to hold
 one of them at most, and the s_i of *different* columns of the membership are enough. In a partition
 every ballot has one column, and the bound is exact: the rho largest weights.
+
+Windows. The attacker i, for i = 1, 2, ..., may change the features of one window out of a
+collection: patches of one size anywhere in an image, or runs of one length in a vector. There are
+no more than d of them, so the worst is found by trying all of them, and nothing is lost:
+
+    cover_w(i) = max over the windows S of attacker i of the sum of w_t over t with T_t meeting S.
+
+Attacker 0 changes nothing.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +47,110 @@ from scipy import sparse
 UNLIMITED = np.iinfo(np.int64).max
 
 _NUMBERS_PER_CHUNK = 2**20
+
+
+@runtime_checkable
+class Reach(Protocol):
+    """What the attackers of a threat can touch in a family."""
+
+    @property
+    def last(self) -> int:
+        """The radius that withstands everybody: the features of a family, or the last attacker."""
+        ...
+
+    def radius(self, weights: NDArray[np.int8], budget: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The last attacker who stays within the budget.
+
+        Args:
+            weights: `(rows, num_sets)` integers of at least 0: how much touching a ballot costs.
+            budget: `(rows,)` what the margin can bear.
+
+        Returns:
+            `(rows,)` radii: -1 where the budget is negative, `UNLIMITED` where nobody exceeds it.
+        """
+        ...
+
+    def equal_weights_radius(self, weight: int, budget: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The radius if every ballot cost `weight`: never above that for smaller weights.
+
+        It takes no more than a look into a table.
+
+        Args:
+            weight: the largest of all weights.
+            budget: what the margins can bear, of any shape.
+
+        Returns:
+            Radii of the budget's shape, -1 where it is negative.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class SparseReach:
+    """Any rho features, by the sum bound.
+
+    Attributes:
+        columns: `(num_sets, columns)` which sets each feature is in, different features only.
+        num_features: d.
+    """
+
+    columns: NDArray[np.bool_]
+    num_features: int
+
+    @property
+    def last(self) -> int:
+        """All features."""
+        return self.num_features
+
+    def radius(self, weights: NDArray[np.int8], budget: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See `Reach`."""
+        return sum_bound_radius(weights, budget, self.columns)
+
+    def equal_weights_radius(self, weight: int, budget: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See `Reach`."""
+        return equal_weights_radius(weight, budget, self.columns)
+
+
+@dataclass(frozen=True)
+class WindowReach:
+    """One window, of the size that the attacker has; exact.
+
+    Attributes:
+        touched: of each attacker, `(windows, num_sets)` booleans: which sets each window meets.
+            Every window of one attacker lies in one of the next.
+    """
+
+    touched: Sequence[NDArray[np.bool_]]
+
+    @property
+    def last(self) -> int:
+        """The last attacker."""
+        return len(self.touched)
+
+    @cached_property
+    def _different(self) -> list[NDArray[np.float32]]:
+        """Windows that meet the same sets are worth as much as one."""
+        return [np.unique(each, axis=0).astype(np.float32) for each in self.touched]
+
+    def radius(self, weights: NDArray[np.int8], budget: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See `Reach`."""
+        within = budget >= 0
+        passed = np.where(within, 0, -1).astype(np.int64)
+        for each in self._different:
+            size = max(1, _NUMBERS_PER_CHUNK // len(each))
+            for start in range(0, len(weights), size):
+                part = slice(start, start + size)
+                # Sums of small integers, which 32-bit floats hold exactly.
+                costs = (each @ weights[part].T.astype(np.float32)).max(axis=0)
+                within[part] &= costs <= budget[part]
+            passed += within
+        return np.where(passed == self.last, UNLIMITED, passed)
+
+    def equal_weights_radius(self, weight: int, budget: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See `Reach`."""
+        costs = [0, *(weight * int(each.sum(axis=1).max()) for each in self._different)]
+        radius = np.searchsorted(np.array(costs), budget, side="right") - 1
+        return np.where(radius == self.last, UNLIMITED, radius).astype(np.int64)
 
 
 def sum_bound_radius(

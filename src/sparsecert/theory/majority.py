@@ -89,6 +89,7 @@ def share_certificate(
     looks: NDArray[np.int64],
     thresholds: NDArray[np.float64],
     alpha: float,
+    top: int = 1,
 ) -> Certified:
     """Majority and pairwise where counts are looked at as they grow: shares and their thresholds.
 
@@ -105,6 +106,10 @@ def share_certificate(
     the statement of `crossing_counts` this happens with probability at most alpha.  QED   There is
     no union over rivals (intersection-union; Berger 1982), nor over radii, nor over looks.
 
+    For the top K of the pairwise rule all but K - 1 rivals are asked to pass, at alpha / K each;
+    the proof is that of `theory.pairwise.top_pairwise_certificate`, with "reaches a boundary at
+    any look" for "has a wrong bound".
+
     Where only some thresholds are tested, R + 1 is replaced by the next tested radius above R.
 
     Counting is decided if the class would still be expected to miss the next threshold at the last
@@ -118,18 +123,20 @@ def share_certificate(
         looks: numbers of ballots, the budget last.
         thresholds: rising, by radius: a share above entry rho certifies rho units.
         alpha: error probability of each certificate.
+        top: K.
 
     Returns:
-        Radii; as lower bound the largest tested threshold that every rival has passed, 0 where
-        there is none.
+        Radii; as lower bound the largest tested threshold that every rival has passed (all but
+        K - 1), 0 where there is none.
     """
     radii = _tested(len(thresholds))
-    table = crossing_table(thresholds[radii], looks, alpha)
+    table = crossing_table(thresholds[radii], looks, alpha / top)
     passed = np.empty(wins.shape, dtype=np.int64)  # how many thresholds, the smallest first
     for i in range(wins.shape[1]):
         passed[:, i] = np.searchsorted(table[:, i], wins[:, i], side="right")
     passed = np.maximum.accumulate(np.where(reached[:, :, None], passed, 0), axis=1)
-    least = passed.min(axis=2)
+    decisive = min(top, wins.shape[2]) - 1
+    least = np.sort(passed, axis=2).take(decisive, axis=2)
     next_count = np.append(table[:, -1], looks[-1] + 1)[least]
     # Of the rivals that hold the class back, the strongest has the fewest wins over it.
     hardest = np.where(passed == least[:, :, None], wins, looks[-1]).min(axis=2)

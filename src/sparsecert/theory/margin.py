@@ -1,4 +1,4 @@
-"""Corollary 2 of Levine and Feizi (2020): certify while the class keeps ahead of every rival."""
+"""Corollary 2 of Levine and Feizi (2020): certify while the class keeps ahead of its rivals."""
 
 from __future__ import annotations
 
@@ -15,93 +15,110 @@ from sparsecert.theory.majority import Certified, largest_certified
 
 def margin_certificate(
     votes: NDArray[np.int64],
-    rival: NDArray[np.int64],
+    rivals: NDArray[np.int64],
     total: NDArray[np.int64],
     thresholds: NDArray[np.float64],
     alpha: float,
 ) -> Certified:
-    """Corollary 2, from a fixed number of samples and with three classes or more.
+    """Corollary 2, from a fixed number of samples and with three classes or more; or the top K.
 
-    Statement. If p_low <= p_c(x), p_up_j >= p_j(x) for every rival j, and
-    p_low - Delta > max_j p_up_j + Delta, then g(x') = c for every x' within rho units of x.
+    The top K by first choices are the classes that fewer than K others reach: p_j >= p_c.
 
-    Proof. By Theorem 1, p_c(x') >= p_low - Delta > p_up_j + Delta >= p_j(x').  QED
+    Statement. c is among the top K of every x' within rho units of x if for every set A of K
+    rivals some part B of A has
 
-    Each rival j gets its own pair of bounds, p_low and p_up_j, with half of alpha each, and the
-    radius is the least over the rivals. It is wrong with probability at most alpha, with no union
-    over rivals.
+        |B| (p_c - Delta) - (sum of p_j over j in B) > Delta.
 
-    Proof. Let R be the largest rho with p_c(x) - p_j(x) > 2 Delta for every j, and j* a rival for
-    which this fails at R + 1; neither depends on the votes that are counted. To certify more than
-    R takes p_low - p_up_j* > 2 Delta(d, k, R + 1) >= p_c - p_j*, so one of the two bounds is wrong:
-    probability alpha / 2 each.  QED  (An intersection-union test: Berger 1982.)
+    Proof. Of the ballots at x' a share of at most Delta differs from those at x. So c keeps
+    p_c - Delta at least, and what the rivals in B gain is at most Delta together. For all of them
+    to reach c takes |B| (p_c - Delta), less what they have. So A does not reach c.  QED
 
-    Where p_low holds, p_j <= 1 - p_low holds as well, so min(p_up_j, 1 - p_low) is used for a
-    rival: the radius is therefore never below that of Corollary 1 at alpha / 2. A single rival is
-    bounded by 1 - p_low alone, so with two classes p_low gets all of alpha and the rule is
-    Corollary 1.
+    For K = 1 this is Corollary 2, p_c - Delta > p_j + Delta. (For any K it is the certificate of
+    Jia et al., ICLR 2022.) A set of K rivals with larger shares is harder, so that of the K
+    largest decides.
+
+    Confidence. p_low has alpha / 2, and each rival its own p_up_j at alpha / (2 K). The radius is
+    wrong with probability at most alpha, with no union over the sets of rivals.
+
+    Proof. Let R be the largest rho of the statement, and A* a set of K rivals for which it fails at
+    R + 1; neither depends on the votes that are counted. To certify more than R the bounds must
+    show it for A* too, so one of p_low and the K bounds of A* is wrong: probability alpha / 2
+    and alpha / (2 K) each.  QED  (An intersection-union test: Berger 1982.)
+
+    Where p_low holds, the shares of any rivals add up to at most 1 - p_low, which is used where it
+    is less: for K = 1 the radius is therefore never below that of Corollary 1 at alpha / 2. A
+    single rival is bounded by 1 - p_low alone, so with two classes p_low gets all of alpha and the
+    rule is Corollary 1.
 
     Args:
         votes: `(batch,)` votes for the class to certify, chosen from *other* ablations.
-        rival: `(batch,)` those of the strongest rival. An upper bound grows with the count, so it
-            has the least lead.
+        rivals: `(batch, K)` those of the K strongest rivals, in any order. An upper bound grows
+            with the count, so these have the highest.
         total: `(batch,)` numbers of ablations.
         thresholds: of leads, rising, by radius; for random ablation 2 Delta(d, k, rho).
         alpha: error probability of each certificate.
     """
     check_alpha(alpha)
     lower_bound = clopper_pearson_lower(votes, total, alpha / 2)
-    lead = margin_lead(lower_bound, rival, total, alpha)
+    lead = margin_lead(lower_bound, rivals, total, alpha)
     return Certified.once(largest_certified(thresholds, lead), lower_bound)
 
 
 def margin_lead(
     lower_bound: NDArray[np.float64],
-    rival: NDArray[np.int64],
+    rivals: NDArray[np.int64],
     total: NDArray[np.int64],
     alpha: float,
 ) -> NDArray[np.float64]:
-    """Lower bounds on p_c - p_j, from a lower bound on p_c and the votes of rival j.
+    """What is to exceed 2 Delta, from a lower bound on p_c and the votes of K rivals.
+
+    The part B that serves best has the r smallest shares, for some r: it withstands every Delta
+    below (r p_c - sum) / (r + 1). Twice the largest of these is p_c - p_j for K = 1.
 
     Args:
         lower_bound: on p_c, of any shape.
-        rival: votes of j.
+        rivals: votes of the rivals, on a last axis of length K.
         total: votes.
-        alpha: half of it goes to p_up_j.
+        alpha: half of it goes to the upper bounds.
     """
-    upper_bound = np.minimum(
-        np.nextafter(1 - lower_bound, math.inf), clopper_pearson_upper(rival, total, alpha / 2)
-    )
-    # The subtraction may have been rounded up.
-    return np.asarray(np.nextafter(lower_bound - upper_bound, -math.inf))
+    top = rivals.shape[-1]
+    rest = np.nextafter(1 - lower_bound, math.inf)
+    upper_bound = clopper_pearson_upper(rivals, np.asarray(total)[..., None], alpha / (2 * top))
+    upper_bound = np.sort(upper_bound, axis=-1).cumsum(axis=-1)
+    each = [
+        (2 * r * lower_bound - 2 * np.minimum(upper_bound[..., r - 1], rest)) / (r + 1)
+        for r in range(1, top + 1)
+    ]
+    # Rounding, by a few units in the last place of numbers up to K, goes against us.
+    return np.asarray(np.nextafter(np.max(each, axis=0), -math.inf) - (top > 1) * top * 2.0**-48)
 
 
 def margin_by_look(
     votes: NDArray[np.int64],
-    rival: NDArray[np.int64],
+    rivals: NDArray[np.int64],
     reached: NDArray[np.bool_],
     looks: NDArray[np.int64],
     thresholds: NDArray[np.float64],
     alpha: float,
 ) -> Certified:
-    """Corollary 2 where counts are looked at as they grow, with three classes or more.
+    """The same where counts are looked at as they grow.
 
     Look i has the level a_i, and the a_i add up to at most alpha. At each look the class gets a
-    lower bound and each rival an upper bound, with a_i / 2 each, as in Corollary 2; the highest
-    lower bound so far is used.
+    lower bound with a_i / 2 and K rivals upper bounds with a_i / (2 K) each; the highest lower
+    bound so far is used.
 
     Statement. With probability at least 1 - alpha no look certifies more than R, the largest rho
-    with p_c - p_j > 2 Delta(rho) for every rival j.
+    of the statement above.
 
-    Proof. Let j* be a rival for which this fails at R + 1. To certify more than R at look i takes
-    max over h <= i of p_low(h), less p_up_j*(i), above 2 Delta(R + 1) >= p_c - p_j*. So one of
-    p_low(1), ..., p_low(K), p_up_j*(1), ..., p_up_j*(K) is wrong, which has probability at most
-    the sum of a_i / 2 + a_i / 2.  QED   (A union over looks, as p_c - p_j is not the share of one
+    Proof. Let A* be a set of K rivals for which it fails at R + 1. To certify more than R at look i
+    takes bounds that show it for A*: the highest of p_low(h) over h <= i, and p_up_j(i) for j in
+    A*. So one of the p_low(h), or of the p_up_j(i), is wrong, which has probability at most the
+    sum of a_i / 2 + a_i / 2.  QED   (A union over looks, as p_c - p_j is not the share of one
     event.)
 
     Args:
         votes: `(batch, looks)` first choices for the class.
-        rival: `(batch, looks)` those for its strongest rival.
+        rivals: `(batch, looks, K)` those for its K strongest rivals at each look.
         reached: `(batch, looks)` whether the look was reached.
         looks: numbers of ballots, the budget last.
         thresholds: rising, by radius: a lead above entry rho certifies rho units.
@@ -118,14 +135,16 @@ def margin_by_look(
         )
         lower_bound[:, i] = bound if i == 0 else np.maximum(bound, lower_bound[:, i - 1])
         lead[:, i] = margin_lead(
-            lower_bound[:, i], rival[:, i], np.asarray(total), float(levels[i])
+            lower_bound[:, i], rivals[:, i], np.asarray(total), float(levels[i])
         )
     lead = np.maximum.accumulate(np.where(reached, lead, -1.0), axis=1)
     radius = largest_certified(thresholds, lead)
     # Votes that are not for the rival can be for the class, and the other way round.
     total, last = np.full(votes.shape, looks[-1]), float(levels[-1])
     likely = highest_plausible(votes, looks)
-    behind = np.minimum(total - highest_plausible(looks - rival, looks), total - likely)
+    others = highest_plausible(looks - np.moveaxis(rivals, -1, 0), looks)
+    behind = np.minimum(total - others, total - likely)
+    behind = np.moveaxis(behind, 0, -1)
     hoped = margin_lead(clopper_pearson_lower(likely, total, last / 2), behind, total, last)
     futile = hoped <= np.append(thresholds, 2.0)[radius + 1]
     return Certified(radius, lower_bound, reached & futile)

@@ -69,26 +69,87 @@ def pairwise_certificate(
     return majority_certificate(wins, total, thresholds, alpha)
 
 
-def pairwise_family(scores: NDArray[np.floating], columns: NDArray[np.bool_]) -> Outcome:
+def top_pairwise_certificate(
+    wins: NDArray[np.int64],
+    total: NDArray[np.int64],
+    thresholds: NDArray[np.float64],
+    alpha: float,
+    top: int,
+) -> Certified:
+    """Certify while the class loses head to head to fewer than K rivals.
+
+    The top K are the classes with q_cj(x) <= 1/2 for fewer than K rivals j. They may be more than
+    K, up to 2 K - 1 (`top_pairwise`).
+
+    Statement. If q_cj(x) - Delta(d, k, rho) > 1/2 for all but K - 1 of the rivals, then c is among
+    the top K of every x' within rho units of x.
+
+    Proof. By Theorem 1 q_cj(x') > 1/2 for all but K - 1 of the rivals.  QED
+
+    Each rival gets a one-sided bound at alpha / K. The radius is wrong with probability at most
+    alpha.
+
+    Proof. Let R be the largest rho of the statement. At R + 1 it fails, so the set F of rivals
+    with q_cj <= 1/2 + Delta(d, k, R + 1) has K members or more; it does not depend on the ballots.
+    To certify more than R, all but K - 1 of the bounds must exceed that threshold: at least
+    |F| - K + 1 of those of F, which are wrong then. Each is with probability at most alpha / K, so
+    |F| alpha / K are expected, and so many are wrong with probability at most
+    |F| / (|F| - K + 1) * alpha / K (Markov). The fraction falls in |F| and is K for |F| = K.  QED
+
+    Args:
+        wins: `(batch, rivals)` ballots that rank the class to certify above each rival, or counts
+            from below of them.
+        total: `(batch,)` ballots.
+        thresholds: of shares, rising, by radius; for random ablation 1/2 + Delta(d, k, rho).
+        alpha: error probability of each certificate.
+        top: K.
+
+    Returns:
+        Radii, and lower bounds on the class's share against the rival of which K - 1 are stronger.
+    """
+    decisive = np.sort(wins, axis=1)[:, min(top, wins.shape[1]) - 1]
+    return majority_certificate(decisive, total, thresholds, alpha / top)
+
+
+def pairwise_family(ballots: Ballots) -> Outcome:
     """Over a fixed family: the class ahead of every other head to head.
 
     At most one class is ahead of every other. Where there is none, the answer is plurality's, and
     nothing is certified.
 
-    Statement. g(x') = c for all x' within rho units of x if for every j != c no rho units touch
-    ballots of more weight against j than the budget h_cj - h_jc - [j < c].
+    Statement. g(x') = c for all x' that an attacker can make of x, if for every j != c he cannot
+    touch ballots of more weight against j than the budget h_cj - h_jc - [j < c].
 
     Proof. The budget bears what touching can cost, so c stays ahead of every j.  QED
 
     Args:
-        scores: `(batch, ballots, classes)`.
-        columns: `(ballots, columns)` which sets each unit is in, different units only.
+        ballots: of a batch.
     """
-    ballots = Ballots(scores, columns)
     winner = ballots.pairwise_winner()
     label = np.where(winner < 0, ballots.first_counts.argmax(axis=1), winner)
-    above = ballots.above(label)
-    radius = ballots.head_to_head_radius(above, label).min(axis=1)
-    wins = above.sum(axis=1)
+    margins = ballots.margins(label)
+    radius = ballots.head_to_head_radius(margins, label).min(axis=1)
+    wins = (margins > 0).sum(axis=1)
     wins[np.arange(len(label)), label] = ballots.num_ballots
     return Outcome(label, wins.min(axis=1) / ballots.num_ballots, radius)
+
+
+def top_pairwise(ballots: Ballots, label: NDArray[np.int64], top: int) -> NDArray[np.int64]:
+    """`(batch,)` radii within which fewer than `top` classes are ahead of the label head to head.
+
+    The top K of this rule are the classes that fewer than K others are ahead of. They may be more
+    than K, up to 2 K - 1, as three classes can be ahead of one another in a circle: m classes have
+    m (m - 1) / 2 duels among them, each of which one loses, and lose at most K - 1 each.
+
+    Statement. The K-th smallest of the radii against single rivals is certified.
+
+    Proof. Within it at most K - 1 rivals have a smaller radius, and no other gets ahead of c.  QED
+
+    Args:
+        ballots: of a batch.
+        label: `(batch,)` classes to certify, of any origin.
+        top: K, less than the number of classes.
+    """
+    everything = np.full((ballots.batch, 1), np.iinfo(np.int64).max)
+    radius = ballots.head_to_head_radius(ballots.margins(label), label, everything)
+    return np.asarray(np.sort(radius, axis=1)[:, top - 1])

@@ -21,7 +21,7 @@ from sparsecert.designs.design import Design
 from sparsecert.designs.family import Partitions
 from sparsecert.devices import autocast
 from sparsecert.errors import RunFolderError
-from sparsecert.models.architectures import SubsetEnsemble
+from sparsecert.models.subset_ensemble import BallotNetwork
 from sparsecert.streams import Stage, stream
 from sparsecert.training.batches import Batches
 from sparsecert.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -52,8 +52,8 @@ class Training:
     """A network in training. To iterate over it is to train: each item is a step that was done.
 
     Attributes:
-        model: changed in place, and moved to the device. A `SubsetEnsemble` is shown whole inputs,
-            as its members select their features themselves.
+        model: changed in place, and moved to the device. A `BallotNetwork` is shown whole inputs,
+            of which it selects what each set retains itself.
         dataset: the training split.
         design: draws what inputs are seen through.
         encoding: shows it to the network, as an `Encoding` does.
@@ -75,7 +75,7 @@ class Training:
     seed: int
 
     def __post_init__(self) -> None:
-        ensemble = isinstance(self.model, SubsetEnsemble)
+        ensemble = isinstance(self.model, BallotNetwork)
         shown = Partitions(self.design.num_entries, num_sets=1) if ensemble else self.design
         self.accelerator = Accelerator()
         self.progress = Progress(num_processes=self.accelerator.num_processes)

@@ -1,4 +1,8 @@
-"""Ballots of fixed families on disk: every set's ranking of the classes, a row per image."""
+"""Ballots of fixed families on disk: every set's ranking and probabilities, a row per image.
+
+Probabilities are kept in steps of 1/255. Where ballots abstain, they are what the ballots *are*,
+whether they come from disk or from the network just now: so nothing is lost to rounding.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
-from sparsecert.votes.store import VoteSettings, VoteStore
+from sparsecert.votes.store import Stored, VoteSettings, VoteStore
+
+_STEPS = 255
 
 
 @dataclass(frozen=True)
@@ -20,22 +26,48 @@ class Ballots:
 
     Attributes:
         ranks: `(images, sets, classes)` rank of each class on each ballot; 0 is the first choice.
+        steps: `(images, sets, classes)` bytes: the probability of each class in steps of 1/255;
+            0 for all of an image's where they were not recorded.
     """
 
     ranks: NDArray[np.integer]
+    steps: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, logits: NDArray[np.floating]) -> Ballots:
+        """The ballots of these `(images, sets, classes)` logits."""
+        return cls(ranks_of(logits), steps_of(logits))
 
     @property
-    def scores(self) -> NDArray[np.float32]:
-        """Scores that rank the classes so, for `certify_ballots`."""
-        return -self.ranks.astype(np.float32)
+    def has_probabilities(self) -> NDArray[np.bool_]:
+        """`(images,)` whether they were recorded; those of a ballot are never all 0."""
+        return np.asarray(self.steps.any(axis=(1, 2)))
+
+    def scores(self, abstain: float) -> NDArray[np.float32]:
+        """Scores for `certify_ballots`: probabilities where ballots abstain, else minus ranks.
+
+        Args:
+            abstain: the threshold on differences of probabilities; 0 for none.
+
+        Raises:
+            InputError: for ballots without probabilities that are to abstain.
+        """
+        if not abstain:
+            return -self.ranks.astype(np.float32)
+        if not self.has_probabilities.all():
+            raise InputError(
+                "expected ballots with probabilities, by which they abstain; these were cast "
+                "without: cast them again with `sparsecert certify --abstain`"
+            )
+        return self.steps.astype(np.float32) / np.float32(_STEPS)
 
     def take(self, rows: NDArray[np.int64]) -> Ballots:
         """The images at these rows."""
-        return Ballots(self.ranks[rows])
+        return Ballots(self.ranks[rows], self.steps[rows])
 
 
 class BallotStore(VoteStore[VoteSettings, Ballots]):
-    """The ballots of a run.
+    """The ballots of a run; of images that are there twice, those with probabilities.
 
     Args:
         folder: where the parts are.
@@ -51,23 +83,36 @@ class BallotStore(VoteStore[VoteSettings, Ballots]):
         self.num_sets, self.num_classes = num_sets, num_classes
 
     def _columns(self, votes: Ballots) -> dict[str, NDArray[Any]]:
-        return {"ranks": votes.ranks.reshape(len(votes.ranks), -1)}
+        rows = len(votes.ranks)
+        steps = {"probabilities": votes.steps.reshape(rows, -1)}
+        ranks = {"ranks": votes.ranks.reshape(rows, -1)}
+        return ranks | steps if votes.has_probabilities.any() else ranks
 
     def _widths(self, settings: VoteSettings) -> dict[str, int]:
-        return {"ranks": self.num_sets * self.num_classes}
+        return dict.fromkeys(("ranks", "probabilities"), self.num_sets * self.num_classes)
 
     def _decoded(self, columns: dict[str, NDArray[Any]], settings: VoteSettings) -> Ballots:
         shape = (len(columns["index"]), self.num_sets, self.num_classes)
         ranks = columns["ranks"].reshape(shape)
         if (np.sort(ranks, axis=2) != np.arange(self.num_classes)).any():
             raise InputError(f"expected every ballot to rank {self.num_classes} classes")
-        return Ballots(ranks)
+        steps = columns.get("probabilities", np.zeros(ranks.shape, dtype=np.uint8))
+        if steps.dtype != np.uint8:
+            raise InputError(f"expected probabilities in steps of 1/{_STEPS}, got {steps.dtype}")
+        return Ballots(ranks, steps.reshape(shape))
 
     def _empty(self, settings: VoteSettings) -> Ballots:
-        return Ballots(np.empty((0, self.num_sets, self.num_classes), dtype=np.uint16))
+        shape = (0, self.num_sets, self.num_classes)
+        return Ballots(np.empty(shape, dtype=np.uint16), np.empty(shape, dtype=np.uint8))
 
     def _concatenated(self, votes: Sequence[Ballots]) -> Ballots:
-        return Ballots(np.concatenate([part.ranks for part in votes]))
+        return Ballots(
+            np.concatenate([part.ranks for part in votes]),
+            np.concatenate([part.steps for part in votes]),
+        )
+
+    def _by_preference(self, joined: Stored[Ballots]) -> NDArray[np.int64]:
+        return np.argsort(~joined.votes.has_probabilities, kind="stable")
 
 
 def ranks_of(scores: NDArray[np.floating]) -> NDArray[np.integer]:
@@ -81,3 +126,19 @@ def ranks_of(scores: NDArray[np.floating]) -> NDArray[np.integer]:
     ranks = np.empty(scores.shape, dtype=np.min_scalar_type(classes - 1))
     np.put_along_axis(ranks, order, np.arange(classes, dtype=ranks.dtype), axis=2)
     return ranks
+
+
+def steps_of(logits: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """The softmax of `(images, sets, classes)` logits in steps of 1/255, rounded to the nearest.
+
+    The most likely class of a ballot has at least half a step, up to 510 classes; beyond, it is
+    given one, so that no ballot is all 0.
+    """
+    finite = np.clip(logits.astype(np.float64), -1e300, 1e300)
+    shares = np.exp(finite - finite.max(axis=2, keepdims=True))
+    shares /= shares.sum(axis=2, keepdims=True)
+    steps: NDArray[np.uint8] = np.rint(shares * _STEPS).astype(np.uint8)
+    first = logits.argmax(axis=2)[:, :, None]
+    most = np.maximum(np.take_along_axis(steps, first, axis=2), 1)
+    np.put_along_axis(steps, first, most, axis=2)
+    return steps

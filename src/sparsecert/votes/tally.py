@@ -187,11 +187,16 @@ class Tally:
         """`(batch, looks, rivals)` ballots that rank each input's label above each rival.
 
         Where the label is not tracked, its first choices stand in for all of them. Where no input
-        tracks any class, they stand in as one rival. Of a tally with looks.
+        tracks any class, they stand in as one rival. A tally without looks has one look.
 
         Raises:
             InputError: if rankings could have been recorded and were not.
         """
+        if self.looks is None:
+            first, pairs = self.first_choice[:, None], self.head_to_head
+            pairs = None if pairs is None else pairs[:, None]
+            looks = (max(1, int(self.num_samples.max(initial=1))),)
+            return self.trusted(first, pairs, self.tracked_classes, looks).wins_of(label)
         if self.head_to_head is None:
             return of_label(self.min_pairwise_wins, label)[..., None]
         batch, looks, classes = self.first_choice.shape
@@ -221,6 +226,15 @@ class Tally:
             self.tracked_classes,
             self.looks,
         )
+
+    @property
+    def latest(self) -> Tally:
+        """The counts of all ballots that were counted, as a tally without looks."""
+        if self.looks is None:
+            return self
+        rows, last = np.arange(len(self)), np.maximum(self.num_reached - 1, 0)
+        pairs = None if self.head_to_head is None else self.head_to_head[rows, last]
+        return self.trusted(self.first_choice[rows, last], pairs, self.tracked_classes, None)
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Tally:
         """The inputs at these rows."""
