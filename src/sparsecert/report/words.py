@@ -52,9 +52,7 @@ def share(value: float, digits: int = 2) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def paragraph(
-    design: Any, evaluation: Evaluation, unit: str, threat: Threat = Threat(), top: int = 1
-) -> str:
+def paragraph(design: Any, evaluation: Evaluation, unit: str, threat: Threat, top: int) -> str:
     """What the page says, for who has not heard of any of it.
 
     Args:
