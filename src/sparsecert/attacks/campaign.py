@@ -17,7 +17,13 @@ from sparsecert.attacks.store import AttackSettings, AttackStore
 from sparsecert.data import Dataset
 from sparsecert.procedures.execution import Execution, Finished, Work
 from sparsecert.procedures.procedure import RunImages
-from sparsecert.procedures.run import load, recorded_procedure, run_images
+from sparsecert.procedures.run import (
+    MOST_IMAGES,
+    load,
+    recorded_images,
+    recorded_procedure,
+    run_images,
+)
 from sparsecert.records.record import read_record
 from sparsecert.runs.folder import RunFolder
 from sparsecert.votes.store import Stored
@@ -115,6 +121,17 @@ def stored_attacks(
     return stored.take(np.flatnonzero(np.isin(stored.indices, chosen)))
 
 
+def attacks_on(images: RunImages, plan: AttackPlan) -> Stored[AttackResult]:
+    """The attacks on these images by this plan, from what is stored.
+
+    Raises:
+        InputError: if some of the images have not been attacked.
+    """
+    run, dataset = images.run, images.dataset
+    stored = _store(run.attacks_path, dataset).read(_settings(run.fingerprint(), dataset, plan))
+    return images.of(stored, f"attacks in {run.attacks_path}; run `sparsecert attack` first")
+
+
 def images_to_attack(run: RunFolder, dataset_name: str | None, limit: int | None) -> RunImages:
     """Test images, evenly spread: over those that are certified, where they are enough.
 
@@ -129,7 +146,7 @@ def images_to_attack(run: RunFolder, dataset_name: str | None, limit: int | None
     record = read_record(run)
     if record["dataset"] != images.dataset.name:
         return images
-    certified = run_images(run, dataset_name, record["limit"])
+    certified = recorded_images(run, record)
     enough = limit is not None and len(certified.indices) >= limit
     if not enough or np.isin(images.indices, certified.indices).all():
         return images
@@ -164,8 +181,28 @@ def stored_certificates(images: RunImages, rule: str | None = None) -> Certifica
     return Certificates(radius, stored)
 
 
+def take_over_attacks(run: RunFolder, into: RunFolder, only: RunImages | None = None) -> None:
+    """Add the attacks that one run folder holds to those in another of the same run.
+
+    Args:
+        run: where from.
+        into: where to.
+        only: the images; by default all.
+
+    Raises:
+        RunFolderError: for a part that is damaged or of another model.
+    """
+    theirs, ours = (
+        AttackStore(
+            folder.attacks_path, run.config.input_shape, run.config.num_classes, MOST_IMAGES
+        )
+        for folder in (run, into)
+    )
+    ours.take_over(theirs, into.fingerprint(), None if only is None else only.choice)
+
+
 def _store(folder: Path, dataset: Dataset) -> AttackStore:
-    return AttackStore(folder, dataset)
+    return AttackStore(folder, dataset.input_shape, dataset.num_classes, len(dataset))
 
 
 def _settings(fingerprint: str, dataset: Dataset, plan: AttackPlan) -> AttackSettings:

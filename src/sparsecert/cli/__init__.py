@@ -1,4 +1,4 @@
-"""The `sparsecert` command: train, predict, certify, attack, report, info, reproduce, demo.
+"""The `sparsecert` command: train, predict, certify, attack, merge, report, info, reproduce, demo.
 
 Commands parse, call and print; what they do is in `procedures`, `runs`, `records` and the other
 folders. They import what they need when they are called, so that --help does not wait for torch.
@@ -18,7 +18,12 @@ from sparsecert._version import __version__
 from sparsecert.cli.attacking import attack_command
 from sparsecert.cli.measuring import certify_command, demo_command, predict_command
 from sparsecert.cli.options import print_error
-from sparsecert.cli.showing import info_command, report_command, reproduce_command
+from sparsecert.cli.showing import (
+    info_command,
+    merge_command,
+    report_command,
+    reproduce_command,
+)
 from sparsecert.cli.training import train_command
 from sparsecert.errors import InputError, RunFolderError
 
@@ -32,6 +37,7 @@ app.command(train_command, name="train")
 app.command(certify_command, name="certify")
 app.command(predict_command, name="predict")
 app.command(attack_command, name="attack")
+app.command(merge_command, name="merge")
 app.command(report_command, name="report")
 app.command(info_command, name="info")
 app.command(reproduce_command, name="reproduce")

@@ -13,12 +13,15 @@ from sparsecert.cli.options import (
     DataOption,
     JsonOption,
     LimitOption,
+    OutOption,
     RecordOption,
     RuleOption,
     RunArgument,
     SamplesOption,
+    ShardOption,
     announce_own_data,
     console,
+    parse_shard,
     print_error,
 )
 
@@ -32,6 +35,8 @@ def attack_command(
     ] = "pointwise",
     data: DataOption = None,
     limit: LimitOption = 20,
+    shard: ShardOption = None,
+    out: OutOption = None,
     budget: Annotated[
         int | None, Parameter(help="Most pixels or features to change; any by default.")
     ] = None,
@@ -80,9 +85,11 @@ def attack_command(
         num_gradient=num_gradient,
         seed=seed,
     )
+    share = parse_shard(shard)
     check_outputs(run, record=record)
     announce_own_data(run, config.dataset, data)
-    result = attack_run(folder, plan, limit, data, LocalExecution(show_progress=True))
+    here = LocalExecution(show_progress=True)
+    result = attack_run(folder, plan, limit, data, here, share, out)
     if record is not None:
         write_record(record, result)
     if json:

@@ -14,11 +14,14 @@ from sparsecert.cli.options import (
     DataOption,
     JsonOption,
     LimitOption,
+    OutOption,
     PredictionOptions,
     RecordOption,
     RunArgument,
+    ShardOption,
     announce_own_data,
     console,
+    parse_shard,
 )
 
 if TYPE_CHECKING:  # commands import what they need, so that --help does not wait for torch
@@ -35,6 +38,8 @@ def certify_command(
     *,
     data: DataOption = None,
     limit: LimitOption = None,
+    shard: ShardOption = None,
+    out: OutOption = None,
     compile: CompileOption = False,
     tsv: Annotated[
         Path | None,
@@ -51,7 +56,18 @@ def certify_command(
 
     folder = RunFolder.open(run)
     announce_own_data(run, folder.config.dataset, data)
-    _certify(folder, how, data, limit, compile=compile, tsv=tsv, record=record, json=json)
+    _certify(
+        folder,
+        how,
+        data,
+        limit,
+        shard=shard,
+        out=out,
+        compile=compile,
+        tsv=tsv,
+        record=record,
+        json=json,
+    )
 
 
 def predict_command(
@@ -60,6 +76,8 @@ def predict_command(
     *,
     data: DataOption = None,
     limit: LimitOption = None,
+    shard: ShardOption = None,
+    out: OutOption = None,
     compile: CompileOption = False,
     show: Annotated[
         int, Parameter(help="Number of predictions to print.", validator=validators.Number(gte=0))
@@ -71,15 +89,15 @@ def predict_command(
 
     from sparsecert.evaluation import accuracy_and_abstentions
     from sparsecert.procedures.execution import LocalExecution
-    from sparsecert.procedures.run import procedure_for, run_images
+    from sparsecert.procedures.run import place_for, procedure_for, run_images
     from sparsecert.report import tables
     from sparsecert.runs.folder import RunFolder
 
-    folder = RunFolder.open(run)
+    folder, share = RunFolder.open(run), parse_shard(shard)
     config = folder.config
     procedure = procedure_for(config.design, **how.settings())
     announce_own_data(run, config.dataset, data)
-    images = run_images(folder, data, limit)
+    images = place_for(run_images(folder, data, limit, share), share, out)
     prediction = procedure.predict(images, LocalExecution(show_progress=True, compile=compile))
     dataset, indices = images.dataset, images.indices
     if json:
@@ -141,6 +159,8 @@ def _certify(
     data: str | None = None,
     limit: int | None = None,
     *,
+    shard: str | None = None,
+    out: Path | None = None,
     compile: bool = False,
     tsv: Path | None = None,
     record: Path | None = None,
@@ -148,21 +168,22 @@ def _certify(
 ) -> None:
     """Count what is missing, evaluate, write the record, print the tables."""
     from sparsecert.procedures.execution import LocalExecution
-    from sparsecert.procedures.run import certify_images, procedure_for, run_images
+    from sparsecert.procedures.run import procedure_for
     from sparsecert.records.output import check_outputs
-    from sparsecert.records.record import make_record, to_text, write_record
+    from sparsecert.records.record import to_text, write_record
+    from sparsecert.records.run import certify_run
     from sparsecert.records.tsv import write_tsv
     from sparsecert.report import tables
 
     check_outputs(run.path, record=record, tsv=tsv)
     design = run.config.design
     procedure = procedure_for(design, **how.settings())
-    images = run_images(run, data, limit)
     here = LocalExecution(show_progress=True, compile=compile)
-    measurement = certify_images(images, procedure, here)
-    result = make_record(procedure, measurement, limit)
-    for path in filter(None, (run.record_path, record)):
-        write_record(path, result)
+    share = parse_shard(shard)
+    measurement, result = certify_run(run, procedure, limit, data, here, share, out)
+    images = measurement.images
+    if record is not None:
+        write_record(record, result)
     if tsv is not None:
         write_tsv(tsv, measurement)
     if json:

@@ -40,6 +40,8 @@ def _shown(character: str) -> str:
 console = _SafeConsole()
 
 if TYPE_CHECKING:
+    from sparsecert.data import Shard
+
     DesignName: TypeAlias = str
     RuleName: TypeAlias = str
     DesignOptions = Any
@@ -78,6 +80,16 @@ DataOption = Annotated[
 LimitOption = Annotated[
     int | None,
     Parameter(help="Number of images, spread evenly over the test split, of all its classes."),
+]
+ShardOption = Annotated[
+    str | None,
+    Parameter(
+        help="i/N: only the i-th of N shares of these images, each as spread as they are; it goes "
+        "to a run folder of its own, RUN/shards/i-of-N, which `sparsecert merge` joins."
+    ),
+]
+OutOption = Annotated[
+    Path | None, Parameter(help="Run folder to write to, or to resume, instead of that.")
 ]
 RuleOption = Annotated[
     RuleName | None,
@@ -144,6 +156,13 @@ class CertificationOptions(PredictionOptions):
     num_selection: Annotated[
         int | None, Parameter(help=f"n0: ablations that choose the class; {NUM_SELECTION}.")
     ] = None
+
+
+def parse_shard(words: str | None) -> Shard | None:
+    """The shard, if one is named."""
+    from sparsecert.data import Shard
+
+    return None if words is None else Shard.parse(words)
 
 
 def print_error(sentence: str, style: str | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sparsecert.data.choice import check_limit, evenly_spread, representatives
+from sparsecert.data.choice import Shard, check_limit, evenly_spread, representatives
 from sparsecert.data.dataset import Dataset, FeatureRange
 from sparsecert.data.embedded import EMBEDDED
 from sparsecert.data.hub import DATA_VARIABLE, load_hub, load_path
@@ -16,6 +16,7 @@ __all__ = [
     "DATA_VARIABLE",
     "Dataset",
     "FeatureRange",
+    "Shard",
     "check_limit",
     "evenly_spread",
     "lasting_name",

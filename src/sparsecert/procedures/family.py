@@ -54,7 +54,7 @@ class FamilyProcedure(Procedure):
 
     def count(self, images: RunImages, execution: Execution) -> None:
         """Cast the ballots that are missing; see `Procedure`."""
-        store, settings = _store(images), _settings(images)
+        store, settings = self._store(images), _settings(images)
         num_sets = store.num_sets
 
         def start() -> tuple[int, Callable[[NDArray[np.int64]], Ballots]]:
@@ -76,7 +76,7 @@ class FamilyProcedure(Procedure):
     def measure(self, images: RunImages) -> Measurement:
         """Predictions and certificates of stored ballots; see `Procedure`."""
         what = f"ballots in {images.run.tallies_path}; run `sparsecert certify` first"
-        stored = images.of(_store(images).read(_settings(images)), what)
+        stored = images.of(self._store(images).read(_settings(images)), what)
         family = family_of(images.run.config.design)
         certification = certify_ballots(stored.votes.scores, family, self.rule)
         prediction = Prediction(certification.label, certification.tally.first_choice)
@@ -89,11 +89,17 @@ class FamilyProcedure(Procedure):
 
     def counted(self, images: RunImages) -> NDArray[np.bool_]:
         """`(images,)` which have ballots."""
-        return np.isin(images.indices, _store(images).read(_settings(images)).indices)
+        return np.isin(images.indices, self._store(images).read(_settings(images)).indices)
 
     def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:
         """All rules: ballots are whole rankings."""
         return Partitions.rules
+
+    @classmethod
+    def store_of(cls, run: RunFolder, num_images: int) -> BallotStore:
+        """Its ballots; see `Procedure`."""
+        num_sets = family_of(run.config.design).num_sets
+        return BallotStore(run.tallies_path, num_sets, run.config.num_classes, num_images)
 
     def to_record(self, certification: Certification) -> dict[str, Any]:
         """What a record says of the procedure, as JSON values."""
@@ -106,16 +112,13 @@ class FamilyProcedure(Procedure):
             "alpha": self.alpha,
         }
 
+    def _store(self, images: RunImages) -> BallotStore:
+        return self.store_of(images.run, len(images.dataset))
+
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> FamilyProcedure:
         """The inverse of `to_record`."""
         return cls(record["rule"])
-
-
-def _store(images: RunImages) -> BallotStore:
-    config = images.run.config
-    num_sets, num_images = family_of(config.design).num_sets, len(images.dataset)
-    return BallotStore(images.run.tallies_path, num_sets, config.num_classes, num_images)
 
 
 def _settings(images: RunImages) -> VoteSettings:

@@ -21,7 +21,7 @@ from sparsecert.procedures.execution import Execution
 from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.smoothing.sampled import SmoothedClassifier
-from sparsecert.votes.store import Stored, VotesT
+from sparsecert.votes.store import Choice, Stored, VotesT, VoteStore
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class RunImages:
     def targets(self) -> NDArray[np.int64]:
         """`(images,)` correct labels."""
         return self.dataset.labels[self.indices]
+
+    @property
+    def choice(self) -> Choice:
+        """Which images they are, as stored votes are named."""
+        return Choice(self.dataset.fingerprint(), self.indices)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> RunImages:
         """The images at these rows."""
@@ -150,6 +155,16 @@ class Procedure(ABC):
     @abstractmethod
     def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:
         """The design's rules that the stored votes of these images suffice for."""
+
+    @classmethod
+    @abstractmethod
+    def store_of(cls, run: RunFolder, num_images: int) -> VoteStore[Any, Any]:
+        """The votes of such procedures in a run folder.
+
+        Args:
+            run: whose.
+            num_images: the most that a data set has.
+        """
 
     @abstractmethod
     def to_record(self, certification: Certification) -> dict[str, Any]:

@@ -50,6 +50,7 @@ from sparsecert.theory.schedule import (
     Sampling,
     look_schedule,
 )
+from sparsecert.votes.store import TallyStore
 from sparsecert.votes.tally import Tally
 
 
@@ -167,6 +168,11 @@ class SampledProcedure(Procedure):
             return self.classifier(images.run, compile=compile)
 
         return Tallies(images, load, self.num_selection, self.num_samples, self.sampling, self.seed)
+
+    @classmethod
+    def store_of(cls, run: RunFolder, num_images: int) -> TallyStore:
+        """Its tallies; see `Procedure`."""
+        return TallyStore(run.tallies_path, run.config.num_classes, num_images)
 
     def to_record(self, certification: Certification) -> dict[str, Any]:
         """What a record says of the procedure, as JSON values."""

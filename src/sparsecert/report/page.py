@@ -21,7 +21,7 @@ from sparsecert import files
 from sparsecert.data import Dataset
 from sparsecert.evaluation import certified_robustness
 from sparsecert.procedures.procedure import Measurement
-from sparsecert.procedures.run import load, recorded_procedure, run_images
+from sparsecert.procedures.run import load, recorded_images, recorded_procedure
 from sparsecert.records.record import read_record
 from sparsecert.report import figures, tables
 from sparsecert.report.attacks import attack_section
@@ -70,7 +70,7 @@ def write_report(run: RunFolder, beside: Sequence[tuple[str, ...]] = ()) -> Path
         RunFolderError: if the run has not been certified, or the page cannot be written.
     """
     config, record = run.config, read_record(run)
-    images = run_images(run, record["dataset"], record["limit"])
+    images = recorded_images(run, record)
     dataset, procedure = images.dataset, recorded_procedure(config.design, record)
     measurements = {
         rule: replace(procedure, rule=rule).measure(images)
