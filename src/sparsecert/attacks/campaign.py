@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,11 @@ from sparsecert.attacks.fixed import victim_of
 from sparsecert.attacks.plan import AttackPlan, attacked_alike
 from sparsecert.attacks.store import AttackSettings, AttackStore
 from sparsecert.data import Dataset
-from sparsecert.procedures.execution import Execution, Finished, Work
-from sparsecert.procedures.procedure import RunImages
+from sparsecert.procedures.execution import Execution, Finished, Task, Work
+from sparsecert.procedures.procedure import Network, RunImages
 from sparsecert.procedures.run import (
     MOST_IMAGES,
-    load,
+    procedure_for,
     recorded_images,
     recorded_procedure,
     run_images,
@@ -34,7 +35,7 @@ class Target:
     """A classifier to attack, and where results go.
 
     Attributes:
-        load: the classifier; not loaded where every image has been attacked before.
+        load: the classifier, in any process; not loaded where every image has been attacked before.
         fingerprint: names it in stored results.
         folder: of the results.
     """
@@ -65,7 +66,12 @@ def run_target(run: RunFolder, rule: str | None = None) -> Target:
         run: a trained run.
         rule: the attacked one, of a fixed family; that of a sampled design is the plan's.
     """
-    return Target(lambda: victim_of(load(run.path), rule), run.fingerprint(), run.attacks_path)
+    network = Network.of(procedure_for(run.config.design), run)
+    return Target(partial(_victim, network, rule), run.fingerprint(), run.attacks_path)
+
+
+def _victim(network: Network, rule: str | None) -> Victim:
+    return victim_of(network(compile=False), rule)
 
 
 def attack_images(
@@ -89,19 +95,31 @@ def attack_images(
     """
     store, settings = _store(target.folder, dataset), _settings(target.fingerprint, dataset, plan)
 
-    def start() -> tuple[int, Callable[[NDArray[np.int64]], AttackResult]]:
-        victim = target.load()
-        return 1, lambda rows: plan.run(victim, dataset.batch(rows), dataset.labels[rows], rows)
-
     def keep(finished: Sequence[Finished[AttackResult]]) -> None:
         for part in finished:
             store.append(settings, [Stored(part.images, part.seconds, part.result)])
 
     missing = np.setdiff1d(indices, store.read(settings).indices)
     words = f"{plan.attack}: images attacked"
-    execution.run(Work(words, len(indices), missing, start, keep))
+    task = Task(partial(_load, target.load), _one_by_one, partial(_attack, plan, dataset))
+    execution.run(Work(words, len(indices), missing, task, keep))
     stored = store.read(settings)
     return stored.take(np.searchsorted(stored.indices, indices))
+
+
+def _load(load: Callable[[], Victim], compile: bool) -> Victim:
+    """Attacks follow gradients, and ask for few ballots at a time: nothing is compiled."""
+    return load()
+
+
+def _one_by_one(victim: Victim) -> int:
+    return 1
+
+
+def _attack(
+    plan: AttackPlan, dataset: Dataset, victim: Victim, images: NDArray[np.int64]
+) -> AttackResult:
+    return plan.run(victim, dataset.batch(images), dataset.labels[images], images)
 
 
 def stored_attacks(

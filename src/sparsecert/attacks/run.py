@@ -16,8 +16,8 @@ from sparsecert.attacks.campaign import (
 from sparsecert.attacks.plan import AttackPlan, attacked_rule
 from sparsecert.attacks.record import attack_record_path, make_attack_record
 from sparsecert.data import Shard
-from sparsecert.procedures.execution import Execution
-from sparsecert.procedures.run import HERE, place_for
+from sparsecert.procedures.execution import Execution, LocalExecution
+from sparsecert.procedures.run import place_for
 from sparsecert.records.record import write_record
 from sparsecert.runs.folder import RunFolder
 
@@ -27,7 +27,7 @@ def attack_run(
     plan: AttackPlan,
     limit: int | None,
     dataset_name: str | None = None,
-    execution: Execution = HERE,
+    execution: Execution | None = None,
     shard: Shard | None = None,
     out: Path | None = None,
 ) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def attack_run(
         limit: number of images, spread evenly over the test split, or over those that are
             certified; None for all.
         dataset_name: whose test split; by default the run's own data set.
-        execution: where images are attacked.
+        execution: where images are attacked; by default in this process.
         shard: the share of the images; it has a run folder of its own. None for all.
         out: the run folder to write to instead.
 
@@ -56,7 +56,9 @@ def attack_run(
     if place is not run:
         take_over_attacks(run, place, images)
     target = run_target(place, plan.rule)
-    attacks = attack_images(target, images.dataset, images.indices, plan, execution)
+    attacks = attack_images(
+        target, images.dataset, images.indices, plan, execution or LocalExecution()
+    )
     record = make_attack_record(run, images.dataset, plan, limit, attacks, certificates, shard)
     write_record(attack_record_path(place, plan), record)
     return record

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.certification import Certification, Prediction, certify_ballots
+from sparsecert.data import Dataset
 from sparsecert.designs.family import Partitions, family_of
-from sparsecert.procedures.execution import Execution, Finished, Work
+from sparsecert.procedures.execution import Execution, Finished, Task, Work
 from sparsecert.procedures.procedure import (
     Measurement,
+    Network,
     Procedure,
     RunImages,
     base_classifier,
@@ -55,22 +58,14 @@ class FamilyProcedure(Procedure):
     def count(self, images: RunImages, execution: Execution) -> None:
         """Cast the ballots that are missing; see `Procedure`."""
         store, settings = self._store(images), _settings(images)
-        num_sets = store.num_sets
-
-        def start() -> tuple[int, Callable[[NDArray[np.int64]], Ballots]]:
-            smoothed = self.classifier(images.run, compile=execution.compile)
-
-            def cast(indices: NDArray[np.int64]) -> Ballots:
-                return Ballots(ranks_of(smoothed.ballots(images.dataset.batch(indices)).numpy()))
-
-            return max(1, _BALLOTS_PER_GROUP // num_sets), cast
 
         def keep(finished: Sequence[Finished[Ballots]]) -> None:
             store.append(settings, [Stored(f.images, f.seconds, f.result) for f in finished])
 
         missing = np.setdiff1d(images.indices, store.read(settings).indices)
-        words = f"ballots: {num_sets} sets per image"
-        execution.run(Work(words, len(images.indices), missing, start, keep))
+        task = Task(Network.of(self, images.run), _group_size, partial(_cast, images.dataset))
+        words = f"ballots: {store.num_sets} sets per image"
+        execution.run(Work(words, len(images.indices), missing, task, keep))
         store.compact(settings)
 
     def measure(self, images: RunImages) -> Measurement:
@@ -119,6 +114,16 @@ class FamilyProcedure(Procedure):
     def from_record(cls, record: Mapping[str, Any]) -> FamilyProcedure:
         """The inverse of `to_record`."""
         return cls(record["rule"])
+
+
+def _group_size(smoothed: FixedSmoothedClassifier) -> int:
+    return max(1, _BALLOTS_PER_GROUP // smoothed.ablation.num_sets)
+
+
+def _cast(
+    dataset: Dataset, smoothed: FixedSmoothedClassifier, images: NDArray[np.int64]
+) -> Ballots:
+    return Ballots(ranks_of(smoothed.ballots(dataset.batch(images)).numpy()))
 
 
 def _settings(images: RunImages) -> VoteSettings:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -194,6 +195,36 @@ class Procedure(ABC):
                 "all its ballots"
             )
         return cls(**settings)
+
+
+@dataclass(frozen=True)
+class Network:
+    """How a process comes to a run's smoothed classifier.
+
+    Attributes:
+        procedure: whose classifier it is.
+        path: of the run folder, absolute.
+        fingerprint: of the run that is meant.
+    """
+
+    procedure: Procedure
+    path: Path
+    fingerprint: str
+
+    @classmethod
+    def of(cls, procedure: Procedure, run: RunFolder) -> Network:
+        """That of this run."""
+        return cls(procedure, run.path.absolute(), run.fingerprint())
+
+    def __call__(self, compile: bool) -> SmoothedClassifier | FixedSmoothedClassifier:
+        """Load it.
+
+        Raises:
+            RunFolderError: if the folder is not there, or holds another run.
+        """
+        run = RunFolder.open(self.path)
+        run.check_fingerprint(self.fingerprint, "the command is about")
+        return self.procedure.classifier(run, compile=compile)
 
 
 def base_classifier(run: RunFolder) -> dict[str, Any]:

@@ -27,7 +27,6 @@ from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage, stream
 
-HERE = LocalExecution()
 MOST_IMAGES = (
     2**26
 )  # of a data set that is not at hand; votes that say they are on more are refused
@@ -163,10 +162,10 @@ def take_over_votes(run: RunFolder, into: RunFolder, only: RunImages | None = No
 
 
 def certify_images(
-    images: RunImages, procedure: Procedure, execution: Execution = HERE
+    images: RunImages, procedure: Procedure, execution: Execution | None = None
 ) -> Measurement:
-    """Count the votes that are missing, then measure."""
-    procedure.count(images, execution)
+    """Count the votes that are missing, by default in this process, then measure."""
+    procedure.count(images, execution or LocalExecution())
     return procedure.measure(images)
 
 
@@ -174,7 +173,7 @@ def base_accuracy(
     run: RunFolder,
     dataset: Dataset,
     limit: int | None = None,
-    execution: Execution = HERE,
+    execution: Execution | None = None,
     shard: Shard | None = None,
 ) -> Estimate:
     """Share of inputs that the base classifier gets right, each seen through one ablation.
@@ -184,7 +183,7 @@ def base_accuracy(
         dataset: a split.
         limit: number of inputs, drawn at random; all by default. Every n-th input of a data set
             need not be like the others: MNIST's training images at even indices are harder.
-        execution: where ballots are counted.
+        execution: where ballots are counted; by default in this process.
         shard: the share of them; None for all.
     """
     data.check_limit(limit)
@@ -193,4 +192,4 @@ def base_accuracy(
     if shard is not None:
         images = images.take(shard.rows(len(images.indices)))
     images = place_for(images, shard, None)
-    return share(base_answers(images, execution) == images.targets)
+    return share(base_answers(images, execution or LocalExecution()) == images.targets)

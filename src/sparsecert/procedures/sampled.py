@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,13 @@ from sparsecert.certification import (
     stop,
     warn_if_too_few,
 )
-from sparsecert.designs.design import sampled
+from sparsecert.designs.design import SampledDesign, sampled
 from sparsecert.devices import alike_devices
 from sparsecert.errors import check_num_samples
 from sparsecert.procedures.execution import Execution
 from sparsecert.procedures.procedure import (
     Measurement,
+    Network,
     Procedure,
     RunImages,
     base_classifier,
@@ -102,12 +104,7 @@ class SampledProcedure(Procedure):
         tallies.count(Stage.SELECTION, execution)
         label = select_label(tallies.stored(Stage.SELECTION).votes, self.rule)
         design = sampled(images.run.config.design)
-
-        def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
-            certified = certify_by_look(tally, label[rows], design, self.alpha, self.rule)
-            return stop(tally, certified, name_by_look(tally, self.alpha, self.rule))
-
-        tallies.count(Stage.ESTIMATION, execution, stops)
+        tallies.count(Stage.ESTIMATION, execution, partial(_certified, self, design, label))
 
     def measure(self, images: RunImages) -> Measurement:
         """Predictions and certificates of stored tallies; see `Procedure`."""
@@ -132,15 +129,11 @@ class SampledProcedure(Procedure):
         Where all images have votes that estimate and some have none for prediction, those serve:
         they are as many, and independent of the selection.
         """
-
-        def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
-            return stop(tally, name_by_look(tally, self.alpha, self.rule))
-
         tallies = self._tallies(images)
         stage = Stage.PREDICTION
         if tallies.has(Stage.ESTIMATION) and not tallies.has(stage):
             stage = Stage.ESTIMATION
-        tallies.count(stage, execution, stops)
+        tallies.count(stage, execution, partial(_named, self))
         return predict_tally(tallies.stored(stage).votes, self.alpha, self.rule)
 
     def counted(self, images: RunImages) -> NDArray[np.bool_]:
@@ -164,10 +157,10 @@ class SampledProcedure(Procedure):
         return tuple(rule for rule in rules if ranked or not RULES[rule].needs_rankings)
 
     def _tallies(self, images: RunImages) -> Tallies:
-        def load(compile: bool) -> SmoothedClassifier:
-            return self.classifier(images.run, compile=compile)
-
-        return Tallies(images, load, self.num_selection, self.num_samples, self.sampling, self.seed)
+        network = Network.of(self, images.run)
+        return Tallies(
+            images, network, self.num_selection, self.num_samples, self.sampling, self.seed
+        )
 
     @classmethod
     def store_of(cls, run: RunFolder, num_images: int) -> TallyStore:
@@ -186,6 +179,23 @@ class SampledProcedure(Procedure):
         names = ("num_selection", "num_samples", "seed", "alpha", "rule")
         sampling = record.get("sampling", "fixed")
         return cls(sampling=sampling, **{name: record[name] for name in names})
+
+
+def _certified(
+    procedure: SampledProcedure,
+    design: SampledDesign,
+    label: NDArray[np.int64],
+    tally: Tally,
+    rows: NDArray[np.int64],
+) -> Stop:
+    """Where counting stops that certifies; `label` is of all images, the tally of these rows."""
+    certified = certify_by_look(tally, label[rows], design, procedure.alpha, procedure.rule)
+    return stop(tally, certified, name_by_look(tally, procedure.alpha, procedure.rule))
+
+
+def _named(procedure: SampledProcedure, tally: Tally, rows: NDArray[np.int64]) -> Stop:
+    """Where counting stops that predicts."""
+    return stop(tally, name_by_look(tally, procedure.alpha, procedure.rule))
 
 
 def base_answers(images: RunImages, execution: Execution) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from typing import Any
 from sparsecert.data import Shard
 from sparsecert.procedures.execution import Execution
 from sparsecert.procedures.procedure import Measurement, Procedure
-from sparsecert.procedures.run import HERE, certify_images, place_for, run_images
+from sparsecert.procedures.run import certify_images, place_for, run_images
 from sparsecert.records.record import make_record, write_record
 from sparsecert.runs.folder import RunFolder
 
@@ -18,7 +18,7 @@ def certify_run(
     procedure: Procedure,
     limit: int | None = None,
     dataset_name: str | None = None,
-    execution: Execution = HERE,
+    execution: Execution | None = None,
     shard: Shard | None = None,
     out: Path | None = None,
 ) -> tuple[Measurement, dict[str, Any]]:
@@ -29,7 +29,7 @@ def certify_run(
         procedure: how votes are obtained and read.
         limit: number of images, spread evenly over the test split; None for all.
         dataset_name: whose test split; by default the run's own data set.
-        execution: where votes are counted.
+        execution: where votes are counted; by default in this process.
         shard: the share of the images; it has a run folder of its own. None for all.
         out: the run folder to write to instead.
 

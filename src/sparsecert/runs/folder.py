@@ -59,6 +59,10 @@ class RunFolder:
         self.report_path = path / "report" / "index.html"
         self.shards_path = path / "shards"
 
+    def __reduce__(self) -> tuple[type[RunFolder], tuple[Path]]:
+        """Another process reads the folder for itself, wherever it is started."""
+        return RunFolder, (self.path.absolute(),)
+
     @property
     def is_trained(self) -> bool:
         """Whether training has finished."""
@@ -137,8 +141,8 @@ class RunFolder:
         """
         if self.fingerprint() != expected:
             raise RunFolderError(
-                f"{self.path} holds the model with fingerprint {self.fingerprint()}, and {where} "
-                f"the one with {expected}; expected one run"
+                f"expected folders of one run, but {self.path} holds the model with fingerprint "
+                f"{self.fingerprint()}, and {where} that with {expected}"
             )
 
     @cached_property
