@@ -56,9 +56,8 @@ def attack_run(
     if place is not run:
         take_over_attacks(run, place, images)
     target = run_target(place, plan.rule)
-    attacks = attack_images(
-        target, images.dataset, images.indices, plan, execution or LocalExecution()
-    )
+    here = execution or LocalExecution()
+    attacks = attack_images(target, images.dataset, images.indices, plan, here)
     record = make_attack_record(run, images.dataset, plan, limit, attacks, certificates, shard)
     write_record(attack_record_path(place, plan), record)
     return record
