@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from sparsecert.cli.options import (
     AlphaOption,
     DataOption,
+    ExecutionOptions,
     JsonOption,
     LimitOption,
     OutOption,
@@ -28,6 +29,7 @@ from sparsecert.cli.options import (
 
 def attack_command(
     run: RunArgument,
+    where: ExecutionOptions = ExecutionOptions(),  # noqa: B008 - frozen
     *,
     attack: Annotated[
         Literal["pointwise", "sparse-rs", "sigma-zero", "greedy"],
@@ -64,7 +66,6 @@ def attack_command(
     """Find the fewest changes that fool the prediction. Repeat the command to resume."""
     from sparsecert.attacks.plan import plan_for
     from sparsecert.attacks.run import attack_run
-    from sparsecert.procedures.execution import LocalExecution
     from sparsecert.records.output import check_outputs
     from sparsecert.records.record import to_text, write_record
     from sparsecert.report import tables
@@ -88,8 +89,7 @@ def attack_command(
     share = parse_shard(shard)
     check_outputs(run, record=record)
     announce_own_data(run, config.dataset, data)
-    here = LocalExecution(show_progress=True)
-    result = attack_run(folder, plan, limit, data, here, share, out)
+    result = attack_run(folder, plan, limit, data, where.build(), share, out)
     if record is not None:
         write_record(record, result)
     if json:

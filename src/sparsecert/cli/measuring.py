@@ -12,6 +12,7 @@ from sparsecert.cli.options import (
     CertificationOptions,
     CompileOption,
     DataOption,
+    ExecutionOptions,
     JsonOption,
     LimitOption,
     OutOption,
@@ -35,6 +36,7 @@ DEMO_EPOCHS = 200
 def certify_command(
     run: RunArgument,
     how: CertificationOptions = CertificationOptions(),  # noqa: B008 - frozen
+    where: ExecutionOptions = ExecutionOptions(),  # noqa: B008 - frozen
     *,
     data: DataOption = None,
     limit: LimitOption = None,
@@ -59,6 +61,7 @@ def certify_command(
     _certify(
         folder,
         how,
+        where,
         data,
         limit,
         shard=shard,
@@ -73,6 +76,7 @@ def certify_command(
 def predict_command(
     run: RunArgument,
     how: PredictionOptions = PredictionOptions(),  # noqa: B008 - frozen
+    where: ExecutionOptions = ExecutionOptions(),  # noqa: B008 - frozen
     *,
     data: DataOption = None,
     limit: LimitOption = None,
@@ -88,7 +92,6 @@ def predict_command(
     from rich.table import Table
 
     from sparsecert.evaluation import accuracy_and_abstentions
-    from sparsecert.procedures.execution import LocalExecution
     from sparsecert.procedures.run import place_for, procedure_for, run_images
     from sparsecert.report import tables
     from sparsecert.runs.folder import RunFolder
@@ -98,7 +101,7 @@ def predict_command(
     procedure = procedure_for(config.design, **how.settings())
     announce_own_data(run, config.dataset, data)
     images = place_for(run_images(folder, data, limit, share), share, out)
-    prediction = procedure.predict(images, LocalExecution(show_progress=True, compile=compile))
+    prediction = procedure.predict(images, where.build(compile=compile))
     dataset, indices = images.dataset, images.indices
     if json:
         console.print_json(
@@ -149,13 +152,14 @@ def demo_command(
         epochs=DEMO_EPOCHS,
         show_progress=True,
     )
-    _certify(run, CertificationOptions())
+    _certify(run, CertificationOptions(), ExecutionOptions())
     console.print(f"report: {write_report(run)}", soft_wrap=True)
 
 
 def _certify(
     run: RunFolder,
     how: CertificationOptions,
+    where: ExecutionOptions,
     data: str | None = None,
     limit: int | None = None,
     *,
@@ -167,7 +171,6 @@ def _certify(
     json: bool = False,
 ) -> None:
     """Count what is missing, evaluate, write the record, print the tables."""
-    from sparsecert.procedures.execution import LocalExecution
     from sparsecert.procedures.run import procedure_for
     from sparsecert.records.output import check_outputs
     from sparsecert.records.record import to_text, write_record
@@ -178,8 +181,7 @@ def _certify(
     check_outputs(run.path, record=record, tsv=tsv)
     design = run.config.design
     procedure = procedure_for(design, **how.settings())
-    here = LocalExecution(show_progress=True, compile=compile)
-    share = parse_shard(shard)
+    here, share = where.build(compile=compile), parse_shard(shard)
     measurement, result = certify_run(run, procedure, limit, data, here, share, out)
     images = measurement.images
     if record is not None:

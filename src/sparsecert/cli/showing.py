@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from sparsecert.cli.options import (
+    ExecutionOptions,
     LimitOption,
     RunArgument,
     ShardOption,
@@ -77,6 +78,7 @@ def reproduce_command(
             "frontier, which draws accuracy against radius, or overview, which writes README.md."
         ),
     ],
+    where: ExecutionOptions = ExecutionOptions(),  # noqa: B008 - frozen
     *,
     retained: Annotated[
         tuple[int, ...], Parameter(help="Only these k.", consume_multiple=True)
@@ -96,6 +98,15 @@ def reproduce_command(
     from sparsecert.reproduce import entries, experiment
 
     options = experiment.Options(
-        retained, data, limit, recipe, epochs, model, out, results, parse_shard(shard)
+        retained,
+        data,
+        limit,
+        recipe,
+        epochs,
+        model,
+        out,
+        results,
+        parse_shard(shard),
+        where.build(),
     )
     entries.reproduce(name, options, console)

@@ -1,0 +1,208 @@
+"""Where images are worked on by many processes, on one machine or many: a pool of Ray actors.
+
+Each worker holds the network once and is given images whenever it is free, so that unequal costs
+balance. What it finished goes back to this process, which alone writes to the run folder. A worker
+that dies loses the images in its hands; they are given to another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import math
+import os
+import queue
+import signal
+import threading
+import warnings
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsecert.errors import InputError, RunFolderError
+from sparsecert.procedures.execution import Execution, Finished, Task, Worker
+
+_SECONDS_BETWEEN_LOOKS = 5.0  # for machines that have joined the cluster
+_SECONDS_OF_PATIENCE = 60.0  # with a cluster that gives no worker at all
+_NONE: list[int | None] = [None]  # what a worker has in its hands that is not ready yet
+_MOST_DEATHS = 5  # of workers at the same images, or in a row before they were ready
+
+
+class RayExecution(Execution):
+    """By actors on a Ray cluster, as many as it has room for; more as machines join.
+
+    Votes do not depend on who counts them. The run folder and the data set must lie where every
+    machine sees them, and sparsecert must be installed there.
+
+    Args:
+        address: of the cluster; by default that in `RAY_ADDRESS`, or else one is started on this
+            machine, for as long as this process lives.
+        cores: of each worker.
+        gpus: of each worker; by default one where the cluster has any.
+        show_progress: draw a progress bar.
+        compile: run base classifiers through `torch.compile`.
+
+    Raises:
+        InputError: for numbers under 1, or under 0 of GPUs; or when work begins, if Ray is not
+            installed, or there is no such cluster.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        cores: int = 1,
+        gpus: float | None = None,
+        show_progress: bool = False,
+        compile: bool = False,
+    ) -> None:
+        super().__init__(show_progress=show_progress)
+        if cores < 1 or (gpus is not None and gpus < 0):
+            raise InputError(
+                f"expected at least 1 core for each worker, and GPUs from 0, got {cores} and {gpus}"
+            )
+        self._address, self._cores, self._gpus, self._compile = address, cores, gpus, compile
+        self._workers: list[Any] = []
+
+    def _each(self, task: Task[Any], images: NDArray[np.int64]) -> Iterator[Finished[Any]]:
+        ray = _connected(self._address)
+        described = ray.put(task)
+        waiting, left = deque(images.tolist()), len(images)
+        answers: queue.SimpleQueue[tuple[Any, list[int], Future[Any]]] = queue.SimpleQueue()
+        groups: dict[Any, int] = {}  # of the workers that are ready: how many images they like
+        free: deque[Any] = deque()
+        deaths: Counter[int | None] = Counter()
+        silent = 0.0
+
+        def ask(worker: Any, question: Any, given: list[int]) -> None:
+            question.future().add_done_callback(lambda future: answers.put((worker, given, future)))
+
+        for worker in self._workers:
+            ask(worker, worker.begin.remote(described), [])
+        while left:
+            while len(self._workers) < min(self._room(ray), left):
+                self._workers.append(self._hired(ray))
+                ask(self._workers[-1], self._workers[-1].begin.remote(described), [])
+            while free and waiting:
+                worker = free.popleft()
+                # Towards the end in smaller portions, so that no worker is left with the last.
+                size = min(groups[worker], math.ceil(len(waiting) / len(groups)))
+                given = [waiting.popleft() for _ in range(size)]
+                ask(worker, worker.do.remote(np.asarray(given)), given)
+            try:
+                worker, given, answer = answers.get(timeout=_SECONDS_BETWEEN_LOOKS)
+            except queue.Empty:
+                silent += _SECONDS_BETWEEN_LOOKS
+                if not groups and silent == _SECONDS_OF_PATIENCE:
+                    warnings.warn(_patience(ray), stacklevel=2)
+                continue
+            try:
+                result = answer.result()
+            except ray.exceptions.RayTaskError as error:
+                raise _as_sentence(error) from error
+            except ray.exceptions.RayError as error:
+                groups.pop(worker, None)
+                waiting.extendleft(reversed(given))
+                deaths.update(given or _NONE)
+                _check_deaths(deaths, given, error)
+                # Ray starts it again, here or on another machine; what it is asked waits till then.
+                ask(worker, worker.begin.remote(described), [])
+                continue
+            free.append(worker)
+            if given:
+                left -= len(given)
+                yield result
+            else:
+                groups[worker] = result
+                deaths[None] = 0
+
+    def _room(self, ray: Any) -> int:
+        """How many workers the cluster has room for."""
+        has = ray.cluster_resources()
+        wanted = {"CPU": self._cores, "GPU": self._gpus_of(has)}
+        rooms = [int(has.get(name, 0) // number) for name, number in wanted.items() if number]
+        return max(1, min(rooms))
+
+    def _gpus_of(self, has: dict[str, float]) -> float:
+        return float("GPU" in has) if self._gpus is None else self._gpus
+
+    def _hired(self, ray: Any) -> Any:
+        options = {
+            "num_cpus": self._cores,
+            "num_gpus": self._gpus_of(ray.cluster_resources()),
+            "max_restarts": -1,
+            "max_task_retries": 0,  # what it had in its hands may be done sooner by another
+        }
+        return ray.remote(Worker).options(**options).remote(self._compile)
+
+
+def _check_deaths(deaths: Counter[int | None], given: list[int], error: Exception) -> None:
+    """Raise `InputError` where workers die whatever is done."""
+    often = [name for name in given or _NONE if deaths[name] >= _MOST_DEATHS]
+    if not often:
+        return
+    when = f"at image {often[0]}" if given else "before they were ready"
+    raise InputError(
+        f"{_MOST_DEATHS} workers have died {when}; is there memory enough for each? With more "
+        f"--ray-cores there are fewer at once. The last one: {_first_line(error)}"
+    ) from error
+
+
+def _as_sentence(error: Any) -> Exception:
+    """What a worker raised; where it is a sentence, only that."""
+    cause: Exception = error.cause
+    if isinstance(cause, InputError | RunFolderError):
+        return type(cause)(f"a worker on the Ray cluster says: {cause}")
+    return cause
+
+
+def _patience(ray: Any) -> str:
+    return (
+        "the Ray cluster has given no worker yet: it may be busy, or have no machine with the "
+        f"cores and GPUs of one; it has {ray.cluster_resources()}"
+    )
+
+
+def _connected(address: str | None) -> Any:
+    """Ray, connected to a cluster."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    try:
+        ray = importlib.import_module("ray")
+    except ImportError as error:
+        raise InputError(
+            'expected Ray to be installed for --ray: pip install "sparsecert[ray]"'
+        ) from error
+    if ray.is_initialized():
+        return ray
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    with _own_handler():
+        try:
+            own = {"include_dashboard": False} if address == "local" else {}
+            ray.init(address, log_to_driver=False, logging_level="error", **own)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"expected a Ray cluster at {address}: {_first_line(error)}; `ray start --head` "
+                "starts one, and --ray without an address one for this command"
+            ) from error
+    return ray
+
+
+@contextlib.contextmanager
+def _own_handler() -> Iterator[None]:
+    """Ray would have SIGTERM end the process without what is finished being stored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
