@@ -88,7 +88,7 @@ class Cluster:
 
     def kill_worker(self) -> None:
         """Any that has been given something."""
-        workers = []
+        workers = list[psutil.Process]()
         while not workers:
             for process in psutil.Process().children(recursive=True):
                 try:
@@ -122,7 +122,8 @@ def begin(folder: Path, cluster: Cluster) -> subprocess.Popen[str]:
 def wait_for(driver: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 200
     while not ready():
-        assert driver.poll() is None, "it ended before it was ready"
+        if driver.poll() is not None:
+            pytest.fail(f"it ended before it was ready: {driver.communicate()[1]}")
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

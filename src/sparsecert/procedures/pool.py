@@ -13,7 +13,9 @@ import math
 import os
 import queue
 import signal
+import sys
 import threading
+import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -69,24 +71,33 @@ class RayExecution(Execution):
         self._workers: list[Any] = []
 
     def _each(self, task: Task[Any], images: NDArray[np.int64]) -> Iterator[Finished[Any]]:
-        ray = _connected(self._address)
-        described = ray.put(task)
+        with contextlib.redirect_stdout(sys.stderr):  # where Ray tells of workers that died
+            ray = _connected(self._address)
+            yield from self._given_out(ray, ray.put(task), images)
+
+    def _given_out(self, ray: Any, task: Any, images: NDArray[np.int64]) -> Iterator[Finished[Any]]:
+        """What workers make of a task that has been put on the cluster."""
         waiting, left = deque(images.tolist()), len(images)
         answers: queue.SimpleQueue[tuple[Any, list[int], Future[Any]]] = queue.SimpleQueue()
         groups: dict[Any, int] = {}  # of the workers that are ready: how many images they like
         free: deque[Any] = deque()
         deaths: Counter[int | None] = Counter()
-        silent = 0.0
+        begun = time.monotonic()
+        looked, warned = -math.inf, False
 
-        def ask(worker: Any, question: Any, given: list[int]) -> None:
-            question.future().add_done_callback(lambda future: answers.put((worker, given, future)))
+        def ask(worker: Any, answer: Any, given: list[int]) -> None:
+            answer.future().add_done_callback(lambda future: answers.put((worker, given, future)))
 
         for worker in self._workers:
-            ask(worker, worker.begin.remote(described), [])
+            ask(worker, worker.begin.remote(task), [])
         while left:
-            while len(self._workers) < min(self._room(ray), left):
-                self._workers.append(self._hired(ray))
-                ask(self._workers[-1], self._workers[-1].begin.remote(described), [])
+            if (now := time.monotonic()) - looked > _SECONDS_BETWEEN_LOOKS:
+                looked = now
+                for worker in self._hire(ray, left):
+                    ask(worker, worker.begin.remote(task), [])
+                if not (groups or warned) and now - begun > _SECONDS_OF_PATIENCE:
+                    warnings.warn(_patience(ray), stacklevel=2)
+                    warned = True
             while free and waiting:
                 worker = free.popleft()
                 # Towards the end in smaller portions, so that no worker is left with the last.
@@ -95,22 +106,18 @@ class RayExecution(Execution):
                 ask(worker, worker.do.remote(np.asarray(given)), given)
             try:
                 worker, given, answer = answers.get(timeout=_SECONDS_BETWEEN_LOOKS)
-            except queue.Empty:
-                silent += _SECONDS_BETWEEN_LOOKS
-                if not groups and silent == _SECONDS_OF_PATIENCE:
-                    warnings.warn(_patience(ray), stacklevel=2)
-                continue
-            try:
                 result = answer.result()
+            except queue.Empty:
+                continue
             except ray.exceptions.RayTaskError as error:
                 raise _as_sentence(error) from error
             except ray.exceptions.RayError as error:
+                self._workers.remove(worker)
                 groups.pop(worker, None)
-                waiting.extendleft(reversed(given))
+                looked = -math.inf  # another one is hired
+                waiting.extend(given)  # last, in case it is they that end workers
                 deaths.update(given or _NONE)
-                _check_deaths(deaths, given, error)
-                # Ray starts it again, here or on another machine; what it is asked waits till then.
-                ask(worker, worker.begin.remote(described), [])
+                _check_deaths(deaths, given, len(self._workers), error)
                 continue
             free.append(worker)
             if given:
@@ -120,34 +127,29 @@ class RayExecution(Execution):
                 groups[worker] = result
                 deaths[None] = 0
 
-    def _room(self, ray: Any) -> int:
-        """How many workers the cluster has room for."""
+    def _hire(self, ray: Any, images: int) -> Iterator[Any]:
+        """Workers for which there is room, and work: so many images."""
         has = ray.cluster_resources()
-        wanted = {"CPU": self._cores, "GPU": self._gpus_of(has)}
-        rooms = [int(has.get(name, 0) // number) for name, number in wanted.items() if number]
-        return max(1, min(rooms))
-
-    def _gpus_of(self, has: dict[str, float]) -> float:
-        return float("GPU" in has) if self._gpus is None else self._gpus
-
-    def _hired(self, ray: Any) -> Any:
-        options = {
-            "num_cpus": self._cores,
-            "num_gpus": self._gpus_of(ray.cluster_resources()),
-            "max_restarts": -1,
-            "max_task_retries": 0,  # what it had in its hands may be done sooner by another
-        }
-        return ray.remote(Worker).options(**options).remote(self._compile)
+        gpus = float("GPU" in has) if self._gpus is None else self._gpus
+        wanted = {"CPU": self._cores, "GPU": gpus}
+        room = min(int(has.get(name, 0) // number) for name, number in wanted.items() if number)
+        hired = ray.remote(Worker).options(num_cpus=self._cores, num_gpus=gpus)
+        while len(self._workers) < min(max(room, 1), images):
+            self._workers.append(hired.remote(self._compile))
+            yield self._workers[-1]
 
 
-def _check_deaths(deaths: Counter[int | None], given: list[int], error: Exception) -> None:
+def _check_deaths(
+    deaths: Counter[int | None], given: list[int], others: int, error: Exception
+) -> None:
     """Raise `InputError` where workers die whatever is done."""
-    often = [name for name in given or _NONE if deaths[name] >= _MOST_DEATHS]
+    most = _MOST_DEATHS if given else _MOST_DEATHS + others  # a machine may take many with it
+    often = [name for name in given or _NONE if deaths[name] >= most]
     if not often:
         return
     when = f"at image {often[0]}" if given else "before they were ready"
     raise InputError(
-        f"{_MOST_DEATHS} workers have died {when}; is there memory enough for each? With more "
+        f"{most} workers have died {when}; is there memory enough for each? With more "
         f"--ray-cores there are fewer at once. The last one: {_first_line(error)}"
     ) from error
 
