@@ -121,13 +121,14 @@ class RunFolder:
             if path.exists() and not (path.is_dir() and _is_unused(path, known)):
                 raise RunFolderError(f"{path} exists and is not a run folder; choose another one")
             files.make_folder(path)
-            files.link_or_copy(self.model_path, other.model_path)
             for source, target in (
+                (self.model_path, other.model_path),
                 (self.log_path, other.log_path),
-                (self.config_path, other.config_path),
-            ):  # which says it is whole
+            ):
                 if source.exists():
-                    files.write_text(target, source.read_text(encoding="utf-8"))
+                    files.link_or_copy(source, target)
+            # Last, as it says that the folder is whole.
+            files.write_text(other.config_path, self.config_path.read_text(encoding="utf-8"))
         other = RunFolder.open(path)
         other.check_fingerprint(self.fingerprint(), f"{self.path} holds")
         return other
