@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +48,40 @@ class Pool(RayExecution):
 
 @dataclass
 class Counting:
-    """Predict the same images again and again, with other ballots each time."""
+    """Predict the same images again and again, with other ballots each time.
+
+    Attributes:
+        run: with votes of this place alone.
+        place: where ballots are counted.
+        computed: seconds for which all processes computed, call by call: other work on the machine
+            makes them longer by little.
+    """
 
     run: RunFolder
     place: Execution
-    seed: int = 0
+    computed: list[float] = field(default_factory=list)
 
     def __call__(self) -> None:
         """Count ballots that nobody has counted yet."""
-        self.seed += 1
-        procedure = SampledProcedure(num_samples=BALLOTS, seed=self.seed)
+        before = _computed()
+        procedure = SampledProcedure(num_samples=BALLOTS, seed=len(self.computed))
         procedure.predict(run_images(self.run), self.place)
+        self.computed.append(_computed() - before)
+
+    def over(self, other: Counting, rounds: int) -> Spread:
+        """How many times as long as at another place, in the last rounds."""
+        pairs = zip(self.computed[-rounds:], other.computed[-rounds:], strict=True)
+        return Spread.of([mine / theirs for mine, theirs in pairs])
+
+
+def _computed() -> float:
+    """Seconds for which this process and the workers have computed."""
+    mine = psutil.Process()
+    return sum(
+        sum(process.cpu_times()[:2])
+        for process in [mine, *mine.children(recursive=True)]
+        if process == mine or _is_worker(process)
+    )
 
 
 def untrained(folder: Path) -> RunFolder:
@@ -140,6 +163,9 @@ def main() -> None:
         record["seconds_until_first_worker"] = round(first - min(times["one"].wall), 2)
         record["two_workers_over_one"] = times["one"].over(times["two"])
         record["two_workers_over_side_by_side"] = times["side_by_side"].over(times["two"])
+        record["computing_of_two_over_side_by_side"] = actions["two"].over(
+            actions["side_by_side"], options.rounds
+        )
         for name, taken in times.items():
             record[f"ballots_per_second_{name}"] = Spread.of(
                 [IMAGES * BALLOTS / seconds for seconds in taken.wall]

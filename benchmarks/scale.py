@@ -16,6 +16,7 @@ import json
 import math
 import pickle
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from timing import Spread, conditions, finish
 
 import sparsecert as sc
 from sparsecert.data import Shard
+from sparsecert.models.architectures import build
 from sparsecert.procedures.execution import Finished
 from sparsecert.procedures.run import recorded_images, recorded_procedure
 from sparsecert.records.record import read_record
@@ -58,9 +60,14 @@ def samples_of(path: Path) -> list[int]:
 
 def static(costs: Costs, speeds: Costs, start: float) -> float:
     """Seconds until the last shard is done."""
-    count = len(speeds)
-    shares = [costs[Shard(number + 1, count).rows(len(costs))].sum() for number in range(count)]
-    return float((start + np.array(shares) / speeds).max())
+    shares = np.array([costs[rows].sum() for rows in shards(len(speeds))])
+    return float((start + shares / speeds).max())
+
+
+@cache
+def shards(count: int) -> list[NDArray[np.int64]]:
+    """The images of each shard."""
+    return [Shard(number + 1, count).rows(IMAGES) for number in range(count)]
 
 
 def pooled(stages: list[tuple[Costs, int]], speeds: Costs, start: float, handing: float) -> float:
@@ -80,7 +87,7 @@ def pooled(stages: list[tuple[Costs, int]], speeds: Costs, start: float, handing
         while place < len(costs):
             ready, speed = heapq.heappop(free)
             driver = max(driver, ready) + handing
-            size = min(group, math.ceil((len(costs) - place) / len(speeds)))
+            size = min(group, math.ceil((len(costs) - place) / (2 * len(speeds))))
             done = driver + costs[place : place + size].sum() / speed
             place, end = place + size, max(end, done)
             heapq.heappush(free, (done, speed))
@@ -107,9 +114,9 @@ def simulated(
             alike = np.ones(workers)
             unequal = np.maximum(0.5, generator.normal(1, UNEQUAL, workers))
             for name, speeds in (("", alike), ("_unequal_machines", unequal)):
-                shards = static(selection + estimation, speeds, start)
+                split = static(selection + estimation, speeds, start)
                 pool = pooled(stages, speeds, start, handing)
-                for place, seconds in (("shards", shards), ("pool", pool)):
+                for place, seconds in (("shards", split), ("pool", pool)):
                     found.setdefault(f"{place}_efficiency{name}", []).append(
                         total / (speeds.sum() * seconds)
                     )
@@ -171,6 +178,9 @@ def main() -> None:
             "sequential": simulated(np.array(samples), speed, start, handing),
         }
     record["bytes_per_image"] = bytes_per_image()
+    with torch.device("meta"):
+        network = build("resnet50", (6, 224, 224), CLASSES)
+    record["bytes_of_network"] = sum(array.nbytes for array in network.state_dict().values())
     record["samples_per_image"] = samples
     finish("scale", record, options.results)
 
