@@ -174,6 +174,7 @@ def _patience(ray: Any) -> str:
 def _connected(address: str | None) -> Any:
     """Ray, connected to a cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    os.environ.setdefault("RAY_worker_niceness", "0")  # of 15, when it starts a cluster here
     try:
         ray = importlib.import_module("ray")
     except ImportError as error:
