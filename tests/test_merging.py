@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from sparsecert.data import Shard
 from sparsecert.errors import InputError
+from sparsecert.report.tables import run_rows
+from sparsecert.runs.folder import RunFolder
 from tests.helpers.commands import PROBE, SMALL, Fails, parts, read_json, record, run, train
 from tests.helpers.internals import no_network
 
@@ -74,6 +76,7 @@ def test_merged_shards_are_the_whole(
     for shard in ("3/3", "1/3", "2/3"):
         run(*words, folder, "--shard", shard)
     assert not parts(folder)
+    assert "sparsecert merge" in dict(run_rows(RunFolder(folder)))["next"]
     shards = sorted((folder / "shards").iterdir())
     assert record(shards[1])["shard"] == "2/3"
     run("report", shards[1])

@@ -144,6 +144,7 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
     aim = "" if recipe.radius is None else f" for {recipe.radius}"
     parts = sorted(path.name for path in run.tallies_path.glob("[!.]*.parquet"))
     attacks = sorted(run.attacks_path.glob("[!.]*.json"))
+    shards = sorted(path.name for path in run.shards_path.glob("[!.]*"))
     return [
         ("data", f"{config.dataset}, inputs of shape {config.input_shape}"),
         ("classes", ", ".join(config.class_names)),
@@ -152,6 +153,7 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
         ("recipe", f"{recipe.name}{aim}, {recipe.epochs} epochs{after}, seed {config.seed}"),
         ("training", state),
         ("tallies", ", ".join(parts) or "none"),
+        *([("shards", ", ".join(shards))] if shards else []),
         ("record", _certified(run)),
         ("attacks", ", ".join(path.stem for path in attacks) or "none"),
         ("report", str(run.report_path) if run.report_path.exists() else "none"),
@@ -175,6 +177,8 @@ def _next_command(run: RunFolder) -> str:
     if not run.is_trained:
         return run.config.train_command(run.path).split(" && ")[-1]
     if not run.record_path.exists():
+        if run.shards_path.exists():
+            return f"sparsecert merge {run.shards_path}/* --into {run.path}"
         return f"sparsecert certify {run.path}"
     return f"sparsecert {'attack' if run.report_path.exists() else 'report'} {run.path}"
 
