@@ -48,14 +48,14 @@ RESULTS = Path(__file__).parent.parent / "results"
 Costs = NDArray[np.float64]
 
 
-def samples_of(path: Path) -> list[int]:
-    """Ballots that estimated, image by image, in the run's latest certification."""
+def samples_of(path: Path) -> dict[str, Any]:
+    """Ballots that estimated, image by image, in a run's latest certification, and its command."""
     run = RunFolder.open(path)
     record = read_record(run)
     assert record["sampling"] == "sequential", f"expected a sequential certification in {path}"
     measured = recorded_procedure(run.config.design, record).measure(recorded_images(run, record))
-    numbers: list[int] = measured.certification.num_samples.tolist()
-    return numbers
+    numbers = measured.certification.num_samples.tolist()
+    return {"samples_by": record["command"], "samples_per_image": numbers}
 
 
 def static(costs: Costs, speeds: Costs, start: float) -> float:
@@ -162,9 +162,10 @@ def main() -> None:
         for name in ("imagenet-size", "pool")
     }
     if options.run is not None:
-        samples = samples_of(options.run)
+        known = samples_of(options.run)
     else:
-        samples = json.loads((RESULTS / "benchmark-scale.json").read_text())["samples_per_image"]
+        known = json.loads((RESULTS / "benchmark-scale.json").read_text())
+    samples = known["samples_per_image"]
     # Two cores counted side by side; a worker of a pool or a shard has one.
     rate = read["imagenet-size"]["ballots_per_second_bfloat16"][0] / 2
     start = read["pool"]["seconds_until_first_worker"]
@@ -181,7 +182,7 @@ def main() -> None:
     with torch.device("meta"):
         network = build("resnet50", (6, 224, 224), CLASSES)
     record["bytes_of_network"] = sum(array.nbytes for array in network.state_dict().values())
-    record["samples_per_image"] = samples
+    record |= {name: known[name] for name in ("samples_by", "samples_per_image")}
     finish("scale", record, options.results)
 
 
