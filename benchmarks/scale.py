@@ -37,7 +37,7 @@ from sparsecert.votes.store import Stored, TallySettings, TallyStore
 IMAGES, CLASSES, SELECTION, SAMPLES = 50_000, 1_000, 1_000, 10_000
 WORKERS = (1, 8, 64, 1_000)
 # Images that are counted together at 224 x 224 pixels: ten thousand ballots of a fixed number, four
-# passes of 27 at a first look of 107 (`procedures/tallies.py`).
+# passes of 27 at a first look of 105 (`procedures/tallies.py`).
 GROUP_OF_SELECTION, GROUP_OF_SEQUENTIAL, GROUP_OF_FIXED = 10, 2, 1
 # A worker that is as fast as a thousand of these cores; assumed, to see what then breaks.
 FAST = 1_000

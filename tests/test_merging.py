@@ -26,9 +26,9 @@ from tests.helpers.internals import no_network
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SEQUENTIAL = ["--num-selection", 40, "--num-samples", 600, "--sampling", "sequential"]
 CERTIFY: dict[str, tuple[str, list[object]]] = {
-    "fixed": ("digits_run", ["certify", *SMALL, "--limit", 50]),
-    "sequential": ("digits_run", ["certify", *SEQUENTIAL, "--limit", 50, "--rule", "pairwise"]),
-    "family": ("family_run", ["certify"]),
+    "fixed": ("digits_run", ["certify", *SMALL, "--limit", 30]),
+    "sequential": ("digits_run", ["certify", *SEQUENTIAL, "--limit", 30, "--rule", "pairwise"]),
+    "family": ("family_run", ["certify", "--limit", 60]),
 }
 
 
@@ -79,7 +79,8 @@ def test_merged_shards_are_the_whole(
     assert "sparsecert merge" in dict(run_rows(RunFolder(folder)))["next"]
     shards = sorted((folder / "shards").iterdir())
     assert record(shards[1])["shard"] == "2/3"
-    run("report", shards[1])
+    if name == "fixed":
+        run("report", shards[1])
     # Overlaps count once: a share as one of two, and a folder twice.
     run(*words, folder, "--shard", "2/2")
     for _ in range(2):

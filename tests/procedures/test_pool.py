@@ -192,6 +192,20 @@ def test_deaths_at_random_moments(
     assert len(parts(folder)) == 2
 
 
+@pytest.mark.slow
+def test_a_stopped_command_stores_what_is_finished(folder: Path, cluster: Cluster) -> None:
+    words = ["certify", folder, "--num-selection", 40, "--num-samples", 40_000, "--limit", 60]
+    command = [sys.executable, "-m", "sparsecert", *map(str, words), "--ray", cluster.address]
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_for(driver, lambda: len(parts(folder, "selection*")) == 1)
+    time.sleep(4)
+    driver.terminate()
+    _, error = driver.communicate(timeout=100)
+    assert driver.returncode == 143
+    assert "stopped; repeat the command to go on" in error
+    assert len(parts(folder, "estimation*")) >= 1
+
+
 def load(compile: bool) -> int:
     return 1
 
@@ -210,6 +224,7 @@ def die_of_the_third(network: int, images: NDArray[np.int64]) -> int:
     return int(images[0])
 
 
+@pytest.mark.slow
 def test_what_kills_every_worker_ends_in_a_sentence(cluster: Cluster) -> None:
     """And what a worker says in one comes here; what the others finished is stored."""
     import ray
