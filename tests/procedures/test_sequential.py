@@ -58,7 +58,7 @@ def test_radii_are_those_of_the_smoothed_classifier(folder: Path) -> None:
     measured = recorded(folder).measure(images)
     smoothed: Any = load(folder)
     x, indices = images.dataset.batch(images.indices), images.indices
-    found = smoothed.certify(x, 40, 600, seed=0, sampling="sequential", indices=indices)
+    found = smoothed.certify(x, 40, 600, sampling="sequential", seed=0, indices=indices)
     np.testing.assert_array_equal(found.label, measured.certification.label)
     # A run counts until its prediction is settled as well.
     assert (found.num_samples <= measured.certification.num_samples).all()
