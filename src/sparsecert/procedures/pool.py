@@ -100,9 +100,8 @@ class RayExecution(Execution):
                     warned = True
             while free and waiting:
                 worker = free.popleft()
-                # Towards the end in smaller portions, so that no worker is left with the last. In
-                # half of an equal share; with a whole one efficiency fell from 97 to 95 %
-                # (benchmarks/scale.py).
+                # Towards the end in smaller portions, half of an equal share of what is left, so
+                # that the others do not wait long for a worker with several hard images.
                 size = min(groups[worker], math.ceil(len(waiting) / (2 * len(groups))))
                 given = [waiting.popleft() for _ in range(size)]
                 ask(worker, worker.do.remote(np.asarray(given)), given)
