@@ -41,6 +41,7 @@ bench: setup
 	$(BIN)/python benchmarks/imagenet_size.py --rounds 3 $(KEEP)
 	$(BIN)/python benchmarks/sampling.py $(KEEP)
 	$(BIN)/python benchmarks/growth.py --rounds 3 $(KEEP)
+	env -u OMP_NUM_THREADS $(BIN)/python benchmarks/pool.py --rounds 3 $(KEEP)
 
 bench-gpu: setup
 	$(BIN)/python benchmarks/gpu.py $(KEEP)

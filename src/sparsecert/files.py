@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -46,6 +47,25 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second place: the same file where that can be, else a copy.
+
+    Nothing is done where the target is there already. For files that are replaced, never written
+    into.
+
+    Raises:
+        RunFolderError: if the target cannot be written.
+    """
+    source = source.resolve()
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        pass
+    except OSError:  # on another file system, or one that has no links
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
 
 
 def check_writable(path: Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from sparsecert.procedures.execution import Finished, Work
+from sparsecert.procedures.execution import LocalExecution, Work, Worker
 from sparsecert.procedures.procedure import RunImages
 from sparsecert.procedures.run import certify_images, run_images
 from sparsecert.procedures.sampled import SampledProcedure
@@ -26,17 +26,15 @@ class CutOffError(Exception):
     """What `CutOff` ends with."""
 
 
-@dataclass(frozen=True)
-class CutOff:
+class CutOff(LocalExecution):
     """An execution that does every other image, one by one, and is gone."""
-
-    compile: bool = False
 
     def run(self, work: Work[Any]) -> None:
         if len(work.missing):
-            _, do = work.start()
+            worker = Worker(compile=False)
+            worker.begin(work.task)
             for image in work.missing[::2, None]:
-                work.store([Finished(image, np.ones(1), do(image))])
+                work.store([worker.do(image)])
             raise CutOffError
 
 

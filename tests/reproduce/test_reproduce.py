@@ -18,6 +18,7 @@ from sparsecert.reproduce.experiment import Options
 from sparsecert.reproduce.paper import AttackedRow, BaseRow, CertifiedRow, PaperTable
 from sparsecert.reproduce.tables import TABLES
 from tests.helpers.commands import Fails, Output, read_json, report, run
+from tests.helpers.internals import no_network
 
 K16: dict[str, Any] = {"label": "k = 16", "dataset": "digits", "settings": {"num_retained": 16}}
 FEW: dict[str, Any] = {"median": 1, "num_selection": 30, "num_samples": 150}
@@ -124,6 +125,34 @@ def test_base_classifiers_are_measured_on_both_splits(
     page = overview_page(tmp_path)
     assert "| paper |  | 91.50 % | 81.25 % |" in page
     assert f"{100 * record['train_accuracy']:.1f} % [" in page
+
+
+@pytest.mark.parametrize(
+    "small",
+    [
+        PaperTable("table9", "in shards", (CertifiedRow(**K16, **FEW),)),
+        PaperTable("table9", "in shards", (BaseRow(**K16, train=91.5, test=81.25),)),
+    ],
+)
+def test_shards_of_a_row_are_merged(
+    small: PaperTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TABLES, "table9", small)
+    words = ["table9", "--epochs", 2, "--limit"]
+    reproduce(tmp_path, *words, 1)
+    for shard in ("1/2", "2/2"):
+        assert len(reproduce(tmp_path, *words, 20, "--shard", shard)) == 1
+    (folder,) = (tmp_path / "runs").iterdir()
+    run("merge", *(folder / "shards").iterdir(), "--into", folder)
+    with monkeypatch.context() as patch:
+        no_network(patch)
+        merged = reproduce(tmp_path, *words, 20)
+    for votes in (folder / "tallies").iterdir():
+        votes.unlink()
+    whole = reproduce(tmp_path, *words, 20)
+    assert len(whole) == 2
+    for name, record in whole.items():
+        assert {**record, "seconds": 0} == {**merged[name], "seconds": 0}
 
 
 ATTACKED = PaperTable(

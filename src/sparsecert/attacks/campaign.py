@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,15 @@ from sparsecert.attacks.store import AttackSettings, AttackStore
 from sparsecert.data import Dataset
 from sparsecert.designs.family import FamilyDesign
 from sparsecert.designs.threats import SPARSE
-from sparsecert.procedures.execution import Execution, Finished, Work
-from sparsecert.procedures.procedure import RunImages
-from sparsecert.procedures.run import load, recorded_procedure, run_images
+from sparsecert.procedures.execution import Execution, Finished, Task, Work
+from sparsecert.procedures.procedure import Network, RunImages
+from sparsecert.procedures.run import (
+    MOST_IMAGES,
+    procedure_for,
+    recorded_images,
+    recorded_procedure,
+    run_images,
+)
 from sparsecert.records.record import read_record
 from sparsecert.runs.folder import RunFolder
 from sparsecert.votes.store import Stored
@@ -30,7 +37,7 @@ class Target:
     """A classifier to attack, and where results go.
 
     Attributes:
-        load: the classifier; not loaded where every image has been attacked before.
+        load: the classifier, in any process; not loaded where every image has been attacked before.
         fingerprint: names it in stored results.
         folder: of the results.
     """
@@ -62,11 +69,12 @@ def run_target(run: RunFolder, rule: str | None = None, abstain: float = 0.0) ->
         rule: the attacked one, of a fixed family; that of a sampled design is the plan's.
         abstain: of the ballots of a fixed family.
     """
+    network = Network.of(procedure_for(run.config.design), run)
+    return Target(partial(_victim, network, rule, abstain), run.fingerprint(), run.attacks_path)
 
-    def victim() -> Victim:
-        return victim_of(load(run.path), rule, abstain)
 
-    return Target(victim, run.fingerprint(), run.attacks_path)
+def _victim(network: Network, rule: str | None, abstain: float) -> Victim:
+    return victim_of(network(compile=False), rule, abstain)
 
 
 def attack_images(
@@ -90,19 +98,31 @@ def attack_images(
     """
     store, settings = _store(target.folder, dataset), _settings(target.fingerprint, dataset, plan)
 
-    def start() -> tuple[int, Callable[[NDArray[np.int64]], AttackResult]]:
-        victim = target.load()
-        return 1, lambda rows: plan.run(victim, dataset.batch(rows), dataset.labels[rows], rows)
-
     def keep(finished: Sequence[Finished[AttackResult]]) -> None:
         for part in finished:
             store.append(settings, [Stored(part.images, part.seconds, part.result)])
 
     missing = np.setdiff1d(indices, store.read(settings).indices)
     words = f"{plan.attack}: images attacked"
-    execution.run(Work(words, len(indices), missing, start, keep))
+    task = Task(partial(_load, target.load), _one_by_one, partial(_attack, plan, dataset))
+    execution.run(Work(words, len(indices), missing, task, keep))
     stored = store.read(settings)
     return stored.take(np.searchsorted(stored.indices, indices))
+
+
+def _load(load: Callable[[], Victim], compile: bool) -> Victim:
+    """Attacks follow gradients, and ask for few ballots at a time: nothing is compiled."""
+    return load()
+
+
+def _one_by_one(victim: Victim) -> int:
+    return 1
+
+
+def _attack(
+    plan: AttackPlan, dataset: Dataset, victim: Victim, images: NDArray[np.int64]
+) -> AttackResult:
+    return plan.run(victim, dataset.batch(images), dataset.labels[images], images)
 
 
 def stored_attacks(
@@ -122,6 +142,17 @@ def stored_attacks(
     return stored.take(np.flatnonzero(np.isin(stored.indices, chosen)))
 
 
+def attacks_on(images: RunImages, plan: AttackPlan) -> Stored[AttackResult]:
+    """The attacks on these images by this plan, from what is stored.
+
+    Raises:
+        InputError: if some of the images have not been attacked.
+    """
+    run, dataset = images.run, images.dataset
+    stored = _store(run.attacks_path, dataset).read(_settings(run.fingerprint(), dataset, plan))
+    return images.of(stored, f"attacks in {run.attacks_path}; run `sparsecert attack` first")
+
+
 def images_to_attack(run: RunFolder, dataset_name: str | None, limit: int | None) -> RunImages:
     """Test images, evenly spread: over those that are certified, where they are enough.
 
@@ -136,7 +167,7 @@ def images_to_attack(run: RunFolder, dataset_name: str | None, limit: int | None
     record = read_record(run)
     if record["dataset"] != images.dataset.name:
         return images
-    certified = run_images(run, dataset_name, record["limit"])
+    certified = recorded_images(run, record)
     enough = limit is not None and len(certified.indices) >= limit
     if not enough or np.isin(images.indices, certified.indices).all():
         return images
@@ -177,8 +208,28 @@ def stored_certificates(
     return Certificates(radius, stored)
 
 
+def take_over_attacks(run: RunFolder, into: RunFolder, only: RunImages | None = None) -> None:
+    """Add the attacks that one run folder holds to those in another of the same run.
+
+    Args:
+        run: where from.
+        into: where to.
+        only: the images; by default all.
+
+    Raises:
+        RunFolderError: for a part that is damaged or of another model.
+    """
+    theirs, ours = (
+        AttackStore(
+            folder.attacks_path, run.config.input_shape, run.config.num_classes, MOST_IMAGES
+        )
+        for folder in (run, into)
+    )
+    ours.take_over(theirs, into.fingerprint(), None if only is None else only.choice)
+
+
 def _store(folder: Path, dataset: Dataset) -> AttackStore:
-    return AttackStore(folder, dataset)
+    return AttackStore(folder, dataset.input_shape, dataset.num_classes, len(dataset))
 
 
 def _settings(fingerprint: str, dataset: Dataset, plan: AttackPlan) -> AttackSettings:

@@ -14,7 +14,7 @@ from sparsecert.attacks.attack import AttackResult
 from sparsecert.attacks.campaign import Certificates
 from sparsecert.attacks.plan import ATTACKS, AttackPlan
 from sparsecert.attacks.summary import summarise, within_certificate
-from sparsecert.data import Dataset
+from sparsecert.data import Dataset, Shard
 from sparsecert.designs.threats import SPARSE
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.evaluation import Estimate
@@ -24,6 +24,7 @@ from sparsecert.records.record import (
     ATTACK,
     SMOOTHED,
     check_record,
+    chosen_values,
     classifier_values,
     hardware,
 )
@@ -39,6 +40,7 @@ def make_attack_record(
     limit: int | None,
     attacks: Stored[AttackResult],
     certificates: Certificates | None,
+    shard: Shard | None = None,
 ) -> dict[str, Any]:
     """The record of an attack on a run's smoothed classifier, as JSON values.
 
@@ -49,17 +51,18 @@ def make_attack_record(
         limit: number of images, spread evenly; None for all.
         attacks: what became of them.
         certificates: of the same images, in the same order; None if the run has none.
+        shard: the share of the images; None for all.
     """
     config = run.config
     commands = [
         config.train_command(run.path),
-        attack_command(config.dataset, run, dataset, plan, limit),
+        attack_command(config.dataset, run, dataset, plan, limit, shard),
     ]
     return {
         "kind": ATTACK,
         "classifier": SMOOTHED,
         **classifier_values(config),
-        **attack_values(dataset, plan, limit, attacks, certificates),
+        **attack_values(dataset, plan, limit, attacks, certificates, shard),
         "command": " && ".join(commands),
         "training_seconds": run.training_seconds(),
     }
@@ -71,6 +74,7 @@ def attack_values(
     limit: int | None,
     attacks: Stored[AttackResult],
     certificates: Certificates | None = None,
+    shard: Shard | None = None,
 ) -> dict[str, Any]:
     """What a record says about the attack itself.
 
@@ -85,7 +89,7 @@ def attack_values(
         "rule": plan.rule,
         "plan": plan.to_json(),
         "num_images": summary.num_images,
-        "limit": limit,
+        **chosen_values(limit, shard),
         "num_samples": plan.probe.num_samples,
         "alpha": plan.probe.alpha,
         "seed": plan.seed,
@@ -114,7 +118,12 @@ def attack_values(
 
 
 def attack_command(
-    own_dataset: str, run: RunFolder, dataset: Dataset, plan: AttackPlan, limit: int | None
+    own_dataset: str,
+    run: RunFolder,
+    dataset: Dataset,
+    plan: AttackPlan,
+    limit: int | None,
+    shard: Shard | None = None,
 ) -> str:
     """The command that repeats the attack; what is left out has its default."""
     default = AttackPlan(plan.attack, threat=plan.threat)
@@ -133,6 +142,7 @@ def attack_command(
         attack=plan.attack,
         data=None if dataset.name == own_dataset else dataset.name,
         limit=len(dataset) if limit is None else limit,
+        shard=shard,
         budget=plan.budget,
         rule=plan.rule,
         threat=None if plan.threat == SPARSE else plan.threat,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from sparsecert.attacks.attack import AttackResult
-from sparsecert.data import Dataset
+from sparsecert.attacks.plan import AttackPlan
 from sparsecert.errors import InputError
+from sparsecert.json_values import check_types
 from sparsecert.votes.store import VoteSettings, VoteStore
 
 
@@ -39,12 +40,29 @@ class AttackStore(VoteStore[AttackSettings, AttackResult]):
 
     Args:
         folder: where the parts are.
-        dataset: the attacked split.
+        input_shape: of an attacked input.
+        num_classes: number of classes.
+        num_images: of the data set; None where it is not known.
     """
 
-    def __init__(self, folder: Path, dataset: Dataset) -> None:
-        super().__init__(folder, len(dataset))
-        self.input_shape, self.num_classes = dataset.input_shape, dataset.num_classes
+    def __init__(
+        self,
+        folder: Path,
+        input_shape: tuple[int, ...],
+        num_classes: int,
+        num_images: int | None = None,
+    ) -> None:
+        super().__init__(folder, num_images)
+        self.input_shape, self.num_classes = input_shape, num_classes
+
+    def _settings(self, values: Mapping[str, Any]) -> AttackSettings:
+        names = {"fingerprint": str, "dataset_fingerprint": str}
+        check_types(values, names | {"plan": {}}, "the settings")
+        try:
+            plan = AttackPlan.from_json(values["plan"]).to_json()
+        except (TypeError, KeyError) as error:
+            raise InputError(f"expected the plan of an attack ({error})") from error
+        return AttackSettings(plan=plan, **{name: values[name] for name in names})
 
     def _columns(self, votes: AttackResult) -> dict[str, NDArray[Any]]:
         columns = {field.name: getattr(votes, field.name) for field in fields(votes)}

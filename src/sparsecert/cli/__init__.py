@@ -1,4 +1,4 @@
-"""The `sparsecert` command: train, certify, predict, attack, report, info, push, import,
+"""The `sparsecert` command: train, certify, predict, attack, merge, report, info, push, import,
 reproduce, demo.
 
 Commands parse, call and print; what they do is in `procedures`, `runs`, `records` and the other
@@ -21,7 +21,12 @@ from sparsecert.cli.attacking import attack_command
 from sparsecert.cli.measuring import certify_command, demo_command, predict_command
 from sparsecert.cli.options import parse, print_error
 from sparsecert.cli.sharing import import_command, push_command
-from sparsecert.cli.showing import info_command, report_command, reproduce_command
+from sparsecert.cli.showing import (
+    info_command,
+    merge_command,
+    report_command,
+    reproduce_command,
+)
 from sparsecert.cli.training import train_command
 from sparsecert.errors import InputError, RunFolderError
 
@@ -36,6 +41,7 @@ app.command(train_command, name="train")
 app.command(certify_command, name="certify")
 app.command(predict_command, name="predict")
 app.command(attack_command, name="attack")
+app.command(merge_command, name="merge")
 app.command(report_command, name="report")
 app.command(info_command, name="info")
 app.command(push_command, name="push")

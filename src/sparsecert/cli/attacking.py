@@ -11,22 +11,27 @@ from cyclopts import Parameter
 from sparsecert.cli.options import (
     AlphaOption,
     DataOption,
+    ExecutionOptions,
     JsonOption,
     LimitOption,
+    OutOption,
     RecordOption,
     RuleOption,
     RunArgument,
     SamplesOption,
+    ShardOption,
     ThreatOption,
     announce_own_data,
     console,
     own_run,
+    parse_shard,
     print_error,
 )
 
 
 def attack_command(
     run: RunArgument,
+    where: ExecutionOptions = ExecutionOptions(),  # noqa: B008 - frozen
     *,
     attack: Annotated[
         Literal["pointwise", "sparse-rs", "sigma-zero", "greedy", "patch"],
@@ -36,6 +41,8 @@ def attack_command(
     ] = "pointwise",
     data: DataOption = None,
     limit: LimitOption = 20,
+    shard: ShardOption = None,
+    out: OutOption = None,
     budget: Annotated[
         int | None, Parameter(help="Most pixels or features to change; any by default.")
     ] = None,
@@ -70,7 +77,6 @@ def attack_command(
     """Find the fewest changes that fool the prediction. Repeat the command to resume."""
     from sparsecert.attacks.plan import plan_for
     from sparsecert.attacks.run import attack_run
-    from sparsecert.procedures.execution import LocalExecution
     from sparsecert.records.output import check_outputs
     from sparsecert.records.record import to_text, write_record
     from sparsecert.report import tables
@@ -92,9 +98,10 @@ def attack_command(
         num_gradient=num_gradient,
         seed=seed,
     )
+    share = parse_shard(shard)
     check_outputs(folder.path, record=record)
     announce_own_data(run, config.dataset, data)
-    result = attack_run(folder, plan, limit, data, LocalExecution(show_progress=True))
+    result = attack_run(folder, plan, limit, data, where.build(), share, out)
     if record is not None:
         write_record(record, result)
     if json:

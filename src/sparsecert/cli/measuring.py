@@ -12,14 +12,18 @@ from sparsecert.cli.options import (
     CertificationOptions,
     CompileOption,
     DataOption,
+    ExecutionOptions,
     JsonOption,
     LimitOption,
+    OutOption,
     PredictionOptions,
     RecordOption,
     RunArgument,
+    ShardOption,
     announce_own_data,
     console,
     own_run,
+    parse_shard,
 )
 
 if TYPE_CHECKING:  # commands import what they need, so that --help does not wait for torch
@@ -33,9 +37,12 @@ DEMO_EPOCHS = 200
 def certify_command(
     run: RunArgument,
     how: CertificationOptions = CertificationOptions(),  # noqa: B008 - frozen
+    where: ExecutionOptions = ExecutionOptions(),  # noqa: B008 - frozen
     *,
     data: DataOption = None,
     limit: LimitOption = None,
+    shard: ShardOption = None,
+    out: OutOption = None,
     compile: CompileOption = False,
     tsv: Annotated[
         Path | None,
@@ -50,15 +57,30 @@ def certify_command(
     """Certify test images. Votes are stored: repeat with another alpha or rule at no cost."""
     folder = own_run(run)
     announce_own_data(run, folder.config.dataset, data)
-    _certify(folder, how, data, limit, compile=compile, tsv=tsv, record=record, json=json)
+    _certify(
+        folder,
+        how,
+        where,
+        data,
+        limit,
+        shard=shard,
+        out=out,
+        compile=compile,
+        tsv=tsv,
+        record=record,
+        json=json,
+    )
 
 
 def predict_command(
     run: RunArgument,
     how: PredictionOptions = PredictionOptions(),  # noqa: B008 - frozen
+    where: ExecutionOptions = ExecutionOptions(),  # noqa: B008 - frozen
     *,
     data: DataOption = None,
     limit: LimitOption = None,
+    shard: ShardOption = None,
+    out: OutOption = None,
     compile: CompileOption = False,
     show: Annotated[
         int, Parameter(help="Number of predictions to print.", validator=validators.Number(gte=0))
@@ -69,17 +91,16 @@ def predict_command(
     from rich.table import Table
 
     from sparsecert.evaluation import accuracy_and_abstentions
-    from sparsecert.procedures.execution import LocalExecution
-    from sparsecert.procedures.run import procedure_for, run_images
+    from sparsecert.procedures.run import place_for, procedure_for, run_images
     from sparsecert.report import tables
     from sparsecert.report.words import inputs_of, one_of, share
 
-    folder = own_run(run)
+    folder, part = own_run(run), parse_shard(shard)
     config = folder.config
     procedure = procedure_for(config.design, **how.settings())
     announce_own_data(run, config.dataset, data)
-    images = run_images(folder, data, limit)
-    prediction = procedure.predict(images, LocalExecution(show_progress=True, compile=compile))
+    images = place_for(run_images(folder, data, limit, part), part, out)
+    prediction = procedure.predict(images, where.build(compile=compile))
     dataset, indices = images.dataset, images.indices
     if json:
         console.print_json(
@@ -133,16 +154,19 @@ def demo_command(
         epochs=DEMO_EPOCHS,
         show_progress=True,
     )
-    _certify(run, CertificationOptions())
+    _certify(run, CertificationOptions(), ExecutionOptions())
     console.print(f"report: {write_report(run)}", soft_wrap=True)
 
 
 def _certify(
     run: RunFolder,
     how: CertificationOptions,
+    where: ExecutionOptions,
     data: str | None = None,
     limit: int | None = None,
     *,
+    shard: str | None = None,
+    out: Path | None = None,
     compile: bool = False,
     tsv: Path | None = None,
     record: Path | None = None,
@@ -150,25 +174,24 @@ def _certify(
 ) -> None:
     """Count what is missing, evaluate, write the record, print the tables."""
     from sparsecert.procedures.abstention import BEST, best_abstain
-    from sparsecert.procedures.execution import LocalExecution
-    from sparsecert.procedures.run import certify_images, procedure_for, run_images
+    from sparsecert.procedures.run import procedure_for
     from sparsecert.records.output import check_outputs
-    from sparsecert.records.record import make_record, to_text, write_record
+    from sparsecert.records.record import to_text, write_record
+    from sparsecert.records.run import certify_run
     from sparsecert.records.tsv import write_tsv
     from sparsecert.report import tables
 
     check_outputs(run.path, record=record, tsv=tsv)
     design = run.config.design
-    here = LocalExecution(show_progress=True, compile=compile)
+    here, share = where.build(compile=compile), parse_shard(shard)
     settings = how.settings()
     if settings["abstain"] == BEST:
         settings["abstain"] = best_abstain(run, settings, here)
     procedure = procedure_for(design, **settings)
-    images = run_images(run, data, limit)
-    measurement = certify_images(images, procedure, here)
-    result = make_record(procedure, measurement, limit)
-    for path in filter(None, (run.record_path, record)):
-        write_record(path, result)
+    measurement, result = certify_run(run, procedure, limit, data, here, share, out)
+    images = measurement.images
+    if record is not None:
+        write_record(record, result)
     if tsv is not None:
         write_tsv(tsv, measurement)
     if json:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from sparsecert.designs.design import options
 from sparsecert.designs.registry import DESIGNS
+from sparsecert.errors import InputError
 from sparsecert.theory.schedule import ALPHA, NUM_SAMPLES, NUM_SELECTION, Sampling
 
 
@@ -57,6 +58,9 @@ def _design_options() -> dict[str, tuple[Any, str, list[str]]]:
 
 
 if TYPE_CHECKING:
+    from sparsecert.data import Shard
+    from sparsecert.procedures.execution import Execution
+
     DesignName: TypeAlias = str
     RuleName: TypeAlias = str
     DesignOptions = Any
@@ -97,6 +101,16 @@ DataOption = Annotated[
 LimitOption = Annotated[
     int | None,
     Parameter(help="Number of images, spread evenly over the test split, of all its classes."),
+]
+ShardOption = Annotated[
+    str | None,
+    Parameter(
+        help="i/N: only the i-th of N shares of these images, each as spread as they are; it goes "
+        "to a run folder of its own, RUN/shards/i-of-N, which `sparsecert merge` joins."
+    ),
+]
+OutOption = Annotated[
+    Path | None, Parameter(help="Run folder to write to, or to resume, instead of that.")
 ]
 RuleOption = Annotated[
     RuleName | None,
@@ -207,6 +221,60 @@ def parse(kind: Any, words: Sequence[Token]) -> Any:
         raise ValueError(word)
 
     return convert(kind, words, converter=single)
+
+
+def parse_shard(words: str | None) -> Shard | None:
+    """The shard, if one is named."""
+    from sparsecert.data import Shard
+
+    return None if words is None else Shard.parse(words)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ExecutionOptions:
+    """Where images are worked on.
+
+    Attributes:
+        ray: the address of a Ray cluster; True for one that is started here.
+        ray_cores: of each worker.
+        ray_gpus: of each worker.
+    """
+
+    ray: Annotated[
+        str | bool,
+        Parameter(
+            help="Work on a Ray cluster: at this address, or without one on one that is started "
+            "on this machine.",
+            negative="",
+        ),
+    ] = False
+    ray_cores: Annotated[int | None, Parameter(help="--ray: cores of each worker; 1.")] = None
+    ray_gpus: Annotated[
+        float | None,
+        Parameter(help="--ray: GPUs of each worker; 1 where there are any. 0.5: two share one."),
+    ] = None
+
+    def build(self, *, compile: bool = False) -> Execution:
+        """The place.
+
+        Raises:
+            InputError: for options of the workers of a cluster without one.
+        """
+        from sparsecert.procedures.execution import LocalExecution
+        from sparsecert.procedures.pool import RayExecution
+
+        if self.ray is False:
+            if self.ray_cores is not None or self.ray_gpus is not None:
+                raise InputError("expected --ray with --ray-cores or --ray-gpus, got none")
+            return LocalExecution(show_progress=True, compile=compile)
+        return RayExecution(
+            None if self.ray is True else self.ray,
+            cores=1 if self.ray_cores is None else self.ray_cores,
+            gpus=self.ray_gpus,
+            show_progress=True,
+            compile=compile,
+        )
 
 
 def print_error(sentence: str, style: str | None = None) -> None:

@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sparsecert.cli.options import LimitOption, RunArgument, announce, console, own_run
+from sparsecert.cli.options import (
+    ExecutionOptions,
+    LimitOption,
+    RunArgument,
+    ShardOption,
+    announce,
+    console,
+    own_run,
+    parse_shard,
+)
 from sparsecert.models import Architecture
 
 
@@ -52,6 +61,28 @@ def info_command(run: RunArgument) -> None:
     console.print(tables.terminal_table(folder.hub_name or str(run), tables.run_rows(folder)))
 
 
+def merge_command(
+    runs: Annotated[list[Path], Parameter(help="Folders of one run, such as RUN/shards/*.")],
+    /,
+    *,
+    into: Annotated[Path, Parameter(help="Folder of the same run, or of none yet.")],
+) -> None:
+    """Join run folders of one run: each image once, then the results of all of them."""
+    from sparsecert import merging
+    from sparsecert.cli.attacking import report_violations
+    from sparsecert.records.record import ATTACK, read_record
+    from sparsecert.report import tables
+
+    folders, target = merging.open_alike(runs, into)
+    for name in {read_record(run)["dataset"] for run in folders if run.record_path.exists()}:
+        announce(into, name)
+    records = merging.merge(folders, target)
+    console.print(tables.terminal_table(str(into), tables.run_rows(target)))
+    for record in records:
+        if record.get("kind") == ATTACK:
+            report_violations(record)
+
+
 def reproduce_command(
     name: Annotated[
         str,
@@ -60,12 +91,14 @@ def reproduce_command(
             "frontier, which draws accuracy against radius, or overview, which writes README.md."
         ),
     ],
+    where: ExecutionOptions = ExecutionOptions(),  # noqa: B008 - frozen
     *,
     retained: Annotated[
         tuple[int, ...], Parameter(help="Only these k.", consume_multiple=True)
     ] = (),
     data: Annotated[str | None, Parameter(help="Only rows of this data set.")] = None,
     limit: LimitOption = None,
+    shard: ShardOption = None,
     recipe: Literal["fast", "paper"] = "paper",
     epochs: Annotated[int | None, Parameter(help="Instead of the recipe's.")] = None,
     model: Annotated[
@@ -77,5 +110,16 @@ def reproduce_command(
     """Repeat a table or figure of the paper. Repeat the command to resume a killed run."""
     from sparsecert.reproduce import entries, experiment
 
-    options = experiment.Options(retained, data, limit, recipe, epochs, model, out, results)
+    options = experiment.Options(
+        retained,
+        data,
+        limit,
+        recipe,
+        epochs,
+        model,
+        out,
+        results,
+        parse_shard(shard),
+        where.build(),
+    )
     entries.reproduce(name, options, console)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sparsecert.data.choice import check_limit, evenly_spread, held_out, representatives
+from sparsecert.data.choice import (
+    Shard,
+    check_limit,
+    evenly_spread,
+    held_out,
+    representatives,
+)
 from sparsecert.data.columns import UnusedColumnsWarning
 from sparsecert.data.dataset import Dataset, FeatureRange, MissingSplitError
 from sparsecert.data.embedded import EMBEDDED
@@ -18,6 +24,7 @@ __all__ = [
     "Dataset",
     "FeatureRange",
     "MissingSplitError",
+    "Shard",
     "UnusedColumnsWarning",
     "check_limit",
     "evenly_spread",

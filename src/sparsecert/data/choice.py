@@ -2,10 +2,73 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError, as_integer
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several shares of some examples.
+
+    Together they are all of these examples, no two have one in common, and their sizes differ by at
+    most one.
+
+    Attributes:
+        number: which, from 1.
+        count: how many there are.
+
+    Raises:
+        InputError: for a number out of range.
+    """
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= as_integer(self.number, "the shard") <= as_integer(self.count, "their count"):
+            raise InputError(
+                f"expected a shard from 1/{self.count} to {self.count}/{self.count}, got {self}"
+            )
+
+    @classmethod
+    def parse(cls, words: str) -> Shard:
+        """The shard that is written so.
+
+        Raises:
+            InputError: for what is none.
+        """
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", words, re.ASCII)
+        if match is None:
+            raise InputError(
+                f"expected a shard as i/N, such as 3/8 for the third of eight, got {words!r}"
+            )
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def rows(self, size: int) -> NDArray[np.int64]:
+        """Which of so many examples are in it, rising: spread as these are.
+
+        It is one of each `count` successive examples, in a fixed random order: of every `count`-th,
+        most would be of one class where classes come in turns.
+
+        Raises:
+            InputError: if there are fewer examples than shards.
+        """
+        if size < self.count:
+            raise InputError(
+                f"expected at most {size} shards, as there are {size} images, got {self.count}"
+            )
+        priority = np.random.default_rng(0).permutation(size)
+        order = np.lexsort((priority, np.arange(size) // self.count))
+        rows: NDArray[np.int64] = np.sort(order[self.number - 1 :: self.count])
+        return rows
 
 
 def check_limit(limit: int | None) -> None:

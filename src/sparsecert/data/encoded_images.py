@@ -78,6 +78,10 @@ class EncodedImages:
             digest.update(content)
         return digest.digest()
 
+    def __getstate__(self) -> dict[str, object]:
+        """All but the threads, which stay in their process."""
+        return {name: value for name, value in vars(self).items() if name != "_threads"}
+
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(os.cpu_count())  # decoding leaves Python's lock

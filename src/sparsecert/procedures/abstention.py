@@ -13,16 +13,18 @@ import numpy as np
 
 from sparsecert import data
 from sparsecert.errors import InputError
-from sparsecert.procedures.execution import Execution
+from sparsecert.procedures.execution import Execution, LocalExecution
 from sparsecert.procedures.procedure import Procedure, RunImages
-from sparsecert.procedures.run import HERE, load_evaluation_data, procedure_for
+from sparsecert.procedures.run import load_evaluation_data, procedure_for
 from sparsecert.runs.folder import RunFolder
 
 BEST = "best"
 CANDIDATES = tuple(round(0.01 * step, 2) for step in range(51))
 
 
-def best_abstain(run: RunFolder, settings: Mapping[str, Any], execution: Execution = HERE) -> float:
+def best_abstain(
+    run: RunFolder, settings: Mapping[str, Any], execution: Execution | None = None
+) -> float:
     """The candidate whose certificates of held-out training examples are the largest on average.
 
     Incorrect examples and those that are not certified count as radius 0; of equal candidates the
@@ -31,7 +33,7 @@ def best_abstain(run: RunFolder, settings: Mapping[str, Any], execution: Executi
     Args:
         run: a trained run of a fixed family.
         settings: of the procedure, without `abstain`.
-        execution: where ballots are cast.
+        execution: where ballots are cast; by default here.
 
     Raises:
         InputError: for a run without held-out examples, or of a design that draws samples.
@@ -46,7 +48,7 @@ def best_abstain(run: RunFolder, settings: Mapping[str, Any], execution: Executi
         radius = np.maximum(found.certification.radius, 0)
         return float(np.where(found.certification.label == images.targets, radius, 0).mean())
 
-    reading(CANDIDATES[-1]).count(images, execution)
+    reading(CANDIDATES[-1]).count(images, execution or LocalExecution())
     return max(CANDIDATES, key=mean_radius)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -10,16 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.certification import (
-    Prediction,
-    certify_ballots,
-    check_abstain,
-)
+from sparsecert.certification import Prediction, certify_ballots, check_abstain
+from sparsecert.data import Dataset
 from sparsecert.designs.family import FamilyDesign, family_of
 from sparsecert.designs.threats import SPARSE, threat_of
-from sparsecert.procedures.execution import Execution, Finished, Work
+from sparsecert.procedures.execution import Execution, Finished, Task, Work
 from sparsecert.procedures.procedure import (
     Measurement,
+    Network,
     Procedure,
     RunImages,
     among_top,
@@ -77,17 +75,8 @@ class FamilyProcedure(Procedure):
 
     def count(self, images: RunImages, execution: Execution) -> None:
         """Cast the ballots that are missing; see `Procedure`."""
-        store, settings = _store(images), _settings(images)
-        num_sets = store.num_sets
+        store, settings = self._store(images), _settings(images)
         threat_of(self.threat).reach(family_of(images.run.config.design))  # now, not afterwards
-
-        def start() -> tuple[int, Callable[[NDArray[np.int64]], Ballots]]:
-            smoothed = self.classifier(images.run, compile=execution.compile)
-
-            def cast(indices: NDArray[np.int64]) -> Ballots:
-                return Ballots.of(smoothed.ballots(images.dataset.batch(indices)).numpy())
-
-            return max(1, _BALLOTS_PER_GROUP // num_sets), cast
 
         def keep(finished: Sequence[Finished[Ballots]]) -> None:
             store.append(settings, [Stored(f.images, f.seconds, f.result) for f in finished])
@@ -95,8 +84,9 @@ class FamilyProcedure(Procedure):
         stored = store.read(settings)
         enough = stored.votes.has_probabilities | (not self.abstain)
         missing = np.setdiff1d(images.indices, stored.indices[enough])
-        words = f"ballots: {num_sets} sets per image"
-        execution.run(Work(words, len(images.indices), missing, start, keep))
+        task = Task(Network.of(self, images.run), _group_size, partial(_cast, images.dataset))
+        words = f"ballots: {store.num_sets} sets per image"
+        execution.run(Work(words, len(images.indices), missing, task, keep))
         store.compact(settings)
 
     def measure(self, images: RunImages) -> Measurement:
@@ -126,7 +116,7 @@ class FamilyProcedure(Procedure):
             InputError: if some have none.
         """
         what = f"ballots in {images.run.tallies_path}; run `sparsecert certify` first"
-        return images.of(_store(images).read(_settings(images)), what)
+        return images.of(self._store(images).read(_settings(images)), what)
 
     def predict(self, images: RunImages, execution: Execution) -> Prediction:
         """Predictions are made from the same ballots as certificates."""
@@ -135,12 +125,18 @@ class FamilyProcedure(Procedure):
 
     def counted(self, images: RunImages) -> NDArray[np.bool_]:
         """`(images,)` which have ballots."""
-        return np.isin(images.indices, _store(images).read(_settings(images)).indices)
+        return np.isin(images.indices, self._store(images).read(_settings(images)).indices)
 
     def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:
         """All rules: ballots are whole rankings; but for those without a top K, if it is asked."""
         rules = images.run.config.design.rules
         return tuple(r for r in rules if self.top == 1 or FAMILY_RULES[r].top is not None)
+
+    @classmethod
+    def store_of(cls, run: RunFolder, num_images: int) -> BallotStore:
+        """Its ballots; see `Procedure`."""
+        num_sets = family_of(run.config.design).num_sets
+        return BallotStore(run.tallies_path, num_sets, run.config.num_classes, num_images)
 
     def to_record(self, measurement: Measurement) -> dict[str, Any]:
         """What a record says of the procedure, as JSON values."""
@@ -156,6 +152,9 @@ class FamilyProcedure(Procedure):
             "alpha": self.alpha,
         }
 
+    def _store(self, images: RunImages) -> BallotStore:
+        return self.store_of(images.run, len(images.dataset))
+
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> FamilyProcedure:
         """The inverse of `to_record`; older records were of sparse attacks on one class."""
@@ -163,10 +162,14 @@ class FamilyProcedure(Procedure):
         return cls(record["rule"], **known)
 
 
-def _store(images: RunImages) -> BallotStore:
-    config = images.run.config
-    num_sets, num_images = family_of(config.design).num_sets, len(images.dataset)
-    return BallotStore(images.run.tallies_path, num_sets, config.num_classes, num_images)
+def _group_size(smoothed: FixedSmoothedClassifier) -> int:
+    return max(1, _BALLOTS_PER_GROUP // smoothed.ablation.num_sets)
+
+
+def _cast(
+    dataset: Dataset, smoothed: FixedSmoothedClassifier, images: NDArray[np.int64]
+) -> Ballots:
+    return Ballots.of(smoothed.ballots(dataset.batch(images)).numpy())
 
 
 def _settings(images: RunImages) -> VoteSettings:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +24,7 @@ from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.theory.prediction import ABSTAIN
-from sparsecert.votes.store import Stored, VotesT
+from sparsecert.votes.store import Choice, Stored, VotesT, VoteStore
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class RunImages:
     def targets(self) -> NDArray[np.int64]:
         """`(images,)` correct labels."""
         return self.dataset.labels[self.indices]
+
+    @property
+    def choice(self) -> Choice:
+        """Which images they are, as stored votes are named."""
+        return Choice(self.dataset.fingerprint(), self.indices)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> RunImages:
         """The images at these rows."""
@@ -168,6 +174,16 @@ class Procedure(ABC):
     def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:
         """The design's rules that the stored votes of these images suffice for."""
 
+    @classmethod
+    @abstractmethod
+    def store_of(cls, run: RunFolder, num_images: int) -> VoteStore[Any, Any]:
+        """The votes of such procedures in a run folder.
+
+        Args:
+            run: whose.
+            num_images: the most that a data set has.
+        """
+
     @abstractmethod
     def to_record(self, measurement: Measurement) -> dict[str, Any]:
         """What a record says of the procedure of a measurement, as JSON values."""
@@ -193,6 +209,36 @@ class Procedure(ABC):
         if foreign := sorted(set(settings) - known):
             raise InputError(f"expected no {' and no '.join(foreign)} for {design}, {cls.lacks}")
         return cls(**settings)
+
+
+@dataclass(frozen=True)
+class Network:
+    """How a process comes to a run's smoothed classifier.
+
+    Attributes:
+        procedure: whose classifier it is.
+        path: of the run folder, absolute.
+        fingerprint: of the run that is meant.
+    """
+
+    procedure: Procedure
+    path: Path
+    fingerprint: str
+
+    @classmethod
+    def of(cls, procedure: Procedure, run: RunFolder) -> Network:
+        """That of this run."""
+        return cls(procedure, run.path.absolute(), run.fingerprint())
+
+    def __call__(self, compile: bool) -> SmoothedClassifier | FixedSmoothedClassifier:
+        """Load it.
+
+        Raises:
+            RunFolderError: if the folder is not there, or holds another run.
+        """
+        run = RunFolder.open(self.path)
+        run.check_fingerprint(self.fingerprint, "the command is about")
+        return self.procedure.classifier(run, compile=compile)
 
 
 def base_classifier(run: RunFolder) -> dict[str, Any]:

@@ -7,13 +7,14 @@ rule can change at no cost.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sparsecert import data
-from sparsecert.data import Dataset
+from sparsecert.data import Dataset, Shard
 from sparsecert.designs.design import Design, SampledDesign, check_rule_of
 from sparsecert.evaluation import Estimate, share
 from sparsecert.procedures.execution import Execution, LocalExecution
@@ -26,7 +27,9 @@ from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage, stream
 
-HERE = LocalExecution()
+MOST_IMAGES = (
+    2**26
+)  # of a data set that is not at hand; votes that say they are on more are refused
 
 
 def procedure_for(design: Design, **given: Any) -> Procedure:
@@ -50,7 +53,7 @@ def recorded_procedure(design: Design, record: Mapping[str, Any]) -> Procedure:
     return _kind(design).from_record(record)
 
 
-def _kind(design: Design) -> type[SampledProcedure] | type[FamilyProcedure]:
+def _kind(design: Design) -> type[Procedure]:
     """The one place that tells the kinds of procedure apart."""
     return SampledProcedure if isinstance(design, SampledDesign) else FamilyProcedure
 
@@ -91,7 +94,10 @@ def load(
 
 
 def run_images(
-    run: RunFolder, dataset_name: str | None = None, limit: int | None = None
+    run: RunFolder,
+    dataset_name: str | None = None,
+    limit: int | None = None,
+    shard: Shard | None = None,
 ) -> RunImages:
     """Test images to be certified, predicted or attacked.
 
@@ -99,22 +105,75 @@ def run_images(
         run: a trained run.
         dataset_name: whose test split; by default the run's own data set.
         limit: number of images, spread evenly over the split; None for all.
+        shard: the share of them; None for all.
     """
     data.check_limit(limit)
     dataset = load_evaluation_data(run, dataset_name)
-    return RunImages(run, dataset, data.representatives(dataset.labels, limit))
+    images = RunImages(run, dataset, data.representatives(dataset.labels, limit))
+    return images if shard is None else images.take(shard.rows(len(images.indices)))
+
+
+def recorded_images(run: RunFolder, record: Mapping[str, Any]) -> RunImages:
+    """The images that a record of this run is about."""
+    shard = record.get("shard")
+    share = None if shard is None else Shard.parse(shard)
+    return run_images(run, record["dataset"], record["limit"], share)
+
+
+def place_for(images: RunImages, shard: Shard | None, out: Path | None) -> RunImages:
+    """The same images, in the folder where what is done with them goes.
+
+    That of a shard is a run folder in the run's own, so that no two shards write to one folder.
+    What the run has counted of the images is taken over.
+
+    Args:
+        images: of a run.
+        shard: that they are.
+        out: a run folder to write to instead.
+
+    Raises:
+        RunFolderError: if the folder holds another run or other files, or is not writable.
+    """
+    run = images.run
+    if out is None:
+        if shard is None:
+            return images
+        out = run.shards_path / f"{shard.number}-of-{shard.count}"
+    place = replace(images, run=run.copied_to(out))
+    take_over_votes(run, place.run, images)
+    return place
+
+
+def take_over_votes(run: RunFolder, into: RunFolder, only: RunImages | None = None) -> None:
+    """Add the votes that one run folder holds to those in another of the same run.
+
+    Args:
+        run: where from.
+        into: where to.
+        only: the images; by default all.
+
+    Raises:
+        RunFolderError: for votes that are damaged or of another model.
+    """
+    kind = _kind(run.config.design)
+    theirs, ours = (kind.store_of(folder, MOST_IMAGES) for folder in (run, into))
+    ours.take_over(theirs, into.fingerprint(), None if only is None else only.choice)
 
 
 def certify_images(
-    images: RunImages, procedure: Procedure, execution: Execution = HERE
+    images: RunImages, procedure: Procedure, execution: Execution | None = None
 ) -> Measurement:
-    """Count the votes that are missing, then measure."""
-    procedure.count(images, execution)
+    """Count the votes that are missing, by default in this process, then measure."""
+    procedure.count(images, execution or LocalExecution())
     return procedure.measure(images)
 
 
 def base_accuracy(
-    run: RunFolder, dataset: Dataset, limit: int | None = None, execution: Execution = HERE
+    run: RunFolder,
+    dataset: Dataset,
+    limit: int | None = None,
+    execution: Execution | None = None,
+    shard: Shard | None = None,
 ) -> Estimate:
     """Share of inputs that the base classifier gets right, each seen through one ablation.
 
@@ -123,9 +182,13 @@ def base_accuracy(
         dataset: a split.
         limit: number of inputs, drawn at random; all by default. Every n-th input of a data set
             need not be like the others: MNIST's training images at even indices are harder.
-        execution: where ballots are counted.
+        execution: where ballots are counted; by default in this process.
+        shard: the share of them; None for all.
     """
     data.check_limit(limit)
     order = stream(0, Stage.CHOICE_OF_INPUTS, 0).permutation(len(dataset))
     images = RunImages(run, dataset, np.sort(order[:limit]))
-    return share(base_answers(images, execution) == images.targets)
+    if shard is not None:
+        images = images.take(shard.rows(len(images.indices)))
+    images = place_for(images, shard, None)
+    return share(base_answers(images, execution or LocalExecution()) == images.targets)

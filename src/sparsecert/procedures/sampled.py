@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,12 +27,13 @@ from sparsecert.certification import (
     stop,
     warn_if_too_few,
 )
-from sparsecert.designs.design import sampled
+from sparsecert.designs.design import SampledDesign, sampled
 from sparsecert.devices import alike_devices
 from sparsecert.errors import check_num_samples, warn_if_large
 from sparsecert.procedures.execution import Execution
 from sparsecert.procedures.procedure import (
     Measurement,
+    Network,
     Procedure,
     RunImages,
     among_top,
@@ -50,6 +52,7 @@ from sparsecert.theory.schedule import (
     Sampling,
     look_schedule,
 )
+from sparsecert.votes.store import TallyStore
 from sparsecert.votes.tally import Tally
 
 
@@ -107,12 +110,7 @@ class SampledProcedure(Procedure):
         tallies.count(Stage.SELECTION, execution)
         label = select_label(tallies.stored(Stage.SELECTION).votes, self.rule)
         design = sampled(images.run.config.design)
-
-        def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
-            certified = certify_by_look(tally, label[rows], design, self.alpha, self.rule)
-            return stop(tally, certified, name_by_look(tally, self.alpha, self.rule))
-
-        tallies.count(Stage.ESTIMATION, execution, stops)
+        tallies.count(Stage.ESTIMATION, execution, partial(_certified, self, design, label))
 
     def measure(self, images: RunImages) -> Measurement:
         """Predictions and certificates of stored tallies; see `Procedure`."""
@@ -143,15 +141,11 @@ class SampledProcedure(Procedure):
         Where all images have votes that estimate and some have none for prediction, those serve:
         they are as many, and independent of the selection.
         """
-
-        def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
-            return stop(tally, name_by_look(tally, self.alpha, self.rule))
-
         tallies = self._tallies(images)
         stage = Stage.PREDICTION
         if tallies.has(Stage.ESTIMATION) and not tallies.has(stage):
             stage = Stage.ESTIMATION
-        tallies.count(stage, execution, stops)
+        tallies.count(stage, execution, partial(_named, self))
         return predict_tally(tallies.stored(stage).votes, self.alpha, self.rule)
 
     def counted(self, images: RunImages) -> NDArray[np.bool_]:
@@ -179,10 +173,15 @@ class SampledProcedure(Procedure):
         )
 
     def _tallies(self, images: RunImages) -> Tallies:
-        def load(compile: bool) -> SmoothedClassifier:
-            return self.classifier(images.run, compile=compile)
+        network = Network.of(self, images.run)
+        return Tallies(
+            images, network, self.num_selection, self.num_samples, self.sampling, self.seed
+        )
 
-        return Tallies(images, load, self.num_selection, self.num_samples, self.sampling, self.seed)
+    @classmethod
+    def store_of(cls, run: RunFolder, num_images: int) -> TallyStore:
+        """Its tallies; see `Procedure`."""
+        return TallyStore(run.tallies_path, run.config.num_classes, num_images)
 
     def to_record(self, measurement: Measurement) -> dict[str, Any]:
         """What a record says of the procedure, as JSON values."""
@@ -200,6 +199,23 @@ class SampledProcedure(Procedure):
         sampling = record.get("sampling", "fixed")
         top = record.get("top", 1)
         return cls(sampling=sampling, top=top, **{name: record[name] for name in names})
+
+
+def _certified(
+    procedure: SampledProcedure,
+    design: SampledDesign,
+    label: NDArray[np.int64],
+    tally: Tally,
+    rows: NDArray[np.int64],
+) -> Stop:
+    """Where counting stops that certifies; `label` is of all images, the tally of these rows."""
+    certified = certify_by_look(tally, label[rows], design, procedure.alpha, procedure.rule)
+    return stop(tally, certified, name_by_look(tally, procedure.alpha, procedure.rule))
+
+
+def _named(procedure: SampledProcedure, tally: Tally, rows: NDArray[np.int64]) -> Stop:
+    """Where counting stops that predicts."""
+    return stop(tally, name_by_look(tally, procedure.alpha, procedure.rule))
 
 
 def base_answers(images: RunImages, execution: Execution) -> NDArray[np.int64]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
-from sparsecert.procedures.execution import Execution, Finished, Work
-from sparsecert.procedures.procedure import RunImages
+from sparsecert.procedures.execution import Execution, Finished, Task, Work
+from sparsecert.procedures.procedure import Network, RunImages
 from sparsecert.sample_streams import SAMPLER_VERSION
 from sparsecert.smoothing.counting import StopRule
 from sparsecert.smoothing.sampled import SmoothedClassifier
@@ -33,7 +34,7 @@ class Tallies:
 
     Args:
         images: the images.
-        load: loads the classifier, if a ballot is missing; takes whether to compile it.
+        network: loads the classifier, where a ballot is missing.
         num_selection: n0, samples that choose the class to certify.
         num_samples: n, samples for every other stage.
         sampling: how these are sampled.
@@ -43,17 +44,16 @@ class Tallies:
     def __init__(
         self,
         images: RunImages,
-        load: Callable[[bool], SmoothedClassifier],
+        network: Network,
         num_selection: int,
         num_samples: int,
         sampling: str,
         seed: int,
     ) -> None:
-        self.images, self._load, self.sampling, self.seed = images, load, sampling, seed
+        self.images, self._network, self.sampling, self.seed = images, network, sampling, seed
         self.num_selection, self.num_samples = num_selection, num_samples
         num_classes = images.run.config.num_classes
         self.store = TallyStore(images.run.tallies_path, num_classes, len(images.dataset))
-        self._smoothed: SmoothedClassifier | None = None
 
     def settings(self, stage: Stage) -> TallySettings:
         """What the counts of a stage depend on; a class is selected at one look."""
@@ -119,7 +119,7 @@ class Tallies:
         if settings.looks is not None and stops is not None:
             tally = stored.take(np.searchsorted(stored.indices, indices[done])).votes
             done = done[stops(tally, done).finished]
-        missing, order = np.delete(indices, done), np.argsort(indices)
+        missing = np.delete(indices, done)
         if len(missing):
             self._check_sampler(settings, len(missing))
 
@@ -130,31 +130,12 @@ class Tallies:
             ]
             self.store.append(settings, parts)
 
-        def start() -> tuple[int, Callable[[NDArray[np.int64]], Tally]]:
-            if self._smoothed is None:
-                self._smoothed = self._load(execution.compile)
-            smoothed = self._smoothed
-
-            def count(some: NDArray[np.int64]) -> Tally:
-                rows = order[np.searchsorted(indices, some, sorter=order)]
-                return smoothed.tally(
-                    self.images.dataset.batch(some),
-                    settings.num_samples,
-                    stage,
-                    settings.seed,
-                    some,
-                    sampling="fixed" if settings.looks is None else self.sampling,
-                    stops=stops and (lambda tally, places: stops(tally, rows[places])),
-                    before=_counted_before(stored, some),
-                    # Ballots for evaluation are read one by one, by first choice.
-                    tracked=track_nothing(len(some)) if stage is Stage.EVALUATION else None,
-                )
-
-            return self._group_size(settings, smoothed), count
-
+        begun = stored.take(np.flatnonzero(np.isin(stored.indices, missing)))
+        count = Counting(self.images, settings, self.sampling, stops, begun)
         at_most = "" if settings.looks is None else "up to "
         words = f"{settings.stage}: {at_most}{settings.num_samples} ablations per image"
-        execution.run(Work(words, len(indices), missing, start, keep))
+        task = Task(self._network, count.group_size, count)
+        execution.run(Work(words, len(indices), missing, task, keep))
         self.store.compact(settings)
 
     def _check_sampler(self, settings: TallySettings, num_missing: int) -> None:
@@ -169,13 +150,51 @@ class Tallies:
                 "give another --seed"
             )
 
-    def _group_size(self, settings: TallySettings, smoothed: SmoothedClassifier) -> int:
+
+@dataclass(frozen=True)
+class Counting:
+    """Counting the votes of one stage; see `Task`.
+
+    Attributes:
+        images: of which some are to be counted.
+        settings: what the counts depend on.
+        sampling: how ballots are sampled.
+        stops: asked with rows of the images; needed under several looks.
+        begun: what has been counted of some images at earlier looks.
+    """
+
+    images: RunImages
+    settings: TallySettings
+    sampling: str
+    stops: StopRule | None
+    begun: Stored[Tally]
+
+    def __call__(self, smoothed: SmoothedClassifier, some: NDArray[np.int64]) -> Tally:
+        """The counts of images with these indices."""
+        indices, settings, stops = self.images.indices, self.settings, self.stops
+        order = np.argsort(indices)
+        rows = order[np.searchsorted(indices, some, sorter=order)]
+        return smoothed.tally(
+            self.images.dataset.batch(some),
+            settings.num_samples,
+            Stage[settings.stage.upper()],
+            settings.seed,
+            some,
+            sampling="fixed" if settings.looks is None else self.sampling,
+            stops=stops and (lambda tally, places: stops(tally, rows[places])),
+            before=_counted_before(self.begun, some),
+            # Ballots for evaluation are read one by one, by first choice.
+            tracked=track_nothing(len(some)) if settings.stage == "evaluation" else None,
+        )
+
+    def group_size(self, smoothed: SmoothedClassifier) -> int:
         """Images that are counted together."""
-        most = max(1, _NUMBERS_PER_GROUP // math.prod(self.images.dataset.input_shape))
-        if settings.looks is None:
-            return min(most, max(1, _BALLOTS_PER_GROUP // settings.num_samples))
-        pass_size = smoothed.pass_size(self.images.dataset.batch([0]))
-        return min(most, math.ceil(_PASSES_PER_GROUP * pass_size / settings.looks[0]))
+        looks, dataset = self.settings.looks, self.images.dataset
+        most = max(1, _NUMBERS_PER_GROUP // math.prod(dataset.input_shape))
+        if looks is None:
+            return min(most, max(1, _BALLOTS_PER_GROUP // self.settings.num_samples))
+        pass_size = smoothed.pass_size(dataset.batch([0]))
+        return min(most, math.ceil(_PASSES_PER_GROUP * pass_size / looks[0]))
 
 
 def _counted_before(stored: Stored[Tally], images: NDArray[np.int64]) -> Tally | None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from sparsecert._version import __version__
-from sparsecert.data import Dataset
+from sparsecert.data import Dataset, Shard
 from sparsecert.designs.design import design_settings
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.evaluation import Estimate
@@ -32,12 +32,23 @@ SMOOTHED = "smoothed"  # the attacked classifier that a run folder holds
 
 
 def make_record(
-    procedure: Procedure, measurement: Measurement, limit: int | None = None
+    procedure: Procedure,
+    measurement: Measurement,
+    limit: int | None = None,
+    shard: Shard | None = None,
+    named: RunFolder | None = None,
 ) -> dict[str, Any]:
     """The record of one measurement, as JSON values.
 
     Shares are numbers in [0, 1]; `intervals` holds the 95 % interval of each. Null stands for a
     median that is N/A.
+
+    Args:
+        procedure: that it was measured by.
+        measurement: what was found.
+        limit: number of images, spread evenly; None for all.
+        shard: the share of them; None for all.
+        named: the run folder of the command; by default the one that the votes are in.
     """
     run, dataset = measurement.images.run, measurement.images.dataset
     config, result = run.config, measurement.evaluation
@@ -48,7 +59,7 @@ def make_record(
         **classifier_values(config),
         "dataset": dataset.name,
         "num_images": result.num_images,
-        "limit": limit,
+        **chosen_values(limit, shard),
         **described,
         "mean_num_samples": round(float(measurement.certification.num_samples.mean()), 1),
         "accuracy": result.accuracy.value,
@@ -63,8 +74,8 @@ def make_record(
             "median_certified_robustness": result.median_interval,
             "certified_accuracy": [_ends(estimate) for estimate in result.certified_accuracy],
         },
-        "command": f"{config.train_command(run.path)} && "
-        f"{certify_command(config, run, dataset, procedure, limit)}",
+        "command": f"{config.train_command((named or run).path)} && "
+        f"{certify_command(config, named or run, dataset, procedure, limit, shard)}",
         "hardware": hardware(),
         "seconds": round(float(measurement.seconds.sum()), 1),
         "training_seconds": run.training_seconds(),
@@ -135,8 +146,11 @@ def read_record(run: RunFolder) -> dict[str, Any]:
 
 def check_record(record: dict[str, Any], types: dict[str, Any], config: RunConfig) -> None:
     """Raise `InputError` for a record that is not of this run, or holds what no record does."""
-    older = {"sampling": "fixed", "threat": "sparse", "abstain": 0.0, "top": 1}  # the only ways
+    # Older ones had one way of sampling, one threat and one class; most are of no shard.
+    older = {"sampling": "fixed", "threat": "sparse", "abstain": 0.0, "top": 1, "shard": None}
     check_types({**older, **record}, types, "the record")
+    if record.get("shard") is not None:
+        Shard.parse(record["shard"])
     if record["num_images"] < 1:
         raise InputError(f"expected images in it, got {record['num_images']}")
     own = json.loads(json.dumps(classifier_values(config) | {"dataset": record["dataset"]}))
@@ -145,13 +159,24 @@ def check_record(record: dict[str, Any], types: dict[str, Any], config: RunConfi
 
 
 def certify_command(
-    config: RunConfig, run: RunFolder, dataset: Dataset, procedure: Procedure, limit: int | None
+    config: RunConfig,
+    run: RunFolder,
+    dataset: Dataset,
+    procedure: Procedure,
+    limit: int | None,
+    shard: Shard | None,
 ) -> str:
     """The command that repeats the certification."""
     data = None if dataset.name == config.dataset else dataset.name
     usual = {"threat": "sparse", "abstain": 0.0, "top": 1}
     given = {n: v for n, v in asdict(procedure).items() if usual.get(n, v) != v or n not in usual}
-    return command("certify", run.path, data=data, limit=limit, **given)
+    options = {"data": data, "limit": limit, "shard": shard}
+    return command("certify", run.path, **options, **given)
+
+
+def chosen_values(limit: int | None, shard: Shard | None) -> dict[str, Any]:
+    """Which images were looked at, as every record says it; of a shard it says that too."""
+    return {"limit": limit, **({} if shard is None else {"shard": str(shard)})}
 
 
 def hardware() -> str:

@@ -9,6 +9,7 @@ _PAIR = tuple[float, float]
 _RECORD = {
     "dataset": str,
     "limit": int | None,
+    "shard": str | None,
     "num_images": int,
     "num_samples": int,
     "alpha": float,

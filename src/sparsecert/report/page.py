@@ -18,7 +18,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sparsecert.procedures.run import recorded_procedure, run_images
+from sparsecert.procedures.run import recorded_images, recorded_procedure
 from sparsecert.records.output import write_output
 from sparsecert.records.record import read_record
 from sparsecert.report import figures, tables, words
@@ -66,7 +66,7 @@ def write_report(
 
 def _page(run: RunFolder, beside: Sequence[tuple[str, ...]]) -> str:
     config, record = run.config, read_record(run)
-    images = run_images(run, record["dataset"], record["limit"])
+    images = recorded_images(run, record)
     dataset, procedure = images.dataset, recorded_procedure(config.design, record)
     measurements = {
         rule: replace(procedure, rule=rule).measure(images)

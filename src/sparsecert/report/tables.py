@@ -168,6 +168,7 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
         recipe_words = f"imported from {config.imported.path}, {recipe.epochs or 'unknown'} epochs"
     parts = sorted(path.name for path in run.tallies_path.glob("[!.]*.parquet"))
     attacks = sorted(run.attacks_path.glob("[!.]*.json"))
+    shards = sorted(path.name for path in run.shards_path.glob("[!.]*"))
     return [
         ("data", f"{config.dataset}, inputs of shape {config.input_shape}"),
         ("classes", shortened(config.class_names)),
@@ -177,6 +178,7 @@ def run_rows(run: RunFolder) -> list[tuple[str, str]]:
         ("recipe", recipe_words),
         ("training", state),
         ("tallies", ", ".join(parts) or "none"),
+        *([("shards", ", ".join(shards))] if shards else []),
         ("record", _certified(run)),
         ("attacks", ", ".join(path.stem for path in attacks) or "none"),
         ("report", str(run.report_path) if run.report_path.exists() else "none"),
@@ -207,6 +209,8 @@ def _next_command(run: RunFolder) -> str:
     if not run.is_trained:
         return run.config.train_command(run.path).split(" && ")[-1]
     if run.hub_name is not None or not run.record_path.exists():
+        if run.hub_name is None and run.shards_path.exists():
+            return f"sparsecert merge {run.shards_path}/* --into {run.path}"
         return f"sparsecert certify {run.hub_name or run.path}"
     return f"sparsecert {'attack' if run.report_path.exists() else 'report'} {run.path}"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,11 @@ def baseline_target(
         digest.update(key.encode())
         digest.update(value.cpu().numpy().tobytes())
     victim = PlainClassifier(model.to(best_device()), train.num_classes)
-    return Target(lambda: victim, digest.hexdigest()[:16], folder / "attacks")
+    return Target(partial(_as_it_is, victim), digest.hexdigest()[:16], folder / "attacks")
+
+
+def _as_it_is(victim: PlainClassifier) -> PlainClassifier:
+    return victim
 
 
 def _model(name: str, train: Dataset) -> nn.Module:

@@ -26,6 +26,8 @@ def reproduce(name: str, options: Options, console: Console) -> None:
     Raises:
         InputError: for an unknown name.
     """
+    if options.shard is not None and name not in TABLES:
+        raise InputError(f"expected --shard for a table of the paper, got it for {name}")
     if name in FIGURES:
         figure, path = FIGURES[name](options), options.results / f"{name}.png"
         files.make_folder(path.parent)
@@ -37,10 +39,18 @@ def reproduce(name: str, options: Options, console: Console) -> None:
         table = TABLES[name]
         checked_results(options.results)  # before the hours of training
         rows = [(row, repeat(table, row, options)) for row in chosen_rows(table, options)]
-        console.print(comparison(table, rows))
         for _, record in rows:
             for sentence in contradictions(record):
                 console.print(f"error: {sentence}", style="bold red")
+        if options.shard is not None:
+            console.print(
+                f"{name}: shard {options.shard} is done; when all are, for each RUN of "
+                f"{options.out}: sparsecert merge RUN/shards/* --into RUN; then this command "
+                "without --shard",
+                soft_wrap=True,
+            )
+            return
+        console.print(comparison(table, rows))
     elif name != OVERVIEW:
         known = ", ".join([*TABLES, *FIGURES, OVERVIEW])
         raise InputError(f"expected one of {known}, got {name!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,17 +13,13 @@ from sparsecert.attacks import AttackPlan, PlainClassifier
 from sparsecert.attacks.campaign import attack_images
 from sparsecert.attacks.record import attack_values
 from sparsecert.attacks.run import attack_run
+from sparsecert.data import Shard
 from sparsecert.errors import InputError
 from sparsecert.evaluation import share
-from sparsecert.procedures.execution import LocalExecution
-from sparsecert.procedures.run import (
-    base_accuracy,
-    certify_images,
-    load_evaluation_data,
-    procedure_for,
-    run_images,
-)
+from sparsecert.procedures.execution import Execution, LocalExecution
+from sparsecert.procedures.run import base_accuracy, load_evaluation_data, procedure_for
 from sparsecert.records import record as records
+from sparsecert.records.run import certify_run
 from sparsecert.reproduce.baselines import BASELINES, baseline_target
 from sparsecert.reproduce.paper import (
     AttackedRow,
@@ -37,7 +33,6 @@ from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import train_run
 
 PLAN = AttackPlan("pointwise")
-HERE = LocalExecution(show_progress=True)
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,9 @@ class Options:
         architecture: instead of the rows'.
         out: folder of the run folders.
         results: folder of the result records.
+        shard: the share of each row's images; it is written to a run folder of its own, and no
+            record to `results`. None for all.
+        execution: where ballots are counted and images attacked.
     """
 
     retained: tuple[int, ...] = ()
@@ -64,6 +62,8 @@ class Options:
     architecture: str | None = None
     out: Path = Path("runs/reproduce")
     results: Path = Path("results")
+    shard: Shard | None = None
+    execution: Execution = field(default_factory=lambda: LocalExecution(show_progress=True))
 
     def __post_init__(self) -> None:
         data.check_limit(self.limit)
@@ -88,12 +88,19 @@ def chosen_rows(table: PaperTable, options: Options) -> Sequence[PaperRow]:
 
 
 def trained_run(row: PaperClassifier, options: Options) -> RunFolder:
-    """The row's run folder, trained by the recipe unless that is done."""
+    """The row's run folder, trained by the recipe unless that is done.
+
+    Raises:
+        InputError: if it is not, and this is the work of a shard: one process trains.
+    """
     recipe = options.recipe if options.epochs is None else f"{options.recipe}{options.epochs}"
     row = replace(row, architecture=options.architecture or row.architecture)
+    out = options.out / f"{row.folder_name}-{recipe}"
+    if options.shard is not None and not RunFolder(out).is_trained:
+        raise _untrained(out)
     return train_run(
         row.dataset,
-        options.out / f"{row.folder_name}-{recipe}",
+        out,
         options.recipe,
         design=row.design,
         design_settings=row.settings,
@@ -104,10 +111,18 @@ def trained_run(row: PaperClassifier, options: Options) -> RunFolder:
     )
 
 
+def _untrained(folder: Path) -> InputError:
+    return InputError(
+        f"expected a trained classifier in {folder}, which shards do not train; repeat this "
+        "command without --shard and with --limit 1 first, in one process"
+    )
+
+
 def repeat(table: PaperTable, row: PaperRow, options: Options) -> dict[str, Any]:
     """Train the row's classifier unless that is done, measure it, and write the record.
 
-    What an earlier call left unfinished is gone on with.
+    What an earlier call left unfinished is gone on with. Of a shard the record is of its images,
+    and is not written.
 
     Args:
         table: names the record.
@@ -121,51 +136,63 @@ def repeat(table: PaperTable, row: PaperRow, options: Options) -> dict[str, Any]
     if isinstance(row, AttackedRow) and row.classifier != records.SMOOTHED:
         epochs = "" if options.epochs is None else f"-{options.epochs}"
         folder = options.out / f"{row.folder_name}{epochs}"
-        record = _attacked_baseline(table, row, folder, limit, options.epochs)
+        record = _attacked_baseline(table, row, folder, limit, options)
     else:
         run = trained_run(row, options)
         folder = run.path
         if isinstance(row, CertifiedRow):
             settings = ("num_selection", "num_samples", "alpha")
-            record = _certified(run, limit, {name: getattr(row, name) for name in settings})
+            record = _certified(run, limit, options, {n: getattr(row, n) for n in settings})
         elif isinstance(row, AttackedRow):
             if not run.record_path.exists():  # else what was certified before is compared with
-                _certified(run, limit)
-            record = attack_run(run, PLAN, limit, execution=HERE)
+                _certified(run, limit, options)
+            record = attack_run(run, PLAN, limit, None, options.execution, options.shard)
         else:
-            record = _base(run, table, limit)
-    images = "" if limit is None else f"-n{limit}"
-    records.write_record(options.results / f"{table.name}-{folder.name}{images}.json", record)
+            record = _base(run, table, limit, options)
+    if options.shard is None:
+        images = "" if limit is None else f"-n{limit}"
+        records.write_record(options.results / f"{table.name}-{folder.name}{images}.json", record)
     return record
 
 
 def _certified(
-    run: RunFolder, limit: int | None, settings: Mapping[str, Any] = MappingProxyType({})
+    run: RunFolder,
+    limit: int | None,
+    options: Options,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     procedure = procedure_for(run.config.design, **settings)
-    measurement = certify_images(run_images(run, limit=limit), procedure, HERE)
-    record = records.make_record(procedure, measurement, limit)
-    records.write_record(run.record_path, record)
-    return record
+    return certify_run(run, procedure, limit, None, options.execution, options.shard)[1]
 
 
-def _base(run: RunFolder, table: PaperTable, limit: int | None) -> dict[str, Any]:
+def _base(run: RunFolder, table: PaperTable, limit: int | None, options: Options) -> dict[str, Any]:
     train, test = (
-        base_accuracy(run, load_evaluation_data(run, split=split), limit, HERE)
+        base_accuracy(
+            run, load_evaluation_data(run, split=split), limit, options.execution, options.shard
+        )
         for split in ("train", "test")
     )
     return records.make_base_record(run, table.name, limit, train, test)
 
 
 def _attacked_baseline(
-    table: PaperTable, row: AttackedRow, folder: Path, limit: int | None, epochs: int | None
+    table: PaperTable, row: AttackedRow, folder: Path, limit: int | None, options: Options
 ) -> dict[str, Any]:
-    """Train a baseline unless that is done, and attack it; returns the record."""
+    """Train a baseline unless that is done, and attack it; returns the record.
+
+    Attacks of all shards go into one folder: each is a file of its own, and none is removed.
+    """
+    epochs = options.epochs
+    trained = (folder / "model.safetensors").exists() or row.classifier == "nearest-neighbour"
+    if options.shard is not None and not trained:
+        raise _untrained(folder)
     target = baseline_target(row.classifier, row.dataset, folder, epochs, show_progress=True)
     dataset = data.load(row.dataset, "test")
     indices = data.representatives(dataset.labels, limit)
-    attacks = attack_images(target, dataset, indices, PLAN, HERE)
-    options = {"data": row.dataset, "limit": limit, "epochs": epochs}
+    if options.shard is not None:
+        indices = indices[options.shard.rows(len(indices))]
+    attacks = attack_images(target, dataset, indices, PLAN, options.execution)
+    flags = {"data": row.dataset, "limit": limit, "epochs": epochs}
     victim = target.load()
     assert isinstance(victim, PlainClassifier)
     every = share(victim.predict(dataset.batch(range(len(dataset)))) == dataset.labels)
@@ -176,6 +203,6 @@ def _attacked_baseline(
         "epochs": BASELINES[row.classifier].epochs if epochs is None else epochs,
         **attack_values(dataset, PLAN, limit, attacks),
         "test_accuracy": every.value,
-        "command": command("reproduce", table.name, **options),
+        "command": command("reproduce", table.name, **flags),
         "training_seconds": None,
     }

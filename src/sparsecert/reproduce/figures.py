@@ -16,7 +16,7 @@ from sparsecert.errors import InputError
 from sparsecert.procedures.run import load, load_evaluation_data
 from sparsecert.report.attacks import fooling_image, smallest_changes
 from sparsecert.report.figures import TradeOff, draw_image, shift_against_rho, trade_off
-from sparsecert.reproduce.experiment import HERE, PLAN, Options, chosen_rows, trained_run
+from sparsecert.reproduce.experiment import PLAN, Options, chosen_rows, trained_run
 from sparsecert.reproduce.overview import read_results
 from sparsecert.reproduce.paper import AttackedRow, CertifiedRow
 from sparsecert.reproduce.tables import TABLES
@@ -81,7 +81,7 @@ def adversarial_examples(options: Options, skipped: int, number: int) -> Figure:
     run = trained_run(row, options)
     dataset = load_evaluation_data(run, None)
     indices = data.representatives(dataset.labels, options.limit or table.limit)
-    attacks = attack_images(run_target(run), dataset, indices, PLAN, HERE)
+    attacks = attack_images(run_target(run), dataset, indices, PLAN, options.execution)
     found = sorted(smallest_changes({PLAN.attack: attacks}).items())[skipped : skipped + number]
     shown = [fooling_image(dataset, {PLAN.attack: attacks}, *change) for change in found]
     if not shown:

@@ -8,6 +8,7 @@ tallies/*.parquet    votes, as images finish
 record.json          the latest result
 attacks/             attacked images, and the latest result of each attack
 report/              the page
+shards/              run folders of shares of the images
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import contextlib
 import hashlib
 import json
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -64,6 +65,11 @@ class RunFolder:
         self.attacks_path = path / "attacks"
         self.record_path = path / "record.json"
         self.report_path = path / "report" / "index.html"
+        self.shards_path = path / "shards"
+
+    def __reduce__(self) -> tuple[type[RunFolder], tuple[Path]]:
+        """Another process reads the folder for itself, wherever it is started."""
+        return RunFolder, (self.path.absolute(),)
 
     @property
     def is_trained(self) -> bool:
@@ -108,6 +114,46 @@ class RunFolder:
             )
         return run
 
+    def copied_to(self, path: Path) -> RunFolder:
+        """A run folder of the same network, with nothing counted: a new one, or one made before.
+
+        The weights are the same file where the file system can have it in two places. Several
+        processes may ask for one folder at once.
+
+        Raises:
+            RunFolderError: if the folder holds another run or other files, or is not writable.
+        """
+        other = RunFolder(path)
+        if not other.config_path.exists():
+            known = {other.model_path.name, other.log_path.name}
+            if path.exists() and not (path.is_dir() and _is_unused(path, known)):
+                raise RunFolderError(f"{path} exists and is not a run folder; choose another one")
+            files.make_folder(path)
+            for source, target in (
+                (self.model_path, other.model_path),
+                (self.log_path, other.log_path),
+            ):
+                if source.exists():
+                    files.link_or_copy(source, target)
+            # Last, as it says that the folder is whole.
+            files.write_text(other.config_path, self.config_path.read_text(encoding="utf-8"))
+        other = RunFolder.open(path)
+        other.check_fingerprint(self.fingerprint(), f"{self.path} holds")
+        return other
+
+    def check_fingerprint(self, expected: str, where: str) -> None:
+        """Raise `RunFolderError` unless this is the network of that fingerprint.
+
+        Args:
+            expected: the fingerprint.
+            where: the beginning of the sentence's other half, "RUN holds".
+        """
+        if self.fingerprint() != expected:
+            raise RunFolderError(
+                f"expected folders of one run, but {self.path} holds the model with fingerprint "
+                f"{self.fingerprint()}, and {where} that with {expected}"
+            )
+
     @cached_property
     def config(self) -> RunConfig:
         """The configuration.
@@ -140,6 +186,7 @@ class RunFolder:
         written = [self.checkpoint_path, self.log_path, self.tallies_path, self.attacks_path]
         written += [self.lock_path]
         written += [self.record_path, self.report_path.parent, *self.attacks_path.glob("*.json")]
+        written += [self.shards_path, *self.shards_path.glob("*")]
         for path in written:
             if path.is_symlink() and not path.resolve().is_relative_to(self.path.resolve()):
                 raise RunFolderError(
@@ -250,6 +297,6 @@ def _differences(found: Any, asked: Any) -> Iterator[str]:
             yield f"{field.name} {words[0]} (now {now})"
 
 
-def _is_unused(folder: Path) -> bool:
-    """Whether nothing is in it but what a kill may have left of writing the configuration."""
-    return all(path.name.endswith(files.PARTIAL) for path in folder.iterdir())
+def _is_unused(folder: Path, known: Collection[str] = ()) -> bool:
+    """Whether nothing is in it but what a kill may have left, of files of which names are known."""
+    return all(path.name.endswith(files.PARTIAL) or path.name in known for path in folder.iterdir())

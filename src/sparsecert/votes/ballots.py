@@ -6,7 +6,7 @@ whether they come from disk or from the network just now: so nothing is lost to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
+from sparsecert.json_values import build
 from sparsecert.votes.store import Stored, VoteSettings, VoteStore
 
 _STEPS = 255
@@ -81,6 +82,9 @@ class BallotStore(VoteStore[VoteSettings, Ballots]):
     ) -> None:
         super().__init__(folder, num_images)
         self.num_sets, self.num_classes = num_sets, num_classes
+
+    def _settings(self, values: Mapping[str, Any]) -> VoteSettings:
+        return build(VoteSettings, values)
 
     def _columns(self, votes: Ballots) -> dict[str, NDArray[Any]]:
         rows = len(votes.ranks)

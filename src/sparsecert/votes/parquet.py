@@ -8,10 +8,11 @@ write, merge and read the parts of a folder at once.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,6 +65,20 @@ def find_parts(folder: Path, wanted: Mapping[str, Any]) -> list[Path]:
     return list(_each_part(folder, wanted, lambda file: True))
 
 
+def find_settings(folder: Path) -> list[dict[str, Any]]:
+    """The different settings that the parts of a folder were written under, in a fixed order.
+
+    Raises:
+        RunFolderError: for a part that is damaged.
+    """
+    found = {}
+    for path in sorted(folder.glob("[!.]*.parquet")):
+        with _sentences(path), pq.ParquetFile(path) as file:
+            settings = _settings(file)
+            found[json.dumps(settings, sort_keys=True)] = settings
+    return [found[key] for key in sorted(found)]
+
+
 def read_parts(
     folder: Path,
     wanted: Mapping[str, Any],
@@ -114,15 +129,37 @@ def _part(
     path: Path, wanted: Mapping[str, Any], read: Callable[[pq.ParquetFile], Rows]
 ) -> Rows | None:
     """What a part holds; None if it was written under other settings, or has just been merged."""
-    rows = None
-    try:
+    rows, fingerprint = None, wanted["fingerprint"]
+    with _sentences(path):
         if path.exists() and not path.is_file():
             raise ValueError("it is no file")
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            found = json.loads((file.metadata.metadata or {})[_METADATA_KEY])
+            found = _settings(file)
             fingerprint = found["fingerprint"]
             if found == wanted:
                 rows = read(file)
+    if fingerprint != wanted["fingerprint"]:
+        raise RunFolderError(
+            f"the file {path} was made with another model (fingerprint {fingerprint}, this "
+            f"run's is {wanted['fingerprint']}); remove it, unless it is the run's "
+            "model.safetensors that was changed or damaged"
+        )
+    return rows
+
+
+def _settings(file: pq.ParquetFile) -> dict[str, Any]:
+    """What a part says it was written under."""
+    found = json.loads((file.metadata.metadata or {})[_METADATA_KEY])
+    found["fingerprint"]  # all parts have one
+    settings: dict[str, Any] = found
+    return settings
+
+
+@contextlib.contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    """What goes wrong in reading a part becomes a sentence; nothing, if it has just been merged."""
+    try:
+        yield
     except InputError as error:
         raise RunFolderError(
             f"the file {path} holds numbers that cannot be: {error}; remove it, and its images "
@@ -131,19 +168,11 @@ def _part(
     except (
         OSError, pa.ArrowException, ValueError, KeyError, TypeError, ArithmeticError, RecursionError
     ) as error:  # fmt: skip
-        if not os.path.lexists(path):
-            return None
-        raise RunFolderError(
-            f"the file {path} is truncated, damaged or not sparsecert's ({error}); remove it, "
-            "and its images will be done again"
-        ) from error
-    if fingerprint != wanted["fingerprint"]:
-        raise RunFolderError(
-            f"the file {path} was made with another model (fingerprint {fingerprint}, this "
-            f"run's is {wanted['fingerprint']}); remove it, unless it is the run's "
-            "model.safetensors that was changed or damaged"
-        )
-    return rows
+        if os.path.lexists(path):
+            raise RunFolderError(
+                f"the file {path} is truncated, damaged or not sparsecert's ({error}); remove it, "
+                "and its images will be done again"
+            ) from error
 
 
 def _check_size(file: pq.ParquetFile, widths: Mapping[str, int], most_rows: int | None) -> None:

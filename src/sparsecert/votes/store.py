@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import reprlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -11,9 +13,11 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.errors import InputError
+from sparsecert.errors import InputError, RunFolderError
+from sparsecert.json_values import build
 from sparsecert.sample_streams import SAMPLER_VERSION
-from sparsecert.votes.parquet import find_parts, read_parts, write_part
+from sparsecert.streams import Stage
+from sparsecert.votes.parquet import find_parts, find_settings, read_parts, write_part
 from sparsecert.votes.ranking_columns import ranking_columns, read_rankings
 from sparsecert.votes.tally import Tally, most_tracked
 from sparsecert.votes.tracked_classes import tracks_few
@@ -68,6 +72,10 @@ class TallySettings(VoteSettings):
         before = self.sampler_version - 1
         return replace(self, sampler_version=before) if before else None
 
+    def __post_init__(self) -> None:
+        if self.stage.upper() not in Stage.__members__:
+            raise InputError(f"expected the name of a stage, got {self.stage!r}")
+
     @property
     def name(self) -> str:
         """How the names of files begin."""
@@ -113,6 +121,19 @@ class Stored(Generic[VotesT]):
     def take(self, rows: NDArray[np.int64]) -> Stored[VotesT]:
         """The images at these rows."""
         return Stored(self.indices[rows], self.seconds[rows], self.votes.take(rows))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Some images of a data set.
+
+    Attributes:
+        dataset_fingerprint: of the data set.
+        indices: `(images,)` indices in it.
+    """
+
+    dataset_fingerprint: str
+    indices: NDArray[np.int64]
 
 
 class VoteStore(ABC, Generic[SettingsT, VotesT]):
@@ -180,6 +201,61 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
         for path in parts:
             path.unlink(missing_ok=True)
 
+    def take_over(
+        self,
+        other: VoteStore[SettingsT, VotesT],
+        fingerprint: str,
+        only: Choice | None = None,
+    ) -> None:
+        """Add the votes that lie in another folder, under whatever settings, and merge the parts.
+
+        Images that have been counted here as far are left as they are.
+
+        Args:
+            other: where from.
+            fingerprint: of the model that the votes must be of.
+            only: the images; by default all.
+
+        Raises:
+            RunFolderError: for a part that is damaged or of another model.
+        """
+        for settings in other.all_settings():
+            if only is not None and settings.dataset_fingerprint != only.dataset_fingerprint:
+                continue
+            theirs = other.read(replace(settings, fingerprint=fingerprint))
+            if only is not None:
+                theirs = theirs.take(np.flatnonzero(np.isin(theirs.indices, only.indices)))
+            gained = self._gained(self.read(settings), theirs)
+            if len(gained):
+                self.append(settings, [theirs.take(gained)])
+            self.compact(settings)
+
+    def all_settings(self) -> list[SettingsT]:
+        """The settings of all votes in the folder.
+
+        Raises:
+            RunFolderError: for a part that is damaged.
+        """
+        every = []
+        for values in find_settings(self.folder):
+            try:
+                every.append(self._settings(values))
+                if json.loads(json.dumps(every[-1].to_json())) != values:
+                    raise InputError("there are others")
+            except InputError as error:
+                raise RunFolderError(
+                    f"{self.folder} holds a part under settings that cannot be: {error}, got "
+                    f"{reprlib.repr(values)}; remove it, and its images will be done again"
+                ) from error
+        return every
+
+    def _gained(self, own: Stored[VotesT], theirs: Stored[VotesT]) -> NDArray[np.int64]:
+        """Rows of theirs that are not here, or have been counted further there."""
+        joined = self._joined([own, theirs])
+        order = self._by_preference(joined)
+        chosen = order[np.unique(joined.indices[order], return_index=True)[1]] - len(own.indices)
+        return np.sort(chosen[chosen >= 0])
+
     def _parts(self, settings: SettingsT) -> dict[Path, Stored[VotesT]]:
         def decode(columns: dict[str, NDArray[Any]]) -> Stored[VotesT]:
             indices, seconds = columns["index"], columns["seconds"]
@@ -216,6 +292,10 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
             np.concatenate([part.seconds for part in parts]),
             self._concatenated([part.votes for part in parts]),
         )
+
+    @abstractmethod
+    def _settings(self, values: Mapping[str, Any]) -> SettingsT:
+        """Settings from what a part holds; raises `InputError` for what are none."""
 
     @abstractmethod
     def _columns(self, votes: VotesT) -> dict[str, NDArray[Any]]:
@@ -265,6 +345,9 @@ class TallyStore(VoteStore[TallySettings, Tally]):
     def __init__(self, folder: Path, num_classes: int, num_images: int | None = None) -> None:
         super().__init__(folder, num_images)
         self.num_classes = num_classes
+
+    def _settings(self, values: Mapping[str, Any]) -> TallySettings:
+        return build(TallySettings, {"sampler_version": 1, **values})  # the first has no name
 
     def _columns(self, votes: Tally) -> dict[str, NDArray[Any]]:
         rankings = ranking_columns(votes.head_to_head, votes.tracked_classes)
