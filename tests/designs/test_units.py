@@ -86,7 +86,7 @@ def test_no_attacker_on_units_changes_the_class_of_a_family(rule: str) -> None:
         for number, members in enumerate(sets):
             table = rng.random((2**ENTRIES, 3)) + favour
             scores[:, number] = table[(every * members) @ (1 << np.arange(ENTRIES))]
-        found = sc.certify_ballots(scores, sc.FixedAblation(sets, UNITS), rule)
+        found = sc.certify_ballots(scores, sc.FixedAblation(sets, units=UNITS), rule)
         near = distance <= found.radius[:, None]
         assert (found.label[:, None] == found.label[None, :])[near].all()
         largest = max(largest, int(found.radius.max()))
@@ -102,9 +102,9 @@ def test_counting_columns_of_a_one_hot_pair_would_be_wrong() -> None:
     scores[1, :3] = (0, 1)  # what two columns and no third make of it: 1 wins three to two
     columns = sc.certify_ballots(scores, sc.FixedAblation(sets))
     assert columns.radius[0] == 2
-    pairs = sc.certify_ballots(scores, sc.FixedAblation(sets, (0, 0, 1, 1, 2)))
+    pairs = sc.certify_ballots(scores, sc.FixedAblation(sets, units=(0, 0, 1, 1, 2)))
     assert pairs.radius[0] == 1
-    protected = sc.certify_ballots(scores, sc.FixedAblation(sets, (0, 0, 1, -1, -1)))
+    protected = sc.certify_ballots(scores, sc.FixedAblation(sets, units=(0, 0, 1, -1, -1)))
     assert protected.radius[0] == 1
 
 
@@ -167,7 +167,10 @@ def test_settings_of_designs_hold_their_units_only_where_there_are_any() -> None
         (lambda: sc.UniformAblation(2, 1, units=(-1, -1)), "none left out"),
         (lambda: sc.UniformAblation(2, 1, units=(0.0, 1.0)), "units as integers"),
         (lambda: sc.UniformAblation(2, 1, units=(-2, 0, 1)), "none left out"),
-        (lambda: sc.FixedAblation(np.eye(3, dtype=bool), (0, 1)), "a unit for each of 3 entries"),
+        (
+            lambda: sc.FixedAblation(np.eye(3, dtype=bool), units=(0, 1)),
+            "a unit for each of 3 entries",
+        ),
         (lambda: sc.patch_units((4, 4), 0), "at least 1 pixel a side"),
         (lambda: sc.protect([0, 1], [2]), "entries from 0 to 1, got 2"),
         (lambda: sc.protect([0, 0], [0, 1]), "none left out"),

@@ -220,7 +220,9 @@ def test_weights_that_are_loaded_keep_their_place_in_memory() -> None:
 
 
 def test_commands_offer_the_networks_and_recipes_there_are() -> None:
-    assert {*models.ARCHITECTURES, models.SUBSET_ENSEMBLE} == set(get_args(Architecture))
+    assert {*models.ARCHITECTURES, models.SUBSET_ENSEMBLE, models.BAND_NETWORK} == set(
+        get_args(Architecture)
+    )
     assert set(RECIPES) == set(get_args(RecipeName))
 
 

@@ -100,7 +100,7 @@ class Cluster:
 
     def shutdown(self) -> None:
         """End all of it."""
-        self._cluster.shutdown()
+        self._cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +231,7 @@ def test_what_kills_every_worker_ends_in_a_sentence(cluster: Cluster) -> None:
     from ray import cloudpickle
 
     # These functions are in no module that a worker finds.
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]
     images, stored = np.arange(6), list[Finished[int]]()
     place = RayExecution(cluster.address)
 

@@ -49,6 +49,20 @@ def train_command(
         int,
         Parameter(help="Training examples not to train on, for `certify --abstain best`."),
     ] = 0,
+    units: Annotated[
+        str | None,
+        Parameter(
+            help="uniform: what a radius counts: patch:S for squares of pixels, a+b,c+d for groups "
+            "of columns, by name or number."
+        ),
+    ] = None,
+    protect: Annotated[
+        str | None,
+        Parameter(
+            help="uniform: columns or pixels that nobody can attack, which are always shown: names "
+            "or numbers, as in age,3 or 0-27."
+        ),
+    ] = None,
     seed: int = 0,
     design: Annotated[
         DesignName,
@@ -89,6 +103,8 @@ def train_command(
         width=width,
         start=start,
         radius=radius,
+        units=units,
+        protect=protect,
         held_out=held_out,
         seed=seed,
         show_progress=True,

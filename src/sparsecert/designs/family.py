@@ -45,8 +45,8 @@ class FixedAblation(PixelUnits):
     """
 
     membership: NDArray[np.bool_]
-    units: Any = None
     image_shape: tuple[int, int] | None = None
+    units: Any = None
 
     def __post_init__(self) -> None:
         sets = np.array(self.membership)

@@ -38,7 +38,10 @@ class UniformAblation(PixelUnits):
 
     num_features: int
     num_retained: int = option("retained", "k: units each ablated input retains.")
-    units: Any = field(default=None, metadata={"optional": True})
+    # Kept as a tuple; any array of integers is taken.
+    units: tuple[int, ...] | Any | None = field(
+        default=None, repr=False, metadata={"optional": True}
+    )
     name: ClassVar[str] = "uniform"
     rules: ClassVar[tuple[str, ...]] = ("majority", "margin", "pairwise")
     encodings: ClassVar[tuple[str, ...]] = ("two-channel", "mean")

@@ -12,6 +12,8 @@ that Theorem 1, the corollaries and the proofs for fixed families ask.  QED
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -131,6 +133,61 @@ def protect(units: Any, entries: Any) -> NDArray[np.int64]:
     owner[left] = np.unique(owner[left], return_inverse=True)[1]
     checked_units(owner)
     return owner
+
+
+def parse_units(
+    units: str | None,
+    protected: str | None,
+    input_shape: tuple[int, ...],
+    names: Sequence[str] | None = None,
+) -> NDArray[np.int64] | None:
+    """Units as commands take them; None where every pixel or column is one.
+
+    Args:
+        units: "patch:S" of images, squares of S x S pixels; of vectors groups of columns, as in
+            "a+b,c+d"; every other column is a unit of its own.
+        protected: entries that nobody can attack, as in "age,3" or, from one to another, "0-27".
+        input_shape: `(channels, height, width)` or `(features,)`.
+        names: of the columns, which may be named by number too.
+
+    Raises:
+        InputError: for another text, an unknown column, or one in two groups.
+    """
+    if units is None and protected is None:
+        return None
+    is_image, entries = len(input_shape) == 3, math.prod(input_shape[-2:])
+    numbers = {str(number): number for number in range(entries)}
+    numbers |= {name: number for number, name in enumerate(names or ())}
+
+    def number(word: str) -> int:
+        if word not in numbers:
+            known = "" if names is None else f" or one of {_few(np.array(names))}"
+            raise InputError(
+                f"expected an entry as a number from 0 to {entries - 1}{known}, got {word!r}"
+            )
+        return numbers[word]
+
+    owner = np.arange(entries)
+    if units is not None and is_image:
+        kind, _, side = units.partition(":")
+        if kind != "patch" or not side.isdecimal():
+            raise InputError(f"expected units of images as patch:S, such as patch:4, got {units!r}")
+        owner = patch_units((input_shape[1], input_shape[2]), int(side)).ravel()
+    elif units is not None:
+        groups = [[number(word.strip()) for word in group.split("+")] for group in units.split(",")]
+        flat = [column for group in groups for column in group]
+        if len(set(flat)) < len(flat):
+            raise InputError(f"expected every column in one group at most, got {units!r}")
+        for group in groups:
+            owner[group] = min(group)
+    hidden = list[int]()
+    for word in () if protected is None else protected.split(","):
+        first, dash, last = word.strip().partition("-")
+        if dash and word.strip() not in numbers:
+            hidden += range(number(first), number(last) + 1)
+        else:
+            hidden.append(number(word.strip()))
+    return protect(owner, np.array(hidden, dtype=np.int64))
 
 
 def _few(numbers: NDArray[Any]) -> str:

@@ -65,6 +65,7 @@ def paragraph(design: Any, evaluation: Evaluation, unit: str, threat: Threat, to
     inputs, one = inputs_of(unit), one_of(unit)
     right = "classified correctly" if top == 1 else f"classified among the top {top} correctly"
     number = f"{evaluation.num_images:,} test {inputs}"
+    what = "the answer can" if top == 1 else f"the correct class can leave the top {top}"
     correct = f"{share(evaluation.accuracy.value, 1)} are {right}"
     if threat.sizes:
         withstood = " and ".join(
@@ -81,7 +82,7 @@ def paragraph(design: Any, evaluation: Evaluation, unit: str, threat: Threat, to
     level = _LEVELS[not design.retains].format(one=one)
     told = (
         f"{_how_it_votes(design, unit)} {level}. So for each {one_of(inputs)} it can be proved how "
-        f"many {unit} may change, to any values, before the answer can: its certified radius. Of "
+        f"many {unit} may change, to any values, before {what}: its certified radius. Of "
         f"{number} {correct}"
     )
     if len(evaluation.certified_accuracy) < 2:

@@ -99,6 +99,7 @@ class RunConfig:
         start: the run whose weights training begins with; None for fresh ones.
         imported: where the weights come from, if not from training here. Of the recipe only the
             epochs are known then (0 if not even these), and of the seed nothing.
+        units_given: what a radius counts and what nobody can attack, in the words of the command.
         held_out: training examples that are not trained on, for what is to be chosen on examples
             that the network has not seen (`data.held_out`).
     """
@@ -118,6 +119,7 @@ class RunConfig:
     width: int | None = None
     start: ParentRun | None = None
     imported: ImportedCheckpoint | None = None
+    units_given: tuple[str | None, str | None] = (None, None)
     held_out: int = 0
 
     def __post_init__(self) -> None:
@@ -236,6 +238,8 @@ class RunConfig:
             seed=self.seed,
             radius=recipe.radius,
             start=None if start is None else start.path,
+            units=self.units_given[0],
+            protect=self.units_given[1],
             held_out=self.held_out or None,
         )
         return words if start is None else f"{start.command} && {words}"

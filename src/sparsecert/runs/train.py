@@ -25,6 +25,8 @@ from sparsecert import data, files, progress
 from sparsecert.data import Dataset
 from sparsecert.designs.design import options
 from sparsecert.designs.registry import build_design, check_design
+from sparsecert.designs.uniform import UniformAblation
+from sparsecert.designs.units import parse_units
 from sparsecert.devices import best_device, multiplies_bfloat16
 from sparsecert.errors import InputError
 from sparsecert.models import architectures as models
@@ -61,6 +63,8 @@ def train_run(
     architecture: str | None = None,
     width: int | None = None,
     start: Path | None = None,
+    units: str | None = None,
+    protect: str | None = None,
     held_out: int = 0,
     seed: int = 0,
     show_progress: bool = False,
@@ -82,6 +86,8 @@ def train_run(
             `DEFAULT_WIDTH`.
         start: a trained run with the same network, perhaps for another design, whose weights
             training begins with; fresh ones by default. One on the Hub is copied first.
+        units: what a radius counts, as of `parse_units`; pixels or columns by default.
+        protect: pixels or columns that nobody can attack.
         held_out: training examples to keep aside.
         seed: of everything random in training, and of random partitions.
         show_progress: draw a progress bar.
@@ -99,8 +105,16 @@ def train_run(
     """
     dataset, kind = data.load(dataset_name, "train"), check_design(design)
     shape = dataset.input_shape
+    names = None if dataset.feature_range is None else dataset.feature_range.names
+    owner = parse_units(units, protect, shape, names)
+    if owner is not None and kind is not UniformAblation:
+        raise InputError(
+            f"expected --units and --protect for the design {UniformAblation.name}, got {design}; "
+            "families take units in Python: FixedAblation(sets, units=...)"
+        )
     derived = {
-        "num_features": kind.features_of(shape),
+        "num_features": kind.features_of(shape) if owner is None else int(owner.max()) + 1,
+        "units": None if owner is None else tuple(owner.tolist()),
         "image_shape": shape[1:] if len(shape) == 3 else None,
         "family_seed": seed,
     }
@@ -130,6 +144,7 @@ def train_run(
         seed=seed,
         width=width,
         start=None if parent is None else parent.as_parent(),
+        units_given=(units, protect),
         held_out=held_out,
     )
     data.held_out(len(dataset), held_out)  # says what is wrong with it

@@ -183,8 +183,12 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
         Raises:
             RunFolderError: as `read` does.
         """
-        own = np.isin(indices, self._own(settings).indices)
-        return np.isin(indices, self.read(settings).indices) & ~own
+        older = self._older(settings)
+        if older is None:
+            return np.zeros(len(indices), dtype=np.bool_)
+        # Nobody adds older votes, and who adds new ones meanwhile is seen by reading them last.
+        found = np.isin(indices, self.read(older).indices)
+        return found & ~np.isin(indices, self._own(settings).indices)
 
     def _own(self, settings: SettingsT) -> Stored[VotesT]:
         return self._merged(settings, list(self._parts(settings).values()))
