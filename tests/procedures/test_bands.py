@@ -94,7 +94,7 @@ def test_the_top_k_and_the_page(folder: Path, output: Output) -> None:
     assert record(folder)["top"] == 3
     assert "classification accuracy, top 3" in output()
     page = report(folder)
-    assert "takes the correct class out of the smoothed classifier's top 3" in " ".join(
+    assert "before the correct class can leave the top 3" in " ".join(
         page.split()
     )
     assert "run-off rule" not in page
