@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from sparsecert.estimator.classifier import RowCertificates, SparseCertifiedClassifier
     from sparsecert.estimator.scoring import certified_accuracy_scorer
     from sparsecert.models.architectures import SubsetEnsemble
-    from sparsecert.procedures.run import load
+    from sparsecert.procedures.run import inputs_for, load
     from sparsecert.report.figures import plot_certified_accuracy
     from sparsecert.smoothing.encoding import MeanEncoding, TwoChannelEncoding
     from sparsecert.smoothing.family import FixedSmoothedClassifier
@@ -86,6 +86,7 @@ __all__ = [
     "certify_ballots",
     "certify_tally",
     "evaluate",
+    "inputs_for",
     "load",
     "median_certified_robustness",
     "plot_certified_accuracy",
@@ -106,6 +107,7 @@ _IMPORTED_WHEN_USED = {
     "SubsetEnsemble": "sparsecert.models.architectures",
     "TwoChannelEncoding": "sparsecert.smoothing.encoding",
     "certified_accuracy_scorer": "sparsecert.estimator.scoring",
+    "inputs_for": "sparsecert.procedures.run",
     "load": "sparsecert.procedures.run",
     "plot_certified_accuracy": "sparsecert.report.figures",
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from sparsecert import data
 from sparsecert.data import Dataset
@@ -71,14 +72,30 @@ def load_evaluation_data(
 def load(path: str | Path) -> SmoothedClassifier | FixedSmoothedClassifier:
     """The smoothed classifier of a run folder, on the best device there is.
 
-    Feature vectors must be scaled to [0, 1] as the training data was: by the `feature_range` of
-    the folder's `config.json`.
+    It takes inputs in [0, 1], rows of a table scaled as the training data was: `inputs_for` makes
+    them.
 
     Raises:
         RunFolderError: if there is no finished run.
     """
     run = RunFolder.open(Path(path))
     return procedure_for(run.config.design).classifier(run)
+
+
+def inputs_for(path: str | Path, new: Any) -> Tensor:
+    """New, unlabelled inputs as the classifier of a run folder takes them.
+
+    Args:
+        path: of the run folder.
+        new: paths of image files, or of a CSV file with a line of names; a DataFrame; or an array
+            of rows, or of images; see `data.new_inputs`.
+
+    Raises:
+        InputError: for what cannot be read, or is not what the model was trained on.
+        RunFolderError: if there is no finished run.
+    """
+    config = RunFolder.open(Path(path)).config
+    return data.new_inputs(new, config.input_shape, config.feature_range)
 
 
 def run_images(

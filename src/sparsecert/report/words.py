@@ -46,6 +46,13 @@ def one_of(plural: str) -> str:
     return plural.removesuffix("s")
 
 
+def withstands(radius: int, unit: str) -> str:
+    """What a certified radius, -1 for none, says."""
+    if radius < 1:
+        return "unchanged only" if radius == 0 else "nothing"
+    return f"up to {counted(radius, unit)}"
+
+
 def share(value: float, digits: int = 2) -> str:
     """A share in percent."""
     return f"{100 * value:.{digits}f} %"
