@@ -87,7 +87,7 @@ def _page(run: RunFolder, beside: Sequence[tuple[str, ...]]) -> str:
         inputs=words.inputs_of(unit),
         one=words.one_of(words.inputs_of(unit)),
         pictures=len(config.input_shape) == 3,
-        paragraph=words.paragraph(config.design, chosen.evaluation, unit),
+        paragraph=words.paragraph(config.design, record["rule"], chosen.evaluation, unit),
         glossary=words.glossary(record, measurements, config.design, unit),
         summary_heads=[f"{rule} rule" for rule in measurements],
         summary_rows=[

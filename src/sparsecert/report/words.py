@@ -18,6 +18,10 @@ _RULES = {
     "pairwise": "the class that more than half of the ballots rank above each other class wins, "
     "class against class",
 }
+_WINNERS = {
+    "run-off": "of the two with the most votes, the one that more votes prefer wins",
+    "pairwise": "the class that most votes prefer to each other class wins",
+}
 _ENCODINGS = {
     "two-channel": "a value v is shown to the network as the pair (v, 1 - v), and what is hidden "
     "as (0, 0), which is no value at all",
@@ -58,19 +62,20 @@ def share(value: float, digits: int = 2) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def paragraph(design: Any, evaluation: Evaluation, unit: str) -> str:
+def paragraph(design: Any, rule: str, evaluation: Evaluation, unit: str) -> str:
     """What the page says, for who has not heard of any of it.
 
     Args:
         design: of the run.
-        evaluation: of its record's rule.
+        rule: of its record.
+        evaluation: by that rule.
         unit: what a radius counts.
     """
     inputs, one = inputs_of(unit), one_of(unit)
     level = _LEVELS[not design.retains].format(one=one)
     told = (
-        f"{_how_it_votes(design, unit)} {level}. So for each {one_of(inputs)} it can be proved how "
-        f"many {unit} may change, to any values, before the answer can: its certified radius. Of "
+        f"{_how_it_votes(design, rule, unit)} {level}. So for each {one_of(inputs)} it can be proved "
+        f"how many {unit} may change, to any values, before the answer can: its certified radius. Of "
         f"{evaluation.num_images:,} test {inputs} {share(evaluation.accuracy.value, 1)} are "
         "classified correctly"
     )
@@ -83,12 +88,13 @@ def paragraph(design: Any, evaluation: Evaluation, unit: str) -> str:
     return f"{told}; half of them withstand any change of {counted(evaluation.median, unit)}."
 
 
-def _how_it_votes(design: Any, unit: str) -> str:
-    """The vote, by the kind of design."""
+def _how_it_votes(design: Any, rule: str, unit: str) -> str:
+    """The vote, by the kind of design, and by the rule."""
     inputs, settings = inputs_of(unit), design_settings(design)
     one, d = one_of(inputs), counted(settings["num_features"], unit)
     begin = f"A neural network sees each {one} again and again, every time"
-    wins = "and votes for a class; the class with the most votes wins."
+    winner = _WINNERS.get(rule, "the class with the most votes wins")
+    wins = f"and votes for a class; {winner}."
     if "num_retained" in settings:
         return f"{begin} only {settings['num_retained']:,} of its {d}, drawn at random, {wins}"
     if "num_sets" in settings:
@@ -96,7 +102,7 @@ def _how_it_votes(design: Any, unit: str) -> str:
         times = "" if copies == 1 else f", in {copies} different ways"
         return (
             f"The {d} of each {one} are dealt out to {settings['num_sets']:,} sets{times}. Neural "
-            "networks that see one set each vote for a class; the class with the most votes wins."
+            f"networks that see one set each vote for a class; {winner}."
         )
     return f"{begin} changed at random ({design}), {wins}"
 
