@@ -74,9 +74,10 @@ def paragraph(design: Any, rule: str, evaluation: Evaluation, unit: str) -> str:
     inputs, one = inputs_of(unit), one_of(unit)
     level = _LEVELS[not design.retains].format(one=one)
     told = (
-        f"{_how_it_votes(design, rule, unit)} {level}. So for each {one_of(inputs)} it can be proved "
-        f"how many {unit} may change, to any values, before the answer can: its certified radius. Of "
-        f"{evaluation.num_images:,} test {inputs} {share(evaluation.accuracy.value, 1)} are "
+        f"{_how_it_votes(design, rule, unit)} {level}. So for each {one_of(inputs)} it can be "
+        f"proved how many {unit} may change, to any values, before the answer can: its certified "
+        f"radius. Of {evaluation.num_images:,} test {inputs} "
+        f"{share(evaluation.accuracy.value, 1)} are "
         "classified correctly"
     )
     if len(evaluation.certified_accuracy) < 2:
