@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from sparsecert.estimator.classifier import RowCertificates, SparseCertifiedClassifier
     from sparsecert.estimator.scoring import certified_accuracy_scorer
     from sparsecert.models.architectures import SubsetEnsemble
-    from sparsecert.procedures.run import load
+    from sparsecert.procedures.run import inputs_for, load
     from sparsecert.report.figures import plot_certified_accuracy
     from sparsecert.smoothing.encoding import MeanEncoding, TwoChannelEncoding
     from sparsecert.smoothing.family import FixedSmoothedClassifier
@@ -99,6 +99,7 @@ __all__ = [
     "column_bands",
     "contiguous_windows",
     "evaluate",
+    "inputs_for",
     "load",
     "median_certified_robustness",
     "patch_units",
@@ -126,6 +127,7 @@ _IMPORTED_WHEN_USED = {
     "TwoChannelEncoding": "sparsecert.smoothing.encoding",
     "ablate": "sparsecert.smoothing.inputs",
     "certified_accuracy_scorer": "sparsecert.estimator.scoring",
+    "inputs_for": "sparsecert.procedures.run",
     "load": "sparsecert.procedures.run",
     "plot_certified_accuracy": "sparsecert.report.figures",
 }

@@ -94,9 +94,7 @@ def test_the_top_k_and_the_page(folder: Path, output: Output) -> None:
     assert record(folder)["top"] == 3
     assert "classification accuracy, top 3" in output()
     page = report(folder)
-    assert "before the correct class can leave the top 3" in " ".join(
-        page.split()
-    )
+    assert "before the correct class can leave the top 3" in " ".join(page.split())
     assert "run-off rule" not in page
     run("certify", folder, "--limit", 60, *PATCH, "--abstain", 0.1, "--rule", "run-off")
     page = report(folder)

@@ -1,5 +1,4 @@
-"""The `sparsecert` command: train, certify, predict, attack, merge, report, info, push, import,
-reproduce, demo.
+"""The `sparsecert` command: train, predict, certify, classify, attack, report, info and others.
 
 Commands parse, call and print; what they do is in `procedures`, `runs`, `records` and the other
 folders. They import what they need when they are called, so that --help does not wait for torch.
@@ -13,11 +12,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Sequence
+from typing import Literal
 
 import cyclopts
 
 from sparsecert._version import __version__
 from sparsecert.cli.attacking import attack_command
+from sparsecert.cli.classifying import classify_command
 from sparsecert.cli.measuring import certify_command, demo_command, predict_command
 from sparsecert.cli.options import parse, print_error
 from sparsecert.cli.sharing import import_command, push_command
@@ -40,6 +41,7 @@ app = cyclopts.App(
 app.command(train_command, name="train")
 app.command(certify_command, name="certify")
 app.command(predict_command, name="predict")
+app.command(classify_command, name="classify")
 app.command(attack_command, name="attack")
 app.command(merge_command, name="merge")
 app.command(report_command, name="report")
@@ -48,6 +50,16 @@ app.command(push_command, name="push")
 app.command(import_command, name="import")
 app.command(reproduce_command, name="reproduce")
 app.command(demo_command, name="demo")
+
+
+@app.command
+def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
+    """Print what makes a shell complete commands and options.
+
+    Args:
+        shell: whose language; for bash: source <(sparsecert completion bash).
+    """
+    print(app.generate_completion(prog_name="sparsecert", shell=shell))
 
 
 class _Terminated(KeyboardInterrupt):

@@ -16,6 +16,7 @@ from sparsecert.data.columns import UnusedColumnsWarning
 from sparsecert.data.dataset import Dataset, FeatureRange, MissingSplitError
 from sparsecert.data.embedded import EMBEDDED
 from sparsecert.data.hub import DATA_VARIABLE, load_hub, load_path
+from sparsecert.data.new_inputs import new_inputs
 from sparsecert.data.npz import load_npz
 from sparsecert.errors import InputError
 
@@ -31,6 +32,7 @@ __all__ = [
     "held_out",
     "lasting_name",
     "load",
+    "new_inputs",
     "representatives",
 ]
 

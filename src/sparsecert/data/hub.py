@@ -159,7 +159,7 @@ def _from_columns(
         first = ImageFiles(loaded.get("train", table), image_column, folder)
         files = ImageFiles(table, image_column, folder)
         large = len(first) > 0 and min(first.size(0)) >= _LARGE_SIDE
-        inputs = EncodedImages(files) if large else _stacked(name, files)
+        inputs = EncodedImages(files) if large else stacked(name, files)
         return checked_dataset(name, split, inputs, labels, class_names)
     if "train" not in loaded:
         raise InputError(f"data set {name!r} needs a train split: its range scales the features")
@@ -215,7 +215,7 @@ def _labels(name: str, table: Any, train: Any, column: str) -> tuple[NDArray[np.
     return np.searchsorted(class_names, labels.astype(str)), class_names.tolist()
 
 
-def _stacked(name: str, files: ImageFiles) -> NDArray[np.uint8]:
+def stacked(name: str, files: ImageFiles) -> NDArray[np.uint8]:
     """Small images as one `(size, channels, height, width)` array."""
     arrays = []
     for image in files.decoded(_MODES):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from sparsecert import data
 from sparsecert.data import Dataset, Shard
@@ -77,8 +78,8 @@ def load(
 ) -> SmoothedClassifier | FixedSmoothedClassifier:
     """The smoothed classifier of a run, on the best device there is.
 
-    Feature vectors must be scaled to [0, 1] as the training data was: by the `feature_range` of
-    the folder's `config.json`.
+    It takes inputs in [0, 1], rows of a table scaled as the training data was: `inputs_for` makes
+    them.
 
     Args:
         run: its folder, or the name of a repository on the Hugging Face Hub, such as `user/name`;
@@ -91,6 +92,22 @@ def load(
     """
     found = RunFolder.open(*locate(run, revision))
     return procedure_for(found.config.design).classifier(found)
+
+
+def inputs_for(path: str | Path, new: Any) -> Tensor:
+    """New, unlabelled inputs as the classifier of a run folder takes them.
+
+    Args:
+        path: of the run folder.
+        new: paths of image files, or of a CSV file with a line of names; a DataFrame; or an array
+            of rows, or of images; see `data.new_inputs`.
+
+    Raises:
+        InputError: for what cannot be read, or is not what the model was trained on.
+        RunFolderError: if there is no finished run.
+    """
+    config = RunFolder.open(Path(path)).config
+    return data.new_inputs(new, config.input_shape, config.feature_range)
 
 
 def run_images(

@@ -17,7 +17,7 @@ from sparsecert.evaluation import certified_robustness
 from sparsecert.procedures.procedure import Measurement
 from sparsecert.procedures.run import load
 from sparsecert.report.attacks import FoolingImage, fooling_image, smallest_changes
-from sparsecert.report.words import counted
+from sparsecert.report.words import counted, withstands
 from sparsecert.runs.config import RunConfig
 from sparsecert.votes.store import Stored
 
@@ -117,9 +117,6 @@ def gallery(
         votes = certification.tally.votes[row]
         predicted = int(measurement.prediction.label[row])
         radius, label = int(certification.radius[row]), names[certification.label[row]]
-        threat = measurement.threat
-        most = f"{threat.kind} {threat.name_of(radius)}" if threat.sizes else counted(radius, unit)
-        within = f"up to {most}" if radius else "unchanged only"
         found = smallest.get(index)
         exhibits.append(
             Exhibit(
@@ -136,7 +133,8 @@ def gallery(
                 ],
                 prediction="abstains" if predicted < 0 else names[predicted],
                 right=predicted == target,
-                certified=f"{label}, {within}" if radius >= 0 else "nothing",
+                certified=("" if radius < 0 else f"{label}, ")
+                + withstands(radius, unit, measurement.threat),
                 nearest=None
                 if found is None
                 else _nearest(fooling_image(dataset, attacks, index, found), config, unit),

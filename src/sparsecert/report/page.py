@@ -88,7 +88,7 @@ def _page(run: RunFolder, beside: Sequence[tuple[str, ...]]) -> str:
         one=words.one_of(words.inputs_of(unit)),
         pictures=len(config.input_shape) == 3,
         paragraph=words.paragraph(
-            config.design, chosen.evaluation, unit, chosen.threat, procedure.top
+            config.design, record["rule"], chosen.evaluation, unit, chosen.threat, procedure.top
         ),
         glossary=words.glossary(record, measurements, config.design, unit),
         summary_heads=[f"{rule} rule" for rule in measurements],

@@ -19,6 +19,10 @@ _RULES = {
     "pairwise": "the class that more than half of the ballots rank above each other class wins, "
     "class against class",
 }
+_WINNERS = {
+    "run-off": "of the two with the most votes, the one that more votes prefer wins",
+    "pairwise": "the class that most votes prefer to each other class wins",
+}
 _ENCODINGS = {
     "two-channel": "a value v is shown to the network as the pair (v, 1 - v), and what is hidden "
     "as (0, 0), which is no value at all",
@@ -47,17 +51,29 @@ def one_of(plural: str) -> str:
     return plural.removesuffix("s")
 
 
+def withstands(radius: int, unit: str, threat: Threat | None = None) -> str:
+    """What a certified radius, -1 for none, says; by default of sparse changes."""
+    if radius < 1:
+        return "unchanged only" if radius == 0 else "nothing"
+    if threat is not None and threat.sizes:
+        return f"up to {threat.kind} {threat.name_of(radius)}"
+    return f"up to {counted(radius, unit)}"
+
+
 def share(value: float, digits: int = 2) -> str:
     """A share in percent."""
     return f"{100 * value:.{digits}f} %"
 
 
-def paragraph(design: Any, evaluation: Evaluation, unit: str, threat: Threat, top: int) -> str:
+def paragraph(
+    design: Any, rule: str, evaluation: Evaluation, unit: str, threat: Threat, top: int
+) -> str:
     """What the page says, for who has not heard of any of it.
 
     Args:
         design: of the run.
-        evaluation: of its record's rule.
+        rule: of its record.
+        evaluation: by that rule.
         unit: what a radius counts.
         threat: what certificates are against.
         top: K, where they are about the top K classes.
@@ -74,16 +90,16 @@ def paragraph(design: Any, evaluation: Evaluation, unit: str, threat: Threat, to
             if level
         )
         return (
-            f"{_how_it_votes(design, unit)} Whoever changes one {threat.kind} reaches only the "
-            f"votes that see any of it. So for each {one_of(inputs)} it can be proved that no "
+            f"{_how_it_votes(design, rule, unit)} Whoever changes one {threat.kind} reaches only "
+            f"the votes that see any of it. So for each {one_of(inputs)} it can be proved that no "
             f"change within one {threat.kind}, wherever it lies, alters the answer. Of {number} "
             f"{correct}, and proved to stay so are {withstood or 'none'}."
         )
     level = _LEVELS[not design.retains].format(one=one)
     told = (
-        f"{_how_it_votes(design, unit)} {level}. So for each {one_of(inputs)} it can be proved how "
-        f"many {unit} may change, to any values, before {what}: its certified radius. Of "
-        f"{number} {correct}"
+        f"{_how_it_votes(design, rule, unit)} {level}. So for each {one_of(inputs)} it can be "
+        f"proved how many {unit} may change, to any values, before {what}: its certified radius. "
+        f"Of {number} {correct}"
     )
     if len(evaluation.certified_accuracy) < 2:
         return f"{told}, and none is certified against a single changed {one}."
@@ -94,12 +110,13 @@ def paragraph(design: Any, evaluation: Evaluation, unit: str, threat: Threat, to
     return f"{told}; half of them withstand any change of {counted(evaluation.median, unit)}."
 
 
-def _how_it_votes(design: Any, unit: str) -> str:
-    """The vote, by the kind of design."""
+def _how_it_votes(design: Any, rule: str, unit: str) -> str:
+    """The vote, by the kind of design, and by the rule."""
     inputs, settings = inputs_of(unit), design_settings(design)
     one, d = one_of(inputs), counted(settings["num_features"], unit)
     begin = f"A neural network sees each {one} again and again, every time"
-    wins = "and votes for a class; the class with the most votes wins."
+    winner = _WINNERS.get(rule, "the class with the most votes wins")
+    wins = f"and votes for a class; {winner}."
     if "num_retained" in settings:
         return f"{begin} only {settings['num_retained']:,} of its {d}, drawn at random, {wins}"
     if "num_sets" in settings:
@@ -107,7 +124,7 @@ def _how_it_votes(design: Any, unit: str) -> str:
         times = "" if copies == 1 else f", in {copies} different ways"
         return (
             f"The {d} of each {one} are dealt out to {settings['num_sets']:,} sets{times}. Neural "
-            "networks that see one set each vote for a class; the class with the most votes wins."
+            f"networks that see one set each vote for a class; {winner}."
         )
     if "layout" in settings:
         kind = {"columns": "band", "rows": "band"}.get(settings["layout"].split(":")[0], "part")
