@@ -21,8 +21,11 @@ def test_pairs_are_the_rankings_counted_one_by_one() -> None:
                 expected[row, c, j] += 1
     np.testing.assert_array_equal(count_pairs(logits, torch.from_numpy(rows), 4), expected)
     assert first_choices(logits).tolist() == first
+    one = torch.zeros(300, dtype=torch.int64)
+    np.testing.assert_array_equal(count_pairs(logits, one, 1), expected.sum(axis=0)[None])
 
 
 def test_an_input_without_ballots_has_no_pairs() -> None:
     counts = count_pairs(torch.zeros(2, 3), torch.tensor([2, 2]), 3)
     assert counts.sum(dim=(1, 2)).tolist() == [0, 0, 6]
+    assert count_pairs(torch.empty(0, 3), torch.empty(0, dtype=torch.int64), 1).sum() == 0

@@ -31,9 +31,14 @@ def count_pairs(logits: Tensor, rows: Tensor, num_rows: int) -> Tensor:
     classes = logits.shape[1]
     smaller, larger = torch.triu_indices(classes, classes, offset=1, device=logits.device)
     # In a tie the smaller index is above, so one comparison decides each pair.
-    above = (logits[:, smaller] >= logits[:, larger]).to(torch.int64)
-    wins = logits.new_zeros(num_rows, len(smaller), dtype=torch.int64).index_add_(0, rows, above)
-    ballots = torch.zeros_like(wins[:, 0]).index_add_(0, rows, torch.ones_like(rows))
+    by_class = logits.T.contiguous()
+    above = by_class[smaller] >= by_class[larger]
+    if num_rows == 1:  # as in most passes, and sooner than what follows
+        wins, ballots = above.sum(dim=1)[None], rows.new_full((1,), len(rows))
+    else:
+        wins = logits.new_zeros(num_rows, len(smaller), dtype=torch.int64)
+        wins.index_add_(0, rows, above.T.to(torch.int64))
+        ballots = torch.zeros_like(wins[:, 0]).index_add_(0, rows, torch.ones_like(rows))
     counts = logits.new_zeros(num_rows, classes, classes, dtype=torch.int64)
     counts[:, smaller, larger] = wins
     counts[:, larger, smaller] = ballots[:, None] - wins
