@@ -101,6 +101,13 @@ x = torch.from_numpy(minmax_scale(x)).float().clamp(0, 1)
     assert printed_by(script).splitlines().count("(2,)") == len(builds) == 8
 
 
+def test_snippet_about_units() -> None:
+    names: dict[str, Any] = {}
+    assert ran("docs/units.md", names) == 1
+    assert names["ablation"].num_entries == 784
+    assert names["table"].owner.tolist() == [0, 0, 0, 1, -1]
+
+
 def test_snippets_about_partitions() -> None:
     x, y = load_breast_cancer(return_X_y=True)
     names = {"X": x, "y": y, "images": torch.rand(2, 1, 28, 28)}
