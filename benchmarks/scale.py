@@ -135,7 +135,7 @@ def bytes_per_image() -> dict[str, dict[str, float]]:
     sizes = {}
     for sampling in ("fixed", "sequential"):
         tally = smoothed.tally(x, SAMPLES, sc.Stage.ESTIMATION, 0, sampling=sampling)
-        finished = Finished(images, np.ones(len(images)), tally)
+        finished = Finished(images, np.ones(len(images)), tally, "simulated")
         settings = TallySettings("model", "data", 0, "estimation", SAMPLES, tally.looks)
         with tempfile.TemporaryDirectory() as folder:
             store = TallyStore(Path(folder), CLASSES)

@@ -33,6 +33,19 @@ def alike_devices() -> list[str] | None:
     return [f"cuda:{number}" for number in range(count)] if count > 1 else None
 
 
+def what_computes(*, compile: bool) -> str:
+    """What decides the last bits of a network's outputs, in words.
+
+    Args:
+        compile: whether networks run through `torch.compile`.
+    """
+    device = best_device()
+    where = torch.cuda.get_device_name() if device.type == "cuda" else device.type
+    if device.type == "cpu":
+        where = f"CPU with {torch.backends.cpu.get_cpu_capability()}"
+    return f"torch {torch.__version__}, {where}{', compiled' if compile else ''}"
+
+
 def check_precision(precision: str) -> None:
     """Raise `InputError` for an unknown precision."""
     if precision not in ("float32", "bfloat16"):

@@ -24,6 +24,7 @@ from sparsecert.cli.options import (
     console,
     own_run,
     parse_shard,
+    print_error,
 )
 
 if TYPE_CHECKING:  # commands import what they need, so that --help does not wait for torch
@@ -190,6 +191,13 @@ def _certify(
     procedure = procedure_for(design, **settings)
     measurement, result = certify_run(run, procedure, limit, data, here, share, out)
     images = measurement.images
+    if len(ways := result["counted_by"]) > 1:
+        print_error(
+            "these votes were cast in several ways, which may differ in the last bits of a logit: "
+            f"{'; '.join(ways)}. Strictly, no certificate is about one classifier; to exclude it, "
+            "count a run in one way",
+            "yellow",
+        )
     if record is not None:
         write_record(record, result)
     if tsv is not None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert import progress
+from sparsecert.devices import what_computes
 
 # A kill loses at most this many seconds of work, or one group of images.
 FLUSH_SECONDS = 10.0
@@ -32,11 +33,13 @@ class Finished(Generic[Result]):
         images: `(images,)` indices in their data set.
         seconds: `(images,)` time each of them took.
         result: what came of it.
+        counted_by: what did it, in words.
     """
 
     images: NDArray[np.int64]
     seconds: NDArray[np.float64]
     result: Result
+    counted_by: str
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Worker:
     """
 
     def __init__(self, compile: bool) -> None:
-        self._compile = compile
+        self._compile, self._words = compile, what_computes(compile=compile)
         self._task: Task[Any] | None = None
         self._network: Any = None
 
@@ -99,7 +102,7 @@ class Worker:
         started = time.perf_counter()
         result = self._task.do(self._network, images)
         seconds = (time.perf_counter() - started) / len(images)
-        return Finished(images, np.full(len(images), seconds), result)
+        return Finished(images, np.full(len(images), seconds), result, self._words)
 
 
 class Execution(ABC):

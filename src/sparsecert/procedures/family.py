@@ -79,7 +79,8 @@ class FamilyProcedure(Procedure):
         threat_of(self.threat).reach(family_of(images.run.config.design))  # now, not afterwards
 
         def keep(finished: Sequence[Finished[Ballots]]) -> None:
-            store.append(settings, [Stored(f.images, f.seconds, f.result) for f in finished])
+            parts = [Stored(f.images, f.seconds, f.result) for f in finished]
+            store.append(settings, parts, {f.counted_by for f in finished})
 
         stored = store.read(settings)
         enough = stored.votes.has_probabilities | (not self.abstain)
@@ -126,6 +127,10 @@ class FamilyProcedure(Procedure):
     def counted(self, images: RunImages) -> NDArray[np.bool_]:
         """`(images,)` which have ballots."""
         return np.isin(images.indices, self._store(images).read(_settings(images)).indices)
+
+    def counted_by(self, images: RunImages) -> set[str]:
+        """What cast the ballots; see `Procedure`."""
+        return self._store(images).counted_by(_settings(images))
 
     def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:
         """All rules: ballots are whole rankings; but for those without a top K, if it is asked."""

@@ -171,6 +171,10 @@ class Procedure(ABC):
         """`(images,)` which have votes for certificates."""
 
     @abstractmethod
+    def counted_by(self, images: RunImages) -> set[str]:
+        """What cast the votes that certify, in words: more than one mixed several classifiers."""
+
+    @abstractmethod
     def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:
         """The design's rules that the stored votes of these images suffice for."""
 

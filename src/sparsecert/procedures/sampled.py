@@ -158,6 +158,12 @@ class SampledProcedure(Procedure):
             )
         )
 
+    def counted_by(self, images: RunImages) -> set[str]:
+        """What cast the votes that select and estimate; see `Procedure`."""
+        tallies = self._tallies(images)
+        both = (tallies.settings(stage) for stage in (Stage.SELECTION, Stage.ESTIMATION))
+        return set[str]().union(*map(tallies.store.counted_by, both))
+
     def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:
         """The design's rules, but for those that need rankings where none were recorded."""
         tallies = self._tallies(images)

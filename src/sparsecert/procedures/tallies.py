@@ -128,7 +128,7 @@ class Tallies:
                 Stored(f.images, f.seconds + _seconds_before(stored, f.images), f.result)
                 for f in finished
             ]
-            self.store.append(settings, parts)
+            self.store.append(settings, parts, {f.counted_by for f in finished})
 
         begun = stored.take(np.flatnonzero(np.isin(stored.indices, missing)))
         count = Counting(self.images, settings, self.sampling, stops, begun)

@@ -77,6 +77,7 @@ def make_record(
         "command": f"{config.train_command((named or run).path)} && "
         f"{certify_command(config, named or run, dataset, procedure, limit, shard)}",
         "hardware": hardware(),
+        "counted_by": sorted(procedure.counted_by(measurement.images)),
         "seconds": round(float(measurement.seconds.sum()), 1),
         "training_seconds": run.training_seconds(),
         "version": __version__,

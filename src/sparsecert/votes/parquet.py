@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sparsecert import files
 from sparsecert.errors import InputError, RunFolderError
 
-_METADATA_KEY = b"sparsecert"
+_METADATA_KEY, _COUNTERS_KEY = b"sparsecert", b"sparsecert-counted-by"
 
 Rows = TypeVar("Rows")
 
@@ -34,6 +34,7 @@ def write_part(
     first_index: int,
     columns: Mapping[str, NDArray[Any]],
     settings: Mapping[str, Any],
+    counted_by: Collection[str] = (),
 ) -> None:
     """Write rows as one part, atomically.
 
@@ -44,12 +45,14 @@ def write_part(
         columns: `(rows,)` numbers, or `(rows, length)` for a list of numbers in each row.
         settings: what the rows depend on, beside the image, as JSON values; one of them is the
             "fingerprint" of the classifier.
+        counted_by: what computed the rows, in words.
 
     Raises:
         RunFolderError: if the folder cannot be written to.
     """
     table = pa.table({name: _column(array) for name, array in columns.items()})
-    table = table.replace_schema_metadata({_METADATA_KEY: json.dumps(settings)})
+    metadata = {_METADATA_KEY: json.dumps(settings), _COUNTERS_KEY: json.dumps(sorted(counted_by))}
+    table = table.replace_schema_metadata(metadata)
     files.make_folder(folder)
     path = folder / f"{name}-{first_index:07d}-{uuid.uuid4().hex[:8]}.parquet"
     with files.atomic_path(path) as temporary:
@@ -63,6 +66,22 @@ def find_parts(folder: Path, wanted: Mapping[str, Any]) -> list[Path]:
         RunFolderError: as `read_parts` does.
     """
     return list(_each_part(folder, wanted, lambda file: True))
+
+
+def find_counters(folder: Path, wanted: Mapping[str, Any]) -> set[str]:
+    """What computed the parts under these settings, in words; older parts do not say.
+
+    Raises:
+        RunFolderError: as `read_parts` does.
+    """
+
+    def read(file: pq.ParquetFile) -> set[str]:
+        words = json.loads((file.metadata.metadata or {}).get(_COUNTERS_KEY, b"[]"))
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise ValueError("it does not say in words what counted")
+        return set(words)
+
+    return set[str]().union(*_each_part(folder, wanted, read).values())
 
 
 def find_settings(folder: Path) -> list[dict[str, Any]]:

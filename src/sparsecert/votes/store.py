@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import reprlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -17,7 +17,13 @@ from sparsecert.errors import InputError, RunFolderError
 from sparsecert.json_values import build
 from sparsecert.sample_streams import SAMPLER_VERSION
 from sparsecert.streams import Stage
-from sparsecert.votes.parquet import find_parts, find_settings, read_parts, write_part
+from sparsecert.votes.parquet import (
+    find_counters,
+    find_parts,
+    find_settings,
+    read_parts,
+    write_part,
+)
 from sparsecert.votes.ranking_columns import ranking_columns, read_rankings
 from sparsecert.votes.tally import Tally, most_tracked
 from sparsecert.votes.tracked_classes import tracks_few
@@ -147,8 +153,18 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
     def __init__(self, folder: Path, num_images: int | None = None) -> None:
         self.folder, self.num_images = folder, num_images
 
-    def append(self, settings: SettingsT, finished: Sequence[Stored[VotesT]]) -> None:
+    def append(
+        self,
+        settings: SettingsT,
+        finished: Sequence[Stored[VotesT]],
+        counted_by: Collection[str] = (),
+    ) -> None:
         """Write these images as one part, atomically; nothing if there are none.
+
+        Args:
+            settings: what the votes depend on.
+            finished: the images.
+            counted_by: what cast the votes, in words.
 
         Raises:
             RunFolderError: if the folder cannot be written to.
@@ -159,7 +175,7 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
         columns = {"index": joined.indices, "seconds": joined.seconds}
         columns |= self._columns(joined.votes)
         first = int(joined.indices[0])
-        write_part(self.folder, settings.name, first, columns, settings.to_json())
+        write_part(self.folder, settings.name, first, columns, settings.to_json(), counted_by)
 
     def read(self, settings: SettingsT) -> Stored[VotesT]:
         """All images with votes under these settings, or under older ones if not under these.
@@ -190,6 +206,14 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
         found = np.isin(indices, self.read(older).indices)
         return found & ~np.isin(indices, self._own(settings).indices)
 
+    def counted_by(self, settings: SettingsT) -> set[str]:
+        """What cast the votes under these settings, in words; of older votes it is not known.
+
+        Raises:
+            RunFolderError: as `read` does.
+        """
+        return find_counters(self.folder, settings.to_json())
+
     def _own(self, settings: SettingsT) -> Stored[VotesT]:
         return self._merged(settings, list(self._parts(settings).values()))
 
@@ -201,7 +225,7 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
         merged = self._merged(settings, list(parts.values()))
         if self._is_less(merged.votes, [part.votes for part in parts.values()]):
             return
-        self.append(settings, [merged])
+        self.append(settings, [merged], self.counted_by(settings))
         for path in parts:
             path.unlink(missing_ok=True)
 
@@ -231,7 +255,7 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
                 theirs = theirs.take(np.flatnonzero(np.isin(theirs.indices, only.indices)))
             gained = self._gained(self.read(settings), theirs)
             if len(gained):
-                self.append(settings, [theirs.take(gained)])
+                self.append(settings, [theirs.take(gained)], other.counted_by(settings))
             self.compact(settings)
 
     def all_settings(self) -> list[SettingsT]:
