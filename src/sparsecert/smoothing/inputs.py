@@ -91,12 +91,15 @@ def check_inputs(x: Tensor, units: Units) -> None:
             f"expected inputs with {d} {kind}, as the ablation has, got {features} "
             f"(shape {tuple(x.shape)})"
         )
-    missing = x.isnan()
-    if missing.any() and x.ndim == 4:
-        raise InputError("expected finite pixels, found NaN")
-    known = x[~missing]
-    if known.numel() and (known.min() < 0 or known.max() > 1):
+    known = x
+    if x.numel() and x.aminmax().min.isnan():  # one look at each number, where none is missing
+        if x.ndim == 4:
+            raise InputError("expected finite pixels, found NaN")
+        known = x[~x.isnan()]
+    if not known.numel():
+        return
+    low, high = (float(end) for end in known.aminmax())
+    if low < 0 or high > 1:
         raise InputError(
-            f"expected values in [0, 1], got {float(known.min()):g} to {float(known.max()):g}; "
-            "rescale the inputs as in training"
+            f"expected values in [0, 1], got {low:g} to {high:g}; rescale the inputs as in training"
         )
