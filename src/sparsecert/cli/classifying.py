@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
-from sparsecert.cli.options import CertificationOptions, JsonOption, RunArgument, console
+from sparsecert.cli.options import CertificationOptions, JsonOption, RunArgument, console, own_run
+from sparsecert.errors import InputError
 
 
 def classify_command(
@@ -28,14 +29,15 @@ def classify_command(
     from sparsecert.certification import Certification
     from sparsecert.procedures.run import inputs_for, procedure_for
     from sparsecert.report.words import inputs_of, one_of, share, withstands
-    from sparsecert.runs.folder import RunFolder
 
-    folder = RunFolder.open(run)
+    folder = own_run(run)
     config = folder.config
     procedure = procedure_for(config.design, **how.settings())
-    x = inputs_for(run, inputs)
+    x = inputs_for(folder.path, inputs)
     # Whoever sent an input may know the ballots of every seed that was named before.
     settings: dict[str, Any] = asdict(procedure)
+    if settings.pop("top") > 1:
+        raise InputError("expected no --top for new inputs, whose correct class nobody knows")
     if "seed" in settings:
         settings["seed"] = how.seed
     classifier: Any = procedure.classifier(folder)
@@ -56,6 +58,6 @@ def classify_command(
     for head in (one_of(inputs_of(unit)), "class", "certified", "share of votes"):
         table.add_column(head, overflow="fold")
     for name, label, radius, votes in zip(names, found.label, found.radius, own, strict=True):
-        certified = withstands(int(radius), unit)
+        certified = withstands(int(radius), unit, found.threat)
         table.add_row(str(name), config.class_names[label], certified, share(votes, 1))
     console.print(table)

@@ -91,7 +91,7 @@ def check_inputs(x: Tensor, units: Units) -> None:
             f"expected inputs with {d} {kind}, as the ablation has, got {features} "
             f"(shape {tuple(x.shape)})"
         )
-    known = x
+    known = x = x.detach()
     if x.numel() and x.aminmax().min.isnan():  # one look at each number, where none is missing
         if x.ndim == 4:
             raise InputError("expected finite pixels, found NaN")
