@@ -23,9 +23,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import sparsecert as sc
 from sparsecert.models.architectures import build
-from sparsecert.sample_streams import sample_stream
 from sparsecert.smoothing.drawing import Drawing
 from sparsecert.smoothing.voter import Worker
+from sparsecert.streams.samples import sample_stream
 
 DEVICE, PEAK_SIDE = "cuda", 8_192
 # Network, shape of the inputs, k, classes, images, ballots per image.

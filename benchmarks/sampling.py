@@ -18,7 +18,7 @@ from timing import Spread, arguments, conditions, finish, in_turn
 from torch import Tensor, nn
 
 import sparsecert as sc
-from sparsecert.sample_streams import Samples
+from sparsecert.streams.samples import Samples
 
 # Shape of the inputs, k, classes, ballots of a tally.
 SIZES = (

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sparsecert.errors import InputError
-from sparsecert.sample_streams import Samples, sample_stream, samples
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import Samples, sample_stream, samples
 
 NUMBERS = (0, 1, 2, 2**32 - 1, 2**32, 2**33, 2**64, 2**127, 2**128)
 

@@ -50,8 +50,8 @@ from sparsecert.evaluation import (
     median_certified_robustness,
 )
 from sparsecert.rules import smallest_num_samples
-from sparsecert.sample_streams import samples
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import samples
 from sparsecert.theory import ablation_shift
 from sparsecert.theory.prediction import ABSTAIN
 from sparsecert.votes.tally import Tally

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sparsecert.designs import subsets
 from sparsecert.designs.subsets import draw_subsets, num_blocks, num_drawn
 from sparsecert.errors import InputError
-from sparsecert.sample_streams import Samples, sample_stream, samples
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import Samples, sample_stream, samples
 
 
 def by_definition(source: Samples, d: int, k: int) -> NDArray[np.bool_]:

@@ -16,8 +16,8 @@ from scipy import stats
 
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError
-from sparsecert.sample_streams import samples
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import samples
 from sparsecert.theory import ablation_shift
 
 

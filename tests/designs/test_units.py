@@ -18,9 +18,9 @@ from sparsecert.attacks import greedy_attack, pointwise_attack, sigma_zero_attac
 from sparsecert.attacks.attack import Probe
 from sparsecert.designs.design import build_from, design_settings
 from sparsecert.rules import FAMILY_RULES
-from sparsecert.sample_streams import sample_stream, samples
 from sparsecert.smoothing.drawing import Drawing
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import sample_stream, samples
 from tests.helpers.classifiers import Alarm, images
 from tests.helpers.spaces import binary_images
 

@@ -17,9 +17,9 @@ from sparsecert.data import load as load_data
 from sparsecert.procedures.run import load
 from sparsecert.report.tables import run_rows
 from sparsecert.runs.folder import RunFolder
-from sparsecert.sample_streams import samples
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import samples
 from tests.helpers.commands import SMALL, Fails, read_json, record, run
 from tests.helpers.published import Digits, Residual, masked, masked_by_mean, save
 from tests.helpers.training import noise_images

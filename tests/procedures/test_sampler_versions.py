@@ -14,8 +14,8 @@ from sparsecert.procedures.procedure import RunImages
 from sparsecert.procedures.run import certify_images, run_images
 from sparsecert.procedures.sampled import SampledProcedure
 from sparsecert.runs.folder import RunFolder
-from sparsecert.sample_streams import SAMPLER_VERSION
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import SAMPLER_VERSION
 from sparsecert.votes.store import Stored
 from tests.helpers.commands import parts, record, report, run
 from tests.helpers.internals import no_network

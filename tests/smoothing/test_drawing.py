@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import sparsecert as sc
 from sparsecert.designs import subsets
 from sparsecert.designs.noise import DiscreteNoise
-from sparsecert.sample_streams import sample_stream
 from sparsecert.smoothing import counting, drawing
 from sparsecert.smoothing.drawing import Drawing, device_words, philox4x64
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import sample_stream
 from tests.helpers.classifiers import images, perceptron
 from tests.helpers.internals import few_are_many
 from tests.helpers.votes import assert_same_votes

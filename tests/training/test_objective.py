@@ -17,8 +17,8 @@ from sparsecert.records.record import classifier_values
 from sparsecert.runs.config import ParentRun, RunConfig
 from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import train_run
-from sparsecert.sample_streams import samples
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import samples
 from sparsecert.training.objective import build_loss, certificate_loss, soft_shares
 from sparsecert.training.recipes import recipe_for
 from tests.helpers.commands import log

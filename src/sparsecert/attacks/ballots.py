@@ -16,11 +16,11 @@ from sparsecert.attacks.early import EarlyAnswer, looks
 from sparsecert.attacks.query import Cost, InputUnits, Version
 from sparsecert.attacks.reading import READINGS, Reading
 from sparsecert.errors import InputError
-from sparsecert.sample_streams import samples
 from sparsecert.smoothing.parallel import run_parallel
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.smoothing.voter import Worker
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import samples
 
 _UNKNOWN = -1
 # Confirmations of image i draw from the streams i * 1000, i * 1000 + 1, ...

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
-from sparsecert.sample_streams import Samples
+from sparsecert.streams.samples import Samples
 
 
 @runtime_checkable

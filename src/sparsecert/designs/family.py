@@ -23,8 +23,8 @@ from sparsecert.designs.subsets import draw_subsets
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.designs.units import PixelUnits, checked_units
 from sparsecert.errors import InputError, as_integer
-from sparsecert.sample_streams import Samples
 from sparsecert.streams import Stage, stream
+from sparsecert.streams.samples import Samples
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sparsecert.designs.design import option
 from sparsecert.errors import InputError, as_integer
-from sparsecert.sample_streams import WORDS_PER_BLOCK, Samples
+from sparsecert.streams.samples import WORDS_PER_BLOCK, Samples
 from sparsecert.theory.lee2019 import check_noise, noise_thresholds
 
 _DRAWS = 2**64

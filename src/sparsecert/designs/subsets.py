@@ -1,7 +1,7 @@
 """Uniformly random subsets from random words: the sampler behind every certificate of ablation.
 
 Definition. A sample has words w_0, w_1, ... of 32 bits: the 64-bit words of its part 0, the lower
-half of each first, then those of part 1, and so on (`sample_streams`). Word w draws the feature
+half of each first, then those of part 1, and so on (`streams.samples`). Word w draws the feature
 floor(w d / 2^32), or none if (w d) mod 2^32 < 2^32 mod d. The first m different features that are
 drawn are the retained set if m = k, its complement if m = d - k; m is the smaller of the two.
 
@@ -30,7 +30,7 @@ from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
 from sparsecert.errors import InputError
-from sparsecert.sample_streams import Samples
+from sparsecert.streams.samples import Samples
 
 HALVES_PER_BLOCK = 8  # words of 32 bits
 _MOST_FEATURES = 2**31 - 1

@@ -17,7 +17,7 @@ from sparsecert.designs.design import option
 from sparsecert.designs.subsets import draw_subsets
 from sparsecert.designs.units import PROTECTED, PixelUnits, check_num_units, checked_units
 from sparsecert.errors import InputError
-from sparsecert.sample_streams import Samples
+from sparsecert.streams.samples import Samples
 from sparsecert.theory.shift import check_subset_size, majority_thresholds, margin_thresholds
 
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sparsecert.errors import InputError
 from sparsecert.procedures.execution import Execution, Finished, Task, Work
 from sparsecert.procedures.procedure import Network, RunImages
-from sparsecert.sample_streams import SAMPLER_VERSION
 from sparsecert.smoothing.counting import StopRule
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import SAMPLER_VERSION
 from sparsecert.theory.schedule import look_schedule
 from sparsecert.votes.store import Stored, TallySettings, TallyStore
 from sparsecert.votes.tally import Tally

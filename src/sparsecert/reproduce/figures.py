@@ -21,10 +21,10 @@ from sparsecert.reproduce.overview import read_results
 from sparsecert.reproduce.paper import AttackedRow, CertifiedRow
 from sparsecert.reproduce.tables import TABLES
 from sparsecert.runs.train import standardisation
-from sparsecert.sample_streams import samples
 from sparsecert.smoothing.encoding import MeanEncoding
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import samples
 
 _IMAGE = 0  # of the test set, in Figures 1 and 4
 _NUM_SAMPLES, _NUM_VOTES = 5, 10_000  # of Figure 1

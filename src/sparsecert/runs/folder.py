@@ -39,7 +39,7 @@ from sparsecert.runs.log import read_log
 from sparsecert.training.recipes import Recipe
 
 # Raise it when the same weights come to vote differently on the same ablation: another fixed layer.
-# Which ablations are drawn has a version of its own, `sample_streams.SAMPLER_VERSION`.
+# Which ablations are drawn has a version of its own, `streams.samples.SAMPLER_VERSION`.
 VOTES_VERSION = 1
 
 

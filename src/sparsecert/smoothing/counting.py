@@ -14,11 +14,11 @@ from torch import Tensor
 
 from sparsecert.certification import Stop
 from sparsecert.designs.design import Design
-from sparsecert.sample_streams import SampleStream, samples
 from sparsecert.smoothing.drawing import Drawing
 from sparsecert.smoothing.parallel import run_parallel
 from sparsecert.smoothing.voter import Voter, Worker, refuse_nan
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import SampleStream, samples
 from sparsecert.votes.rankings import count_pairs, count_tracked, first_choices
 from sparsecert.votes.tally import Tally
 from sparsecert.votes.tracked_classes import check_tracked, track_nothing, tracks_few

@@ -17,7 +17,7 @@ from torch import Tensor
 from sparsecert.designs.design import Design
 from sparsecert.designs.subsets import check_drawable, draw_subsets, num_blocks, num_drawn
 from sparsecert.designs.uniform import UniformAblation
-from sparsecert.sample_streams import WORDS_PER_BLOCK, Samples, SampleStream
+from sparsecert.streams.samples import WORDS_PER_BLOCK, Samples, SampleStream
 
 # Philox4x64-10 (Salmon et al. 2011): multipliers, and what is added to the key after each round.
 _MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from sparsecert.designs.design import Drawn, Units
 from sparsecert.errors import InputError
-from sparsecert.sample_streams import samples
 from sparsecert.smoothing.encoding import Encoding, check_encoding, resolve_encoding
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import samples
 
 
 def ablate(

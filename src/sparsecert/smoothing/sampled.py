@@ -25,12 +25,12 @@ from sparsecert.certification import (
 from sparsecert.designs.design import SampledDesign, sampled
 from sparsecert.errors import InputError, as_integer, check_num_samples
 from sparsecert.rules import check_rule
-from sparsecert.sample_streams import SampleStream, sample_stream, samples
 from sparsecert.smoothing.counting import StopRule, count_ballots, count_looks
 from sparsecert.smoothing.encoding import Encoding
 from sparsecert.smoothing.shortlist import shortlist
 from sparsecert.smoothing.voter import Voter
 from sparsecert.streams import Stage, fresh_seed
+from sparsecert.streams.samples import SampleStream, sample_stream, samples
 from sparsecert.theory.schedule import ALPHA, NUM_SAMPLES, NUM_SELECTION, look_schedule
 from sparsecert.votes.rankings import first_choices
 from sparsecert.votes.tally import Tally, most_tracked

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsecert.designs.design import Design
-from sparsecert.sample_streams import SampleStream
 from sparsecert.smoothing.counting import count_ballots
 from sparsecert.smoothing.voter import Voter
+from sparsecert.streams.samples import SampleStream
 from sparsecert.votes.tracked_classes import most_often_first
 
 NUM_BALLOTS = 100

@@ -17,8 +17,8 @@ from torch import Tensor
 from sparsecert.data import Dataset
 from sparsecert.designs.design import Design
 from sparsecert.designs.uniform import UniformAblation, random_ablation
-from sparsecert.sample_streams import samples
 from sparsecert.streams import Stage, stream
+from sparsecert.streams.samples import samples
 from sparsecert.training.augmentation import AUGMENTATIONS
 from sparsecert.training.recipes import Recipe
 

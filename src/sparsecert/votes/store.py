@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.json_values import build
-from sparsecert.sample_streams import SAMPLER_VERSION
 from sparsecert.streams import Stage
+from sparsecert.streams.samples import SAMPLER_VERSION
 from sparsecert.votes.parquet import (
     find_counters,
     find_parts,
@@ -63,7 +63,7 @@ class TallySettings(VoteSettings):
         stage: what the ablations were for, in lower case.
         num_samples: ablations per image; under a schedule of several looks the budget.
         looks: numbers of ballots at which counts are stored; None for one look, at all of them.
-        sampler_version: of what a name draws (`sample_streams.SAMPLER_VERSION`).
+        sampler_version: of what a name draws (`streams.samples.SAMPLER_VERSION`).
     """
 
     seed: int

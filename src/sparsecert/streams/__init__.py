@@ -3,7 +3,7 @@
 Whatever is random has a stream of its own, named by the seed, what it is for, and an index: that of
 an image in its data set, or of a training step. Neither the batch size, the order of the images nor
 their split over machines can change it. The ablations of an image have names of this kind too, and
-in `sample_streams` words by the number of each. Those that select a class and those that estimate
+in `streams.samples` words by the number of each. Those that select a class and those that estimate
 its share have different names and are therefore independent.
 
 Streams that are used again and again, on inputs that may depend on what was counted before, can be
