@@ -135,6 +135,8 @@ def frontier(options: Options) -> Figure:
     for record in read_results(options.results).values():
         if record.get("kind") is not None or record["dataset"] != dataset:
             continue  # attacks and accuracies of base classifiers have kinds
+        if "units" in record:
+            continue  # its radii count something else
         name = _SERIES.get(record["design"], "") + record["rule"]
         name += ", trained for a radius" if "radius_trained_for" in record else ""
         ends = record["intervals"]
