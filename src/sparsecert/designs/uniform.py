@@ -57,8 +57,7 @@ class UniformAblation(PixelUnits):
         check_num_units(d, self.units)
 
     def __str__(self) -> str:
-        what = "" if self.units is None else " units"
-        return f"k = {self.num_retained} of {self.num_features}{what}"
+        return f"k = {self.num_retained} of {self.num_features}"
 
     def draw(self, samples: Samples) -> Bool[np.ndarray, "samples features"]:
         """Retained sets as masks; place (s, i) says whether s shows entry i. See `subsets`.
