@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -89,6 +90,7 @@ def test_a_cached_run_is_read_where_it_is(offline: Path, certified_run: Path) ->
     assert rows["next"] == f"sparsecert certify {NAME}@{snapshot.name}"
     run("info", NAME)
     assert sorted(offline.rglob("*")) == before
+    assert sc.inputs_for(NAME, np.zeros((3, 8, 8))).shape == (3, 1, 8, 8)
     assert not any(Path.cwd().iterdir())
 
 

@@ -119,11 +119,11 @@ def _windows(image: Tensor, size: tuple[int, int]) -> list[Tensor]:
     h, w = size
     if h > height or w > width:
         raise InputError(f"expected a patch that fits into {height} x {width}, got {h} x {w}")
-    masks = []
+    shape, masks = image.shape if image.ndim == 1 else (1, height, width), list[Tensor]()
     for top, left in itertools.product(range(height - h + 1), range(width - w + 1)):
-        mask = np.zeros((height, width), dtype=np.bool_)
+        mask = torch.zeros((height, width), dtype=torch.bool, device=image.device)
         mask[top : top + h, left : left + w] = True
-        masks.append(InputUnits(image).spread(mask.ravel()).to(image.device))
+        masks.append(mask.reshape(shape))
     return masks
 
 

@@ -125,6 +125,8 @@ class InputUnits:
         entries = int(np.prod(self._shape))
         self._owner = np.arange(entries) if owner is None else owner
         self.number, self.num_entries = int(self._owner.max()) + 1, entries
+        # Where sums are added up: those of what is protected come last.
+        self._place = torch.from_numpy(self._owner % (self.number + 1)).to(image.device)
 
     def changed(self, one: Tensor, other: Tensor) -> NDArray[np.bool_]:
         """`(units,)` booleans: where two images differ, in any entry and channel.
@@ -153,19 +155,16 @@ class InputUnits:
 
     def replaced(self, image: Tensor, source: Tensor, units: NDArray[np.bool_]) -> Tensor:
         """The image with these units taken from another."""
-        return torch.where(self.spread(units).to(image.device), source, image)
-
-    def spread(self, units: NDArray[np.bool_]) -> Tensor:
-        """A mask over units in the shape of an image of one channel, or of a vector."""
-        return torch.from_numpy(self._spread(units)).reshape(self._shape)
+        mask = torch.from_numpy(self._spread(units)).reshape(self._shape)
+        return torch.where(mask.to(image.device), source, image)
 
     def sums(self, values: Tensor) -> Tensor:
         """`(units,)` sums over the entries and channels of each; differentiable."""
         flat = values if values.ndim == 1 else values.sum(dim=0).flatten()
-        owner = torch.from_numpy(self._owner % (self.number + 1)).to(values.device)
-        return torch.zeros(self.number + 1).to(flat).index_add(0, owner, flat)[:-1]
+        return flat.new_zeros(self.number + 1).index_add(0, self._place, flat)[:-1]
 
     def _spread(self, units: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """`(entries,)` booleans: those of these units."""
         spread: NDArray[np.bool_] = np.append(units, False)[self._owner]
         return spread
 

@@ -94,11 +94,11 @@ def load(
     return procedure_for(found.config.design).classifier(found)
 
 
-def inputs_for(path: str | Path, new: Any) -> Tensor:
+def inputs_for(run: str | Path, new: Any) -> Tensor:
     """New, unlabelled inputs as the classifier of a run folder takes them.
 
     Args:
-        path: of the run folder.
+        run: its folder, or its name on the Hugging Face Hub, as of `load`.
         new: paths of image files, or of a CSV file with a line of names; a DataFrame; or an array
             of rows, or of images; see `data.new_inputs`.
 
@@ -106,7 +106,7 @@ def inputs_for(path: str | Path, new: Any) -> Tensor:
         InputError: for what cannot be read, or is not what the model was trained on.
         RunFolderError: if there is no finished run.
     """
-    config = RunFolder.open(Path(path)).config
+    config = RunFolder.open(*locate(run)).config
     return data.new_inputs(new, config.input_shape, config.feature_range)
 
 

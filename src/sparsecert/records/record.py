@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from sparsecert._version import __version__
-from sparsecert.data import Dataset, Shard
+from sparsecert.data import Shard
 from sparsecert.designs.design import design_settings
 from sparsecert.errors import InputError, RunFolderError
 from sparsecert.evaluation import Estimate
@@ -75,7 +75,7 @@ def make_record(
             "certified_accuracy": [_ends(estimate) for estimate in result.certified_accuracy],
         },
         "command": f"{config.train_command((named or run).path)} && "
-        f"{certify_command(config, named or run, dataset, procedure, limit, shard)}",
+        f"{certify_command((named or run).path, config, dataset.name, procedure, limit, shard)}",
         "hardware": hardware(),
         "counted_by": sorted(procedure.counted_by(measurement.images)),
         "seconds": round(float(measurement.seconds.sum()), 1),
@@ -160,19 +160,19 @@ def check_record(record: dict[str, Any], types: dict[str, Any], config: RunConfi
 
 
 def certify_command(
+    run: object,
     config: RunConfig,
-    run: RunFolder,
-    dataset: Dataset,
+    dataset_name: str,
     procedure: Procedure,
     limit: int | None,
-    shard: Shard | None,
+    shard: object | None,
 ) -> str:
-    """The command that repeats the certification."""
-    data = None if dataset.name == config.dataset else dataset.name
+    """The command that repeats the certification; `run` is its argument."""
+    data = None if dataset_name == config.dataset else dataset_name
     usual = {"threat": "sparse", "abstain": 0.0, "top": 1}
     given = {n: v for n, v in asdict(procedure).items() if usual.get(n, v) != v or n not in usual}
     options = {"data": data, "limit": limit, "shard": shard}
-    return command("certify", run.path, **options, **given)
+    return command("certify", run, **options, **given)
 
 
 def chosen_values(limit: int | None, shard: Shard | None) -> dict[str, Any]:

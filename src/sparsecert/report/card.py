@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from sparsecert.data.hub import HUB_NAMES
 from sparsecert.evaluation import Estimate
 from sparsecert.procedures.procedure import Procedure
 from sparsecert.procedures.run import recorded_procedure
-from sparsecert.records.record import read_record
+from sparsecert.records.record import certify_command, read_record
 from sparsecert.report import tables
 from sparsecert.runs.config import RunConfig, command
 from sparsecert.runs.folder import RunFolder
@@ -146,8 +145,8 @@ def _certify_command(
     """What certifies as the record says, or by default where there is none."""
     if record is None or procedure is None:
         return command("certify", run)
-    data = None if record["dataset"] == config.dataset else record["dataset"]
-    return command("certify", run, data=data, limit=record["limit"], **asdict(procedure))
+    limit, shard = record["limit"], record.get("shard")
+    return certify_command(run, config, record["dataset"], procedure, limit, shard)
 
 
 def _visible(text: object) -> str:

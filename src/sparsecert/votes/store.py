@@ -204,6 +204,8 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
             return np.zeros(len(indices), dtype=np.bool_)
         # Nobody adds older votes, and who adds new ones meanwhile is seen by reading them last.
         found = np.isin(indices, self.read(older).indices)
+        if not found.any():
+            return found
         return found & ~np.isin(indices, self._own(settings).indices)
 
     def counted_by(self, settings: SettingsT) -> set[str]:
