@@ -61,9 +61,9 @@ def checkpoint(path: Path, *, write: bool = False) -> None:
     if write:
         model(torch.ones(2, 20)).sum().backward()
         optimizer.step()
-        save_checkpoint(path, model, optimizer, Progress(step=3))
+        save_checkpoint(path, {"model": model}, optimizer, Progress(step=3))
     else:
-        load_checkpoint(path, model, optimizer)
+        load_checkpoint(path, {"model": model}, optimizer)
 
 
 def report(folder: Path) -> None:

@@ -579,8 +579,8 @@ def checkpoint(tmp_path: Path) -> tuple[Path, Callable[[], Progress]]:
     model(torch.ones(2, 20)).sum().backward()
     optimizers[0].step()
     path = tmp_path / "checkpoint.safetensors"
-    save_checkpoint(path, model, optimizers[0], Progress(step=3))
-    return path, lambda: load_checkpoint(path, other, optimizers[1])
+    save_checkpoint(path, {"model": model}, optimizers[0], Progress(step=3))
+    return path, lambda: load_checkpoint(path, {"model": other}, optimizers[1])
 
 
 def test_no_flipped_bit_goes_into_training(

@@ -89,12 +89,16 @@ def test_stopped_and_resumed_training_ends_in_the_same_weights(
     assert logs[0] == logs[1]
 
 
-def test_resumed_training_pairs_weights_with_their_moments(tmp_path: Path) -> None:
-    """Also where weights lie in memory in another order than in the file."""
+@pytest.mark.parametrize("weight_average", [0.0, 0.6])
+def test_resumed_training_pairs_weights_with_their_moments(
+    tmp_path: Path, weight_average: float
+) -> None:
+    """Also where weights lie in memory in another order than in the file, and with averages."""
     rng = np.random.default_rng(0)
     images = rng.integers(256, size=(32, 3, 16, 16), dtype=np.uint8)
     dataset = Dataset("x", "train", images, np.arange(32) % 2, ("a", "b"))
     recipe = replace(recipe_for("fast", (3, 16, 16)), epochs=3, batch_size=16, precision="float32")
+    recipe = replace(recipe, weight_average=weight_average)
 
     def training() -> Training:
         with seeded(0):
@@ -115,12 +119,31 @@ def test_resumed_training_pairs_weights_with_their_moments(tmp_path: Path) -> No
         assert torch.equal(weights[name], weight), name
 
 
+def test_weights_are_averaged_over_steps() -> None:
+    settings, dataset = config(), data.load("digits", "train")
+    recipe = replace(settings.recipe, epochs=1, weight_average=0.75)
+    training = Training(
+        settings.build_model(), dataset, settings.design, settings.build_encoding(), recipe, seed=0
+    )
+    steps = [
+        {name: value.clone() for name, value in training.model.state_dict().items()}
+        for _ in training
+    ]
+    assert len(steps) > 2
+    for name, averaged in training.model.state_dict().items():
+        mean = steps[0][name]
+        for step in steps[1:]:
+            mean = 0.75 * mean + 0.25 * step[name]
+        torch.testing.assert_close(averaged, mean)
+        assert not averaged.is_floating_point() or not torch.equal(averaged, steps[-1][name])
+
+
 def test_a_run_goes_on_with_as_many_processes(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", config())
     model = config().build_model()
     optimizer = config().recipe.build_optimizer(model)
     state = checkpoint.Progress(step=3, num_processes=2)
-    checkpoint.save_checkpoint(run.checkpoint_path, model, optimizer, state)
+    checkpoint.save_checkpoint(run.checkpoint_path, {"model": model}, optimizer, state)
     with pytest.raises(RunFolderError, match="begun with 2 processes; go on with as many, not 1"):
         trained(run.path, config())
 

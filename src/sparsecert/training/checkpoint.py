@@ -58,10 +58,17 @@ class Progress:
 
 
 def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: optim.Optimizer, progress: Progress
+    path: Path,
+    models: Mapping[str, nn.Module],
+    optimizer: optim.Optimizer,
+    progress: Progress,
 ) -> None:
-    """Write model, optimiser and progress atomically."""
-    tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+    """Write models, by name, optimiser and progress atomically."""
+    tensors = {
+        f"{kind}/{name}": value
+        for kind, model in models.items()
+        for name, value in model.state_dict().items()
+    }
     for index, state in optimizer.state_dict()["state"].items():
         for name, value in state.items():
             if value is not None:
@@ -73,13 +80,15 @@ def save_checkpoint(
         temporary.write_bytes(save(tensors, metadata=metadata))
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: optim.Optimizer) -> Progress:
-    """Restore model and optimiser in place; returns where training stood.
+def load_checkpoint(
+    path: Path, models: Mapping[str, nn.Module], optimizer: optim.Optimizer
+) -> Progress:
+    """Restore models and optimiser in place; returns where training stood.
 
     Raises:
         RunFolderError: if the file is damaged or belongs to another model.
     """
-    weights: dict[str, Tensor] = {}
+    weights: dict[str, dict[str, Tensor]] = {kind: {} for kind in models}
     state: dict[int, dict[str, Any]] = {}
     try:
         with safe_open(path, framework="pt") as file:
@@ -92,12 +101,13 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: optim.Optimizer) ->
             raise ValueError("its checksum is another")
         for key, value in tensors.items():
             kind, name = key.split("/", 1)
-            if kind == "model":
-                weights[name] = value
-            else:
+            if kind == "optimizer":
                 index, entry = name.split("/")
                 state.setdefault(int(index), {})[entry] = value
-        model.load_state_dict(weights)
+            else:
+                weights[kind][name] = value
+        for kind, model in models.items():
+            model.load_state_dict(weights[kind])
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
         _order_as_parameters(optimizer)

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sparsecert.data import Dataset
 from sparsecert.designs.design import Design
@@ -51,6 +52,8 @@ def fit(
 class Training:
     """A network in training. To iterate over it is to train: each item is a step that was done.
 
+    Where the recipe averages weights, the network has the averages once all steps are done.
+
     Attributes:
         model: changed in place, and moved to the device. A `BallotNetwork` is shown whole inputs,
             of which it selects what each set retains itself.
@@ -86,6 +89,12 @@ class Training:
         self._network, self._optimizer = self.accelerator.prepare(
             self.model, self.recipe.build_optimizer(self.model)
         )
+        self._models = {"model": self.model}
+        self._average: AveragedModel | None = None
+        if self.recipe.weight_average:
+            mean = get_ema_multi_avg_fn(self.recipe.weight_average)  # type: ignore[no-untyped-call]
+            self._average = AveragedModel(self.model, multi_avg_fn=mean, use_buffers=True)
+            self._models["average"] = self._average
 
     @property
     def learning_rate(self) -> float:
@@ -95,7 +104,7 @@ class Training:
 
     def save(self, path: Path) -> None:
         """Write where it stands, for `resume`."""
-        save_checkpoint(path, self.model, self._optimizer, self.progress)
+        save_checkpoint(path, self._models, self._optimizer, self.progress)
 
     def resume(self, path: Path) -> None:
         """Go on from what `save` wrote.
@@ -103,7 +112,7 @@ class Training:
         Raises:
             RunFolderError: if the file is damaged, or of another network or number of processes.
         """
-        self.progress = load_checkpoint(path, self.model, self._optimizer)
+        self.progress = load_checkpoint(path, self._models, self._optimizer)
         if self.progress.num_processes != self.accelerator.num_processes:
             raise RunFolderError(
                 f"training was begun with {self.progress.num_processes} processes; go on with as "
@@ -119,6 +128,8 @@ class Training:
                 self._do_step()
                 self.progress.seconds = time.monotonic() - started
                 yield self.progress
+        if self._average is not None:
+            self.model.load_state_dict(self._average.module.state_dict())
 
     def _do_step(self) -> None:
         progress, step = self.progress, self.progress.step
@@ -136,6 +147,8 @@ class Training:
         self.accelerator.backward(loss)
         self._optimizer.step()
         self._optimizer.zero_grad()
+        if self._average is not None:
+            self._average.update_parameters(self.model)
 
         correct = (logits.argmax(dim=1) == labels).sum().float()
         seen = torch.stack((loss.detach() * len(labels), correct))

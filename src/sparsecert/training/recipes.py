@@ -40,6 +40,8 @@ class Recipe:
             several dimensions, not for biases and the scales of normalisation.
         retained_range: random ablation only. Instead of k features each example retains a number
             that is log-uniform between these shares of k, so that one network serves many k.
+        weight_average: the weights that training ends with are means over its steps, each with
+            this share of the weight of the next; 0 for the last step's.
     """
 
     name: str
@@ -50,7 +52,7 @@ class Recipe:
     schedule: Literal["step", "cosine"]
     weight_decay: float
     mask_per: Literal["batch", "example"]
-    augmentation: Literal["none", "crop-flip", "random-part"]
+    augmentation: Literal["none", "crop-flip", "warp-colour", "random-part"]
     drops: tuple[float, ...] = ()
     warmup: float = 0.0
     precision: Precision = "float32"
@@ -60,6 +62,7 @@ class Recipe:
     label_smoothing: float = 0.0
     decayed: Literal["all", "matrices"] = "all"
     retained_range: tuple[float, float] | None = None
+    weight_average: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "masks_per_example"):
@@ -80,6 +83,8 @@ class Recipe:
             raise InputError(f"expected a radius only with the recipe radius, got {self.radius}")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"expected label_smoothing in [0, 1), got {self.label_smoothing}")
+        if not 0 <= self.weight_average < 1:
+            raise InputError(f"expected weight_average in [0, 1), got {self.weight_average}")
         if self.retained_range is not None:
             low, high = self.retained_range
             if not 0 < low <= high < math.inf:
