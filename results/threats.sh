@@ -37,6 +37,8 @@ $sc train --data cifar10 --design bands --layout columns:4 --model band-network 
     --held-out 2000 --out runs/cifar10-columns4
 .venv/bin/python benchmarks/patches.py runs/cifar10-columns4 \
     --record results/benchmark-patches-cifar10-columns4.json
+$sc certify runs/cifar10-columns4 --threat patch:5x5 --rule pairwise --abstain 0.02 \
+    --record results/cifar10-columns4-patch5-pairwise.json
 
 $sc train --data mnist --retained 38 --epochs 55 --out runs/mnist-k38
 $sc certify runs/mnist-k38 --limit 500 --sampling sequential --rule pairwise \

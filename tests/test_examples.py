@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from sklearn.datasets import load_breast_cancer
 
 import sparsecert as sc
-from tests.helpers.commands import printed_by
+from tests.helpers.commands import SMALL, printed_by, record, report, run
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,6 +49,24 @@ def test_table_example_certifies() -> None:
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > 0.9
     assert shares[2] > 0.6
+
+
+def test_mixed_table_is_certified_by_the_names_of_its_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = printed_by(ROOT / "examples" / "mixed_table.py", "table")
+    train, certify = (shlex.split(line)[1:] for line in printed.splitlines())
+    run(*train, "--epochs", 3)
+    run(*certify, "--limit", 100, *SMALL)
+    folder = Path(train[-1])
+    found = record(folder)
+    assert found["num_features"] == 9  # ten fields, of which nobody can change the age
+    assert found["accuracy"] > 0.7
+    assert found["certified_accuracy"][1] > 0.3
+    page = report(folder)
+    assert "housing owns" in page
+    assert "median certified robustness (groups)" in page
 
 
 def test_poisoning_example_certifies() -> None:

@@ -173,7 +173,7 @@ def test_settings_of_designs_hold_their_units_only_where_there_are_any() -> None
         ),
         (lambda: sc.patch_units((4, 4), 0), "at least 1 pixel a side"),
         (lambda: sc.protect([0, 1], [2]), "entries from 0 to 1, got 2"),
-        (lambda: sc.protect([0, 0], [0, 1]), "none left out"),
+        (lambda: sc.protect([0, 0], [0, 1]), "all 2 entries are protected"),
     ],
 )
 def test_what_are_no_units_gets_a_sentence(build: Callable[[], Any], sentence: str) -> None:

@@ -87,6 +87,24 @@ def test_columns_of_one_group_are_in_the_same_sets_and_may_have_names() -> None:
     assert (columns == by_name.family_.membership[:, groups]).all()
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_protected_cells_are_always_seen_and_never_counted(rule: str) -> None:
+    """Every attacker over the other cells."""
+    options: dict[str, Any] = {"num_sets": 3, "copies": 1, "width": 8, "epochs": 20, "rule": rule}
+    model = SparseCertifiedClassifier(protected=["z"], **options).fit(ROWS[SEEN], CLASSES[SEEN])
+    assert model.groups_.tolist() == [0, 1, 2, -1]
+    columns = model.smoothed_.ablation.membership
+    assert columns[:, model.columns_.source == 3].all()
+    assert (columns[:, model.columns_.source != 3].sum(axis=0) == 1).all()
+    label, radius = model.predict(ROWS), model.certify(ROWS)
+    assert (radius >= 1).any()
+    attackable = ROWS["z"].to_numpy()[:, None] == ROWS["z"].to_numpy()[None]
+    reached = attackable & (radius[:, None] >= CHANGED)
+    assert not (reached & (label[:, None] != label[None])).any()
+    by_number = SparseCertifiedClassifier(protected=[3], **options)
+    assert (by_number.fit(ROWS[SEEN], CLASSES[SEEN]).predict(ROWS) == label).all()
+
+
 def test_groups_of_a_frame_join_its_columns() -> None:
     model = SparseCertifiedClassifier(groups=["l", "m", "n", "m"], epochs=1)
     model.fit(ROWS[SEEN], CLASSES[SEEN])
@@ -178,6 +196,9 @@ LISTS = pd.DataFrame({"a": [[1]] * 8, "b": range(8)})
         (np.eye(8), {"groups": [0] * 7}, "each of 8 columns, got 7"),
         (np.eye(8), {"groups": [0.5] * 8}, "groups as integers or names, got 0.5"),
         (np.eye(8), {"groups": "auto"}, "groups as a list"),
+        (np.eye(8), {"protected": "age"}, "protected as a list of columns, got 'age'"),
+        (np.eye(8), {"protected": [8]}, "numbers from 0 to 7, got 8"),
+        (np.eye(8), {"protected": range(8)}, "all 8 entries are protected"),
         (np.eye(8), {"groups": [0, 1] * 4, "num_sets": 3}, "num_sets between 1"),
         (np.eye(8), {"epochs": 1.5}, "epochs to be an integer, got 1.5"),
         (np.eye(8), {"epochs": 0}, "epochs to be at least 1"),

@@ -130,6 +130,10 @@ def protect(units: Any, entries: Any) -> NDArray[np.int64]:
         raise InputError(f"expected entries from 0 to {owner.size - 1}, got {_few(chosen)}")
     owner.reshape(-1)[chosen.astype(np.int64)] = PROTECTED
     left = owner != PROTECTED
+    if not left.any():
+        raise InputError(
+            f"expected entries that can be attacked: all {owner.size} entries are protected"
+        )
     owner[left] = np.unique(owner[left], return_inverse=True)[1]
     checked_units(owner)
     return owner

@@ -22,8 +22,9 @@ from torch import nn
 from sparsecert.certification import Certification, certify_ballots
 from sparsecert.data.dataset import checked_dataset, scale_features
 from sparsecert.designs.family import FixedAblation, Partitions
+from sparsecert.designs.units import protect
 from sparsecert.errors import InputError, TooFewSetsWarning, as_integer
-from sparsecert.estimator.columns import TableColumns, is_table, number_groups
+from sparsecert.estimator.columns import TableColumns, is_table, number_columns, number_groups
 from sparsecert.models.architectures import SubsetEnsemble
 from sparsecert.rules import check_family_rule
 from sparsecert.smoothing.encoding import TwoChannelEncoding
@@ -90,6 +91,8 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         rule: "pairwise", "run-off" or "plurality"; see `certify_ballots`.
         groups: a number or a name for each column. Columns of one group are one feature: they are
             in the same sets, and a radius counts them once. By default each column is a feature.
+        protected: names or numbers of columns that no attacker can change. Every network sees them,
+            and a radius does not count them.
         width: of the two hidden layers of each network.
         epochs: passes over the training set.
         random_state: seed of the sets and of training.
@@ -99,7 +102,8 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         n_features_in_: number of columns.
         feature_names_in_: their names, where they have names.
         columns_: how columns became numbers (`TableColumns`).
-        groups_: `(n_features_in_,)` the feature that each column belongs to, from 0.
+        groups_: `(n_features_in_,)` the feature that each column belongs to, from 0; -1 where it is
+            protected.
         feature_range_: how each number is scaled to [0, 1].
         family_: the retained sets of features, a `FixedAblation`.
         smoothed_: the `FixedSmoothedClassifier` of the scaled numbers.
@@ -112,6 +116,7 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         copies: int = 4,
         rule: str = "pairwise",
         groups: Sequence[int | str] | NDArray[Any] | None = None,
+        protected: Sequence[int | str] | None = None,
         width: int = 32,
         epochs: int = 60,
         random_state: int | np.random.RandomState | None = 0,
@@ -120,6 +125,7 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         self.copies = copies
         self.rule = rule
         self.groups = groups
+        self.protected = protected
         self.width = width
         self.epochs = epochs
         self.random_state = random_state
@@ -151,17 +157,21 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
             )
         check_family_rule(self.rule)
         epochs, width = _positive(self.epochs, "epochs"), _positive(self.width, "width")
-        self.groups_ = number_groups(self.groups, self.n_features_in_)
+        names = getattr(self, "feature_names_in_", range(self.n_features_in_))
+        hidden = number_columns(self.protected, list(names))
+        self.groups_ = protect(number_groups(self.groups, self.n_features_in_), hidden)
         d = int(self.groups_.max()) + 1
         seed = int(check_random_state(self.random_state).randint(2**31))
         num_sets = _default_num_sets(d) if self.num_sets is None else self.num_sets
         self.family_ = Partitions(d, num_sets, self.copies, "random", family_seed=seed).ablation
-        # A number is in the sets that its feature is in, so a ballot depends on the features of
-        # its set only, which is all that a certificate of the family asks.
-        membership = self.family_.membership[:, self.groups_[self.columns_.source]]
+        # A number is in the sets that its feature is in, or in all if it is protected, so a ballot
+        # depends on the features of its set only, which is all that a certificate asks.
+        everywhere = np.ones((self.family_.num_sets, 1), dtype=np.bool_)
+        shown = np.hstack((self.family_.membership, everywhere))  # -1 is the last
+        membership = shown[:, self.groups_[self.columns_.source]]
         inputs, self.feature_range_ = scale_features("X", values, values, None)
-        names = [str(name) for name in self.classes_]
-        dataset = checked_dataset("X", "train", inputs, labels, names, self.feature_range_)
+        classes = [str(name) for name in self.classes_]
+        dataset = checked_dataset("X", "train", inputs, labels, classes, self.feature_range_)
         recipe = recipe_for("fast", dataset.input_shape)
         batch_size = min(recipe.batch_size, max(1, len(dataset) // _STEPS_PER_EPOCH))
         recipe = replace(recipe, epochs=epochs, batch_size=batch_size)
@@ -169,11 +179,11 @@ class SparseCertifiedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         with _TRAINING:
             with seeded(seed):
                 base = SubsetEnsemble(
-                    membership, encoding.output_channels(1), len(names), (width, width)
+                    membership, encoding.output_channels(1), len(classes), (width, width)
                 )
             with _threads_for(base, batch_size):
                 fit(base, dataset, everything, encoding, recipe, seed)
-        self.smoothed_ = FixedSmoothedClassifier(base, FixedAblation(membership), len(names))
+        self.smoothed_ = FixedSmoothedClassifier(base, FixedAblation(membership), len(classes))
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803

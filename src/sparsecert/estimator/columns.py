@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,32 @@ def number_groups(groups: Any, num_columns: int) -> NDArray[np.int64]:
             raise InputError(f"expected groups as integers or names, got {label!r}")
     places: dict[Any, int] = {}
     return np.array([places.setdefault(label, len(places)) for label in labels], dtype=np.int64)
+
+
+def number_columns(chosen: Any, names: Sequence[Any]) -> NDArray[np.int64]:
+    """The numbers of some columns.
+
+    Args:
+        chosen: names or numbers, from 0; None for none.
+        names: of all columns.
+
+    Raises:
+        InputError: for a name or a number that no column has, or anything else.
+    """
+    if chosen is None:
+        return np.empty(0, dtype=np.int64)
+    if isinstance(chosen, str) or not isinstance(chosen, Iterable):
+        raise InputError(f"expected protected as a list of columns, got {chosen!r}")
+    places: dict[Any, int] = {number: number for number in range(len(names))}
+    places |= {name: number for number, name in enumerate(names)}
+    columns = list(chosen)
+    for column in columns:
+        if not isinstance(column, (str, numbers.Integral)) or column not in places:
+            raise InputError(
+                f"expected protected columns by their names, or numbers from 0 to "
+                f"{len(names) - 1}, got {column!r}"
+            )
+    return np.array([places[column] for column in columns], dtype=np.int64)
 
 
 def _categories(column: Any) -> dict[Any, int] | None:
