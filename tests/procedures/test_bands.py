@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -56,6 +57,20 @@ def test_certify_chooses_a_threshold_on_held_out_examples(
     correct = alone.label == dataset.labels
     for level, value in enumerate(made["certified_accuracy"]):
         assert sc.certified_accuracy(alone.radius, correct, level) == pytest.approx(value)
+
+
+def test_predict_reads_ballots_as_certify_does(folder: Path, output: Output) -> None:
+    labels = []
+    for abstain in (0, 0.4):
+        output()
+        run("predict", folder, "--rule", "pairwise", "--abstain", abstain, "--json")
+        labels.append(json.loads(output())["predictions"])
+        tsv = folder.parent / "table.tsv"
+        run("certify", folder, "--rule", "pairwise", "--abstain", abstain, "--tsv", tsv)
+        rows = [line.split("\t") for line in tsv.read_text().splitlines()]
+        column = rows[0].index("prediction")
+        assert [int(row[column]) for row in rows[1:]] == labels[-1]
+    assert labels[0] != labels[1]
 
 
 def test_held_out_examples_are_not_trained_on(folder: Path) -> None:
@@ -131,6 +146,7 @@ def test_what_does_not_fit_gets_a_sentence(folder: Path, digits_run: Path, fails
     fails("no threat for", "certify", digits_run, "--threat", "patch:2x2")
     fails("threats and abstention are for fixed families", "certify", digits_run, "--abstain", 0.1)
     fails("patch:HxW for images", "certify", folder, "--threat", "window:3")
+    fails("threats and abstention are for fixed families", "predict", digits_run, "--abstain", 0.1)
     fails("for the top 2, got run-off", "certify", folder, "--top", 2, "--rule", "run-off")
     fails("for the attack patch", "attack", folder, "--attack", "patch")
     fails("and for no other", "attack", folder, "--attack", "pointwise", *PATCH)

@@ -28,12 +28,11 @@ def classify_command(
 
     from sparsecert.certification import Certification
     from sparsecert.data import new_inputs
-    from sparsecert.procedures.run import procedure_for
     from sparsecert.report.words import inputs_of, one_of, share, withstands
 
     folder = own_run(run)
     config = folder.config
-    procedure = procedure_for(config.design, **how.settings())
+    procedure = how.procedure(folder)
     x = new_inputs(inputs, config.input_shape, config.feature_range)
     # Whoever sent an input may know the ballots of every seed that was named before.
     settings: dict[str, Any] = asdict(procedure)

@@ -92,16 +92,17 @@ def predict_command(
     from rich.table import Table
 
     from sparsecert.evaluation import accuracy_and_abstentions
-    from sparsecert.procedures.run import place_for, procedure_for, run_images
+    from sparsecert.procedures.run import place_for, run_images
     from sparsecert.report import tables
     from sparsecert.report.words import inputs_of, one_of, share
 
     folder, part = own_run(run), parse_shard(shard)
     config = folder.config
-    procedure = procedure_for(config.design, **how.settings())
+    here = where.build(compile=compile)
+    procedure = how.procedure(folder, here)
     announce_own_data(run, config.dataset, data)
     images = place_for(run_images(folder, data, limit, part), part, out)
-    prediction = procedure.predict(images, where.build(compile=compile))
+    prediction = procedure.predict(images, here)
     dataset, indices = images.dataset, images.indices
     if json:
         console.print_json(
@@ -174,8 +175,6 @@ def _certify(
     json: bool = False,
 ) -> None:
     """Count what is missing, evaluate, write the record, print the tables."""
-    from sparsecert.procedures.abstention import BEST, best_abstain
-    from sparsecert.procedures.run import procedure_for
     from sparsecert.records.output import check_outputs
     from sparsecert.records.record import to_text, write_record
     from sparsecert.records.run import certify_run
@@ -185,10 +184,7 @@ def _certify(
     check_outputs(run.path, record=record, tsv=tsv)
     design = run.config.design
     here, share = where.build(compile=compile), parse_shard(shard)
-    settings = how.settings()
-    if settings["abstain"] == BEST:
-        settings["abstain"] = best_abstain(run, settings, here)
-    procedure = procedure_for(design, **settings)
+    procedure = how.procedure(run, here)
     measurement, result = certify_run(run, procedure, limit, data, here, share, out)
     images = measurement.images
     if len(ways := result["counted_by"]) > 1:

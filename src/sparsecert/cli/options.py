@@ -60,6 +60,7 @@ def _design_options() -> dict[str, tuple[Any, str, list[str]]]:
 if TYPE_CHECKING:
     from sparsecert.data import Shard
     from sparsecert.procedures.execution import Execution
+    from sparsecert.procedures.procedure import Procedure
 
     DesignName: TypeAlias = str
     RuleName: TypeAlias = str
@@ -163,6 +164,7 @@ class PredictionOptions:
         alpha: error probability.
         rule: by which ballots are read.
         seed: of the random streams.
+        abstain: by which margin a ballot must prefer a class.
     """
 
     num_samples: SamplesOption = None
@@ -173,10 +175,21 @@ class PredictionOptions:
     alpha: AlphaOption = None
     rule: RuleOption = None
     seed: int | None = None
+    abstain: AbstainOption = None
 
     def settings(self) -> dict[str, Any]:
-        """By name, for `procedure_for`."""
+        """By name."""
         return asdict(self)
+
+    def procedure(self, run: RunFolder, execution: Execution | None = None) -> Procedure:
+        """The procedure for a run; the `best` margin is looked for first."""
+        from sparsecert.procedures.abstention import BEST, best_abstain
+        from sparsecert.procedures.run import procedure_for
+
+        settings = self.settings()
+        if self.abstain == BEST:
+            settings["abstain"] = best_abstain(run, settings, execution)
+        return procedure_for(run.config.design, **settings)
 
 
 @Parameter(name="*")
@@ -187,7 +200,6 @@ class CertificationOptions(PredictionOptions):
     Attributes:
         num_selection: n0.
         threat: what is certified against.
-        abstain: by which margin a ballot must prefer a class.
         top: K.
     """
 
@@ -195,7 +207,6 @@ class CertificationOptions(PredictionOptions):
         int | None, Parameter(help=f"n0: ablations that choose the class; {NUM_SELECTION}.")
     ] = None
     threat: ThreatOption = None
-    abstain: AbstainOption = None
     top: Annotated[
         int | None,
         Parameter(help="Certify that the correct class stays among the top K; 1 for the class."),
