@@ -44,6 +44,11 @@ class Ballots:
         """`(images,)` whether they were recorded; those of a ballot are never all 0."""
         return np.asarray(self.steps.any(axis=(1, 2)))
 
+    @property
+    def without_probabilities(self) -> Ballots:
+        """The rankings alone, which suffice where ballots do not abstain."""
+        return Ballots(self.ranks, np.zeros_like(self.steps))
+
     def scores(self, abstain: float) -> NDArray[np.float32]:
         """Scores for `certify_ballots`: probabilities where ballots abstain, else minus ranks.
 
