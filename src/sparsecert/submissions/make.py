@@ -58,8 +58,9 @@ def make_submission(run: RunFolder, records: Sequence[Path], out: Path) -> None:
     abstain = any(record.get("abstain") for record in read)
 
     def needed(votes: Votes) -> Votes:
-        is_less = isinstance(votes, Ballots) and not abstain
-        return votes.without_probabilities if is_less else votes
+        if isinstance(votes, Ballots) and not abstain:
+            return votes.without_probabilities
+        return votes
 
     theirs, ours = (store_of(folder, len(dataset)) for folder in (run, RunFolder(out)))
     for settings, each in wanted.items():
