@@ -88,13 +88,14 @@ class Submission:
         )
         if (numbers := count_numbers(path / "tallies")) > _MOST_NUMBERS:
             raise InputError(f"expected votes of at most {_MOST_NUMBERS} numbers, got {numbers}")
-        models = {
-            settings.fingerprint
-            for settings in store_of(RunFolder(path), len(dataset)).all_settings()
-        }
+        store = store_of(RunFolder(path), len(dataset))
+        settings = store.all_settings()
+        models = {each.fingerprint for each in settings}
         if len(models) != 1:
             found = " and ".join(sorted(models)) or "no votes"
             raise InputError(f"expected votes of one model in {path / 'tallies'}, got {found}")
+        for each in settings:
+            store.read(each)  # says what is wrong with a part
         return cls(_RunWithoutWeights(path, models.pop()), dataset)
 
     @property

@@ -6,6 +6,7 @@ whether they come from disk or from the network just now: so nothing is lost to 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,11 @@ class BallotStore(VoteStore[VoteSettings, Ballots]):
 
     def _decoded(self, columns: dict[str, NDArray[Any]], settings: VoteSettings) -> Ballots:
         shape = (len(columns["index"]), self.num_sets, self.num_classes)
+        if columns["ranks"].size != math.prod(shape):
+            raise InputError(
+                f"expected ballots of {self.num_sets} sets on {self.num_classes} classes, got "
+                "another number"
+            )
         ranks = columns["ranks"].reshape(shape)
         if (np.sort(ranks, axis=2) != np.arange(self.num_classes)).any():
             raise InputError(f"expected every ballot to rank {self.num_classes} classes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -437,7 +438,10 @@ class TallyStore(VoteStore[TallySettings, Tally]):
     def _decoded(self, columns: dict[str, NDArray[Any]], settings: TallySettings) -> Tally:
         rows, classes = len(columns["index"]), self.num_classes
         looks = () if settings.looks is None else (len(settings.looks),)
-        first_choice = columns["first_choice"].reshape(rows, *looks, classes)
+        shape = (rows, *looks, classes)
+        if columns["first_choice"].size != math.prod(shape):
+            raise InputError(f"expected counts of {classes} classes, got another number")
+        first_choice = columns["first_choice"].reshape(shape)
         totals = first_choice.sum(axis=-1)
         if settings.looks is None and (totals != settings.num_samples).any():
             raise InputError(f"expected counts that add up to {settings.num_samples} votes")
