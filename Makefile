@@ -7,7 +7,7 @@ KEEP := $(if $(RESULTS),--results $(RESULTS))
 # Each test is run by one of two workers, whichever is free.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-.PHONY: setup setup-dev demo test test-slow coverage check bench bench-gpu
+.PHONY: setup setup-dev demo test test-slow coverage check bench bench-gpu leaderboard
 
 setup: .venv/.installed
 
@@ -52,3 +52,7 @@ bench: setup-dev
 
 bench-gpu: setup-dev
 	$(BIN)/python benchmarks/gpu.py $(KEEP)
+
+# docs/leaderboard.md; every submission is verified first.
+leaderboard: setup
+	$(BIN)/python leaderboard/page.py
