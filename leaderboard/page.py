@@ -29,17 +29,19 @@ _TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "imagenet": "ImageNet"}
 _INTRODUCTION = """\
 # Leaderboard of certified L0 robustness
 
-Classifiers whose predictions are proved against changes of any few inputs, whatever their new values. A verified row is
-a [submission](../leaderboard/README.md): a record with the votes that it was measured by, from which `sparsecert verify`
-derives every number anew. It cannot show that the votes were cast by such a network, trained on that data alone
-([what is checked](sharing.md#submissions)). Rows that are not verified are from papers. How to submit:
+Classifiers whose predictions are proved against changes of any few inputs, whatever their new
+values. A verified row is a [submission](../leaderboard/README.md): a record with the votes that it
+was measured by, from which `sparsecert verify` derives every number anew. It cannot show that the
+votes were cast by such a network, trained on that data alone ([what is
+checked](sharing.md#submissions)). Rows that are not verified are from papers. How to submit:
 [CONTRIBUTING.md](../CONTRIBUTING.md#submitting-to-the-leaderboard).
 
-In order of the median certified robustness, then of the accuracy; under other threats of the certified accuracy at the
-largest one. The median is the largest radius that at least half of the test images are certified for, with the correct
-class; a dash is a number that the source does not give. In brackets: 95 % intervals, for the images are a sample. Each
-row holds by itself; the best of several, chosen after seeing them, is not covered by its α. α = 0 holds with certainty,
-otherwise each certificate is wrong with probability at most α over its random ablations.
+In order of the median certified robustness, then of the accuracy; under other threats of the
+certified accuracy at the largest one. The median is the largest radius that at least half of the
+test images are certified for, with the correct class; a dash is a number that the source does not
+give. In brackets: 95 % intervals, for the images are a sample. Each row holds by itself; the best
+of several, chosen after seeing them, is not covered by its α. α = 0 holds with certainty, otherwise
+each certificate is wrong with probability at most α over its random ablations.
 
 This page is written by `python leaderboard/page.py` from `leaderboard/`.
 """
@@ -100,7 +102,7 @@ def _of_record(path: Path, name: str, record: Mapping[str, Any], config: RunConf
     against = f"changed {unit}"
     if given := config.units_given[0]:
         against += f" ({_plain(given)})"
-    radii = RADII
+    radii: tuple[int, ...] = RADII
     if threat.sizes:
         against = f"one {threat.kind}, anywhere"
         radii = tuple(range(1, len(threat.sizes) + 1))

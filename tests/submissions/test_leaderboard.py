@@ -9,9 +9,18 @@ from pathlib import Path
 import pytest
 from leaderboard import page
 
+from sparsecert import data
+from sparsecert.submissions.verify import verify
 from tests.helpers.submissions import in_record
 
 
+@pytest.fixture
+def no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data sets take a second each to read."""
+    monkeypatch.delenv("SPARSECERT_DATA", raising=False)
+
+
+@pytest.mark.usefixtures("no_data")
 def test_the_page_is_that_of_the_submissions() -> None:
     """Each is verified on the way."""
     rows = page.verified_rows()
@@ -19,6 +28,17 @@ def test_the_page_is_that_of_the_submissions() -> None:
     assert page.page([*rows, *page.published_rows()]) == page.PAGE.read_text()
 
 
+@pytest.mark.slow
+def test_the_labels_of_submissions_are_those_of_the_data_sets() -> None:
+    if not (data.is_at_hand("mnist") and data.is_at_hand("cifar10")):
+        pytest.skip("set SPARSECERT_DATA to a folder with mnist/ and cifar10/")
+    for path in (page.HERE / "submissions").iterdir():
+        verdict = verify(path)
+        assert verdict.verified, verdict.reasons
+        assert not any("labels" in words for words in verdict.unchecked)
+
+
+@pytest.mark.usefixtures("no_data")
 def test_a_submission_that_does_not_hold_is_not_shown(tmp_path: Path) -> None:
     name = "mnist-columns2"
     shutil.copytree(page.HERE / "submissions" / name, tmp_path / name)

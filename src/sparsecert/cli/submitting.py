@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -59,13 +60,26 @@ def _tell(verdicts: list[Verdict]) -> None:
             continue
         console.print(f"verified: {verdict.path}", soft_wrap=True)
         for name, record in verdict.records.items():
-            median = record["median_certified_robustness"]
-            console.print(
-                f"  {name}: {record['num_images']} images, accuracy {record['accuracy']:.2%}, "
-                f"median {'N/A' if median is None else median}, alpha = {record['alpha']}",
-                soft_wrap=True,
-            )
+            console.print(f"  {name}: {_result(record)}", soft_wrap=True)
         for words in verdict.unchecked:
             console.print(f"  not checked: that {words}", soft_wrap=True)
     if not all(verdict.verified for verdict in verdicts):
         sys.exit(1)
+
+
+def _result(record: Mapping[str, Any]) -> str:
+    """What a record says, in a line."""
+    from sparsecert.designs.threats import threat_of
+
+    threat, median = (
+        threat_of(record.get("threat", "sparse")),
+        record["median_certified_robustness"],
+    )
+    certified = f"median {'N/A' if median is None else median}"
+    if threat.sizes:
+        largest = f"{threat.kind} {threat.name_of(len(threat.sizes))}"
+        certified = f"certified accuracy {record['certified_accuracy'][-1]:.2%} ({largest})"
+    return (
+        f"{record['num_images']} images, accuracy {record['accuracy']:.2%}, {certified}, "
+        f"alpha = {record['alpha']}"
+    )
