@@ -71,10 +71,8 @@ def _result(record: Mapping[str, Any]) -> str:
     """What a record says, in a line."""
     from sparsecert.designs.threats import threat_of
 
-    threat, median = (
-        threat_of(record.get("threat", "sparse")),
-        record["median_certified_robustness"],
-    )
+    threat = threat_of(record.get("threat", "sparse"))
+    median = record["median_certified_robustness"]
     certified = f"median {'N/A' if median is None else median}"
     if threat.sizes:
         largest = f"{threat.kind} {threat.name_of(len(threat.sizes))}"
