@@ -5,6 +5,7 @@ Torch is the release that is installed here, as of most others the builds are gi
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -27,8 +28,10 @@ assert "torch" not in sys.modules
 
 
 def call(*words: object, cwd: Path = ROOT) -> str:
-    """Run a program, whose output is shown if it fails."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, cwd=cwd)
+    """Run a program that sees what is installed alone; its output is shown if it fails."""
+    command = [str(word) for word in words]
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=own)
     assert done.returncode == 0, f"{words}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
