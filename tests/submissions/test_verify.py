@@ -164,6 +164,7 @@ TAMPERED: dict[str, tuple[str, Tamper, str]] = {
     "another rule": ("fixed", in_record(rule="margin"), "it says that"),
     "a rule of other designs": ("fixed", in_record(rule="run-off"), "run-off"),
     "another top": ("fixed", in_record("top", top=3), "it says that"),
+    "no top": ("family", in_record("patches", top=-1), "expected top from 1 to 9, got -1"),
     "another threat": ("family", in_record("patches", threat="patch:2x2,3x3"), "it says that"),
     "another threshold": ("family", in_record("abstaining", abstain=0.3), "it says that"),
     "threshold without probabilities": (

@@ -104,7 +104,7 @@ class FamilyProcedure(Procedure):
         )
         certification = read()
         label = certification.label
-        if self.top > 1:
+        if self.top != 1:
             certification = read(top=self.top, label=targets)
             label = among_top(certification.radius >= 0, targets, label)
         prediction = Prediction(label, certification.tally.first_choice, rule=self.rule)
