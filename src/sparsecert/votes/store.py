@@ -251,7 +251,7 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
         for settings in other.all_settings():
             if only is not None and settings.dataset_fingerprint != only.dataset_fingerprint:
                 continue
-            theirs = other.read(replace(settings, fingerprint=fingerprint))
+            theirs = other._own(replace(settings, fingerprint=fingerprint))
             if only is not None:
                 theirs = theirs.take(np.flatnonzero(np.isin(theirs.indices, only.indices)))
             gained = self._gained(self.read(settings), theirs)
