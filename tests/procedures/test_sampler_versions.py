@@ -11,7 +11,7 @@ import pytest
 
 from sparsecert.errors import InputError
 from sparsecert.procedures.procedure import RunImages
-from sparsecert.procedures.run import certify_images, run_images
+from sparsecert.procedures.run import certify_images, run_images, take_over_votes
 from sparsecert.procedures.sampled import SampledProcedure
 from sparsecert.runs.folder import RunFolder
 from sparsecert.streams import Stage
@@ -104,3 +104,22 @@ def test_where_both_samplers_counted_an_image_the_newer_votes_are_read(folder: P
     np.testing.assert_array_equal(read.votes.first_choice, expected)
     tallies.store.compact(settings)
     np.testing.assert_array_equal(tallies.store.read(settings).votes.first_choice, expected)
+
+
+def test_older_votes_that_are_joined_with_newer_ones_stay_older(
+    folder: Path, tmp_path: Path
+) -> None:
+    images = run_images(RunFolder(folder), limit=10)
+    procedure = SampledProcedure(20, 100)
+    certify_images(images, procedure)
+    into = images.run.copied_to(tmp_path / "into")
+    make_older(images, procedure, Stage.ESTIMATION)
+    tallies = procedure._tallies(images)
+    settings = tallies.settings(Stage.ESTIMATION)
+    old = tallies.store.read(settings)
+    tallies.store.append(settings, [old.take(np.array([0, 2]))])
+    take_over_votes(images.run, into)
+    joined = procedure._tallies(replace(images, run=into))
+    assert_same_votes(joined.store.read(settings).votes, old.votes)
+    is_older = joined.store.is_older(settings, images.indices)
+    assert is_older.tolist() == [False, True, False] + 7 * [True]

@@ -28,6 +28,7 @@ from sparsecert.cli.showing import (
     report_command,
     reproduce_command,
 )
+from sparsecert.cli.submitting import submission_command, verify_command
 from sparsecert.cli.training import train_command
 from sparsecert.errors import InputError, RunFolderError
 
@@ -48,6 +49,8 @@ app.command(report_command, name="report")
 app.command(info_command, name="info")
 app.command(push_command, name="push")
 app.command(import_command, name="import")
+app.command(submission_command, name="submission")
+app.command(verify_command, name="verify")
 app.command(reproduce_command, name="reproduce")
 app.command(demo_command, name="demo")
 

@@ -30,6 +30,7 @@ __all__ = [
     "check_limit",
     "evenly_spread",
     "held_out",
+    "is_at_hand",
     "lasting_name",
     "load",
     "new_inputs",
@@ -65,6 +66,16 @@ def load(name: str, split: str, feature_range: FeatureRange | None = None) -> Da
     if path.suffix == ".npz":
         return load_npz(name, path, split, feature_range)
     return load_path(name, path, split, feature_range)
+
+
+def is_at_hand(name: str) -> bool:
+    """Whether a data set that others named is embedded, or in the user's own `$SPARSECERT_DATA`.
+
+    No other path is looked at, and nothing on the Hub.
+    """
+    root = os.environ.get(DATA_VARIABLE)
+    is_plain = Path(name).name == name and name.isprintable() and not name.startswith(".")
+    return name in EMBEDDED or bool(root and is_plain and (Path(root) / name).exists())
 
 
 def lasting_name(name: str) -> str:

@@ -104,7 +104,7 @@ class FamilyProcedure(Procedure):
         )
         certification = read()
         label = certification.label
-        if self.top > 1:
+        if self.top != 1:
             certification = read(top=self.top, label=targets)
             label = among_top(certification.radius >= 0, targets, label)
         prediction = Prediction(label, certification.tally.first_choice, rule=self.rule)
@@ -124,13 +124,9 @@ class FamilyProcedure(Procedure):
         self.count(images, execution)
         return self.measure(images).prediction
 
-    def counted(self, images: RunImages) -> NDArray[np.bool_]:
-        """`(images,)` which have ballots."""
-        return np.isin(images.indices, self._store(images).read(_settings(images)).indices)
-
-    def counted_by(self, images: RunImages) -> set[str]:
-        """What cast the ballots; see `Procedure`."""
-        return self._store(images).counted_by(_settings(images))
+    def votes_settings(self, images: RunImages) -> tuple[VoteSettings, ...]:
+        """Of the ballots; see `Procedure`."""
+        return (_settings(images),)
 
     def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:
         """All rules: ballots are whole rankings; but for those without a top K, if it is asked."""

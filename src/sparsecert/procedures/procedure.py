@@ -24,7 +24,7 @@ from sparsecert.runs.folder import RunFolder
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.theory.prediction import ABSTAIN
-from sparsecert.votes.store import Choice, Stored, VotesT, VoteStore
+from sparsecert.votes.store import Choice, Stored, VoteSettings, VotesT, VoteStore
 
 
 @dataclass(frozen=True)
@@ -167,12 +167,21 @@ class Procedure(ABC):
         """Count the votes for predictions that are missing, store them, and predict."""
 
     @abstractmethod
+    def votes_settings(self, images: RunImages) -> tuple[VoteSettings, ...]:
+        """Under which the votes that certify are stored."""
+
     def counted(self, images: RunImages) -> NDArray[np.bool_]:
         """`(images,)` which have votes for certificates."""
+        store = self.store_of(images.run, len(images.dataset))
+        counted = np.ones(len(images.indices), dtype=np.bool_)
+        for settings in self.votes_settings(images):
+            counted &= np.isin(images.indices, store.read(settings).indices)
+        return counted
 
-    @abstractmethod
     def counted_by(self, images: RunImages) -> set[str]:
         """What cast the votes that certify, in words: more than one mixed several classifiers."""
+        store = self.store_of(images.run, len(images.dataset))
+        return set[str]().union(*map(store.counted_by, self.votes_settings(images)))
 
     @abstractmethod
     def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:

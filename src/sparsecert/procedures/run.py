@@ -27,6 +27,7 @@ from sparsecert.runs.hub import locate
 from sparsecert.smoothing.family import FixedSmoothedClassifier
 from sparsecert.smoothing.sampled import SmoothedClassifier
 from sparsecert.streams import Stage, stream
+from sparsecert.votes.store import VoteStore
 
 MOST_IMAGES = (
     2**26
@@ -52,6 +53,16 @@ def procedure_for(design: Design, **given: Any) -> Procedure:
 def recorded_procedure(design: Design, record: Mapping[str, Any]) -> Procedure:
     """The procedure that a record of a run with this design was measured by."""
     return _kind(design).from_record(record)
+
+
+def store_of(run: RunFolder, num_images: int) -> VoteStore[Any, Any]:
+    """The votes of a run.
+
+    Args:
+        run: whose.
+        num_images: the most that a data set has.
+    """
+    return _kind(run.config.design).store_of(run, num_images)
 
 
 def _kind(design: Design) -> type[Procedure]:
@@ -172,8 +183,7 @@ def take_over_votes(run: RunFolder, into: RunFolder, only: RunImages | None = No
     Raises:
         RunFolderError: for votes that are damaged or of another model.
     """
-    kind = _kind(run.config.design)
-    theirs, ours = (kind.store_of(folder, MOST_IMAGES) for folder in (run, into))
+    theirs, ours = (store_of(folder, MOST_IMAGES) for folder in (run, into))
     ours.take_over(theirs, into.fingerprint(), None if only is None else only.choice)
 
 

@@ -52,7 +52,7 @@ from sparsecert.theory.schedule import (
     Sampling,
     look_schedule,
 )
-from sparsecert.votes.store import TallyStore
+from sparsecert.votes.store import TallyStore, VoteSettings
 from sparsecert.votes.tally import Tally
 
 
@@ -148,21 +148,10 @@ class SampledProcedure(Procedure):
         tallies.count(stage, execution, partial(_named, self))
         return predict_tally(tallies.stored(stage).votes, self.alpha, self.rule)
 
-    def counted(self, images: RunImages) -> NDArray[np.bool_]:
-        """`(images,)` which have both selection and estimation votes."""
+    def votes_settings(self, images: RunImages) -> tuple[VoteSettings, ...]:
+        """Of the votes that select, and of those that estimate; see `Procedure`."""
         tallies = self._tallies(images)
-        return np.logical_and(
-            *(
-                np.isin(images.indices, tallies.read(stage).indices)
-                for stage in (Stage.SELECTION, Stage.ESTIMATION)
-            )
-        )
-
-    def counted_by(self, images: RunImages) -> set[str]:
-        """What cast the votes that select and estimate; see `Procedure`."""
-        tallies = self._tallies(images)
-        both = (tallies.settings(stage) for stage in (Stage.SELECTION, Stage.ESTIMATION))
-        return set[str]().union(*map(tallies.store.counted_by, both))
+        return tallies.settings(Stage.SELECTION), tallies.settings(Stage.ESTIMATION)
 
     def rules_of_votes(self, images: RunImages) -> tuple[str, ...]:
         """The design's rules, but for those that need rankings where none were recorded."""

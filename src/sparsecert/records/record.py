@@ -50,17 +50,37 @@ def make_record(
         shard: the share of them; None for all.
         named: the run folder of the command; by default the one that the votes are in.
     """
-    run, dataset = measurement.images.run, measurement.images.dataset
-    config, result = run.config, measurement.evaluation
-    described = procedure.to_record(measurement)
+    run, dataset_name = measurement.images.run, measurement.images.dataset.name
+    config, path = run.config, (named or run).path
+    return {
+        **derived_values(procedure, measurement, limit, shard),
+        "command": f"{config.train_command(path)} && "
+        f"{certify_command(path, config, dataset_name, procedure, limit, shard)}",
+        "hardware": hardware(),
+        "training_seconds": run.training_seconds(),
+        "version": __version__,
+    }
+
+
+def derived_values(
+    procedure: Procedure,
+    measurement: Measurement,
+    limit: int | None = None,
+    shard: Shard | None = None,
+) -> dict[str, Any]:
+    """What configuration, votes and labels decide of a record: all but how they came about.
+
+    Args: as for `make_record`.
+    """
+    images, result = measurement.images, measurement.evaluation
     usual = procedure.top == 1 and not measurement.threat.sizes
     return {
         **({} if usual else {"kind": BEYOND}),
-        **classifier_values(config),
-        "dataset": dataset.name,
+        **classifier_values(images.run.config),
+        "dataset": images.dataset.name,
         "num_images": result.num_images,
         **chosen_values(limit, shard),
-        **described,
+        **procedure.to_record(measurement),
         "mean_num_samples": round(float(measurement.certification.num_samples.mean()), 1),
         "accuracy": result.accuracy.value,
         "abstained": result.abstained.value,
@@ -74,13 +94,8 @@ def make_record(
             "median_certified_robustness": result.median_interval,
             "certified_accuracy": [_ends(estimate) for estimate in result.certified_accuracy],
         },
-        "command": f"{config.train_command((named or run).path)} && "
-        f"{certify_command((named or run).path, config, dataset.name, procedure, limit, shard)}",
-        "hardware": hardware(),
-        "counted_by": sorted(procedure.counted_by(measurement.images)),
+        "counted_by": sorted(procedure.counted_by(images)),
         "seconds": round(float(measurement.seconds.sum()), 1),
-        "training_seconds": run.training_seconds(),
-        "version": __version__,
     }
 
 

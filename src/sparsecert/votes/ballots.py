@@ -6,6 +6,7 @@ whether they come from disk or from the network just now: so nothing is lost to 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,11 @@ class Ballots:
     def has_probabilities(self) -> NDArray[np.bool_]:
         """`(images,)` whether they were recorded; those of a ballot are never all 0."""
         return np.asarray(self.steps.any(axis=(1, 2)))
+
+    @property
+    def without_probabilities(self) -> Ballots:
+        """The rankings alone, which suffice where ballots do not abstain."""
+        return Ballots(self.ranks, np.zeros_like(self.steps))
 
     def scores(self, abstain: float) -> NDArray[np.float32]:
         """Scores for `certify_ballots`: probabilities where ballots abstain, else minus ranks.
@@ -97,6 +103,11 @@ class BallotStore(VoteStore[VoteSettings, Ballots]):
 
     def _decoded(self, columns: dict[str, NDArray[Any]], settings: VoteSettings) -> Ballots:
         shape = (len(columns["index"]), self.num_sets, self.num_classes)
+        if columns["ranks"].size != math.prod(shape):
+            raise InputError(
+                f"expected ballots of {self.num_sets} sets on {self.num_classes} classes, got "
+                "another number"
+            )
         ranks = columns["ranks"].reshape(shape)
         if (np.sort(ranks, axis=2) != np.arange(self.num_classes)).any():
             raise InputError(f"expected every ballot to rank {self.num_classes} classes")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import reprlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -186,7 +187,7 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
         Raises:
             RunFolderError: for a part that is damaged or of another model.
         """
-        own, older = self._own(settings), self._older(settings)
+        own, older = self._own(settings), self.older(settings)
         if older is None:
             return own
         rest = self.read(older)
@@ -199,7 +200,7 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
         Raises:
             RunFolderError: as `read` does.
         """
-        older = self._older(settings)
+        older = self.older(settings)
         if older is None:
             return np.zeros(len(indices), dtype=np.bool_)
         # Nobody adds older votes, and who adds new ones meanwhile is seen by reading them last.
@@ -252,13 +253,55 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
         for settings in other.all_settings():
             if only is not None and settings.dataset_fingerprint != only.dataset_fingerprint:
                 continue
-            theirs = other.read(replace(settings, fingerprint=fingerprint))
+            theirs = other._own(replace(settings, fingerprint=fingerprint))
             if only is not None:
                 theirs = theirs.take(np.flatnonzero(np.isin(theirs.indices, only.indices)))
             gained = self._gained(self.read(settings), theirs)
             if len(gained):
                 self.append(settings, [theirs.take(gained)], other.counted_by(settings))
             self.compact(settings)
+
+    def copy_to(
+        self,
+        target: VoteStore[SettingsT, VotesT],
+        settings: SettingsT,
+        indices: NDArray[np.int64],
+        needed: Callable[[VotesT], VotesT],
+    ) -> None:
+        """Copy what `read` gives of these images, each under the settings that it was made under.
+
+        Args:
+            target: where to.
+            settings: what the votes depend on.
+            indices: of the images.
+            needed: what is copied of some votes.
+
+        Raises:
+            RunFolderError: for a part that is damaged or of another model, or a folder that cannot
+                be written to.
+        """
+        own, older = self._own(settings), self.older(settings)
+        is_wanted = np.isin(own.indices, indices)
+        if is_wanted.any():
+            chosen = own.take(np.flatnonzero(is_wanted))
+            chosen = replace(chosen, votes=needed(chosen.votes))
+            target.append(settings, [chosen], self.counted_by(settings))
+        if older is not None:
+            self.copy_to(target, older, np.setdiff1d(indices, own.indices), needed)
+
+    def repeated(self, settings: SettingsT) -> NDArray[np.int64]:
+        """Indices of images that have votes more than once under these settings or older ones.
+
+        Raises:
+            RunFolderError: as `read` does.
+        """
+        found: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
+        each: SettingsT | None = settings
+        while each is not None:
+            found += [part.indices for part in self._parts(each).values()]
+            each = self.older(each)
+        indices, counts = np.unique(np.concatenate(found), return_counts=True)
+        return indices[counts > 1]
 
     def all_settings(self) -> list[SettingsT]:
         """The settings of all votes in the folder.
@@ -347,7 +390,7 @@ class VoteStore(ABC, Generic[SettingsT, VotesT]):
     def _concatenated(self, votes: Sequence[VotesT]) -> VotesT:
         """One batch after the other."""
 
-    def _older(self, settings: SettingsT) -> SettingsT | None:
+    def older(self, settings: SettingsT) -> SettingsT | None:
         """Those of an older version of sparsecert, whose votes are read and never gone on with."""
         return None
 
@@ -397,7 +440,10 @@ class TallyStore(VoteStore[TallySettings, Tally]):
     def _decoded(self, columns: dict[str, NDArray[Any]], settings: TallySettings) -> Tally:
         rows, classes = len(columns["index"]), self.num_classes
         looks = () if settings.looks is None else (len(settings.looks),)
-        first_choice = columns["first_choice"].reshape(rows, *looks, classes)
+        shape = (rows, *looks, classes)
+        if columns["first_choice"].size != math.prod(shape):
+            raise InputError(f"expected counts of {classes} classes, got another number")
+        first_choice = columns["first_choice"].reshape(shape)
         totals = first_choice.sum(axis=-1)
         if settings.looks is None and (totals != settings.num_samples).any():
             raise InputError(f"expected counts that add up to {settings.num_samples} votes")
@@ -409,7 +455,8 @@ class TallyStore(VoteStore[TallySettings, Tally]):
     def _concatenated(self, votes: Sequence[Tally]) -> Tally:
         return Tally.concatenate(votes)
 
-    def _older(self, settings: TallySettings) -> TallySettings | None:
+    def older(self, settings: TallySettings) -> TallySettings | None:
+        """Those of the sampler before; see `VoteStore`."""
         return settings.older
 
     def _by_preference(self, joined: Stored[Tally]) -> NDArray[np.int64]:

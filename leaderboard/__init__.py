@@ -1,0 +1,1 @@
+"""The leaderboard of certified L0 robustness."""

@@ -1,0 +1,83 @@
+"""`sparsecert submission` and `verify`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from sparsecert.cli.options import RunArgument, announce, console, own_run, print_error
+
+if TYPE_CHECKING:
+    from sparsecert.submissions.verify import Verdict
+
+
+def submission_command(
+    run: RunArgument,
+    records: Annotated[
+        tuple[Path, ...],
+        Parameter(help="Files that `certify --record` wrote; by default the run's latest."),
+    ] = (),
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="Folder to write, which is not there yet.")],
+) -> None:
+    """Write records of a run, with the votes and labels that they follow from, and verify them."""
+    from sparsecert.submissions.make import make_submission
+    from sparsecert.submissions.verify import verify
+
+    folder = own_run(run)
+    announce(run, folder.config.dataset)
+    make_submission(folder, records or (folder.record_path,), out)
+    _tell([verify(out)])
+
+
+def verify_command(
+    submissions: Annotated[
+        tuple[Path, ...], Parameter(help="Folders that `sparsecert submission` wrote.")
+    ],
+    /,
+) -> None:
+    """Derive every number of submissions from their votes, and say what that cannot show.
+
+    Ends with status 1 if one of them does not hold.
+    """
+    from sparsecert.submissions.verify import verify
+
+    _tell([verify(path) for path in submissions])
+
+
+def _tell(verdicts: list[Verdict]) -> None:
+    """Print what was found; end with status 1 for a submission that is refused."""
+    for verdict in verdicts:
+        if not verdict.verified:
+            print_error(f"refused: {verdict.path}", "red")
+            for reason in verdict.reasons:
+                print_error(f"  {reason}", "red")
+            continue
+        console.print(f"verified: {verdict.path}", soft_wrap=True)
+        for name, record in verdict.records.items():
+            console.print(f"  {name}: {_result(record)}", soft_wrap=True)
+        for words in verdict.unchecked:
+            console.print(f"  not checked: that {words}", soft_wrap=True)
+    if not all(verdict.verified for verdict in verdicts):
+        sys.exit(1)
+
+
+def _result(record: Mapping[str, Any]) -> str:
+    """What a record says, in a line."""
+    from sparsecert.designs.threats import threat_of
+
+    threat = threat_of(record.get("threat", "sparse"))
+    median = record["median_certified_robustness"]
+    certified = f"median {'N/A' if median is None else median}"
+    if threat.sizes:
+        largest = f"{threat.kind} {threat.name_of(len(threat.sizes))}"
+        certified = f"certified accuracy {record['certified_accuracy'][-1]:.2%} ({largest})"
+    return (
+        f"{record['num_images']} images, accuracy {record['accuracy']:.2%}, {certified}, "
+        f"alpha = {record['alpha']}"
+    )
