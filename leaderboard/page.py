@@ -104,8 +104,8 @@ def _of_record(path: Path, name: str, record: Mapping[str, Any], config: RunConf
         against += f" ({_plain(given)})"
     radii: tuple[int, ...] = RADII
     if threat.sizes:
-        against = f"one {threat.kind}, anywhere"
         radii = tuple(range(1, len(threat.sizes) + 1))
+        against = f"one {threat.kind} of {' or '.join(map(threat.name_of, radii))}"
     if record["top"] > 1:
         against += f", top {record['top']}"
     median = None if threat.sizes else record["median_certified_robustness"]

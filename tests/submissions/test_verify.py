@@ -332,6 +332,7 @@ def test_what_was_changed_is_refused_with_its_reason(
     verdict = verify(path)
     assert not verdict.verified
     assert any(reason in sentence for sentence in verdict.reasons), verdict.reasons
+    assert "done again" not in " ".join(verdict.reasons)
 
 
 def test_commands_end_with_a_status_and_sentences(
@@ -342,7 +343,7 @@ def test_commands_end_with_a_status_and_sentences(
     in_record(accuracy=0.99)(bad)
     run("verify", good)
     told = output()
-    assert told.count("not checked: that") == 3
+    assert told.count("not checked: that") == 4
     assert "pairwise: 40 images, accuracy" in told
     error = fails("pairwise.json: it says that accuracy is 0.99", "verify", good, bad, status=1)
     assert str(bad) in error

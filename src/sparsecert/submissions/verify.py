@@ -24,6 +24,7 @@ from sparsecert.errors import InputError, RunFolderError
 from sparsecert.procedures.run import recorded_procedure
 from sparsecert.records.record import derived_values
 from sparsecert.submissions.submission import Submission, read_whole_record
+from sparsecert.votes.parquet import REMEDY
 from sparsecert.votes.store import VoteSettings
 
 # What a record says of how it came about; no votes can show it.
@@ -60,7 +61,7 @@ def verify(path: Path) -> Verdict:
     try:
         submission = Submission.open(path)
     except (InputError, RunFolderError) as error:
-        return Verdict(path, reasons=(str(error),))
+        return Verdict(path, reasons=(_reason(error),))
     reading = _Reading(submission)
     for record in submission.record_paths():
         with reading.reasons_of(record.name):
@@ -95,7 +96,7 @@ class _Reading:
         try:
             yield
         except (InputError, RunFolderError) as error:
-            self.reasons.append(f"{name}: {error}")
+            self.reasons.append(f"{name}: {_reason(error)}")
 
     def check_record(self, path: Path) -> None:
         """Compare a record with what the votes give.
@@ -178,6 +179,11 @@ class _Reading:
             )
 
 
+def _reason(error: Exception) -> str:
+    """The sentence without what to do in a run folder: without the network nothing is counted."""
+    return str(error).removesuffix(REMEDY)
+
+
 def _differences(said: Any, found: Any, name: str) -> Iterator[str]:
     """Sentences on where two JSON values differ; of a list only the first place."""
     if isinstance(said, dict) and isinstance(found, dict):
@@ -216,6 +222,7 @@ def _unchecked(submission: Submission) -> Iterator[str]:
         yield "every set of the family cast its own ballot"
     else:
         yield "ablations were drawn as the design says, independently, to select and to estimate"
+    yield "settings and seed were chosen before the votes, and not as the best of several"
     yield f"{', '.join(TOLD)} and the seconds of images are true"
     if not data.is_at_hand(submission.dataset.name):
         yield (

@@ -25,6 +25,9 @@ from sparsecert.errors import InputError, RunFolderError
 
 _METADATA_KEY, _COUNTERS_KEY = b"sparsecert", b"sparsecert-counted-by"
 
+# What to do about a part in a run folder, whose images can be counted again.
+REMEDY = "; remove it, and its images will be done again"
+
 Rows = TypeVar("Rows")
 
 
@@ -195,16 +198,14 @@ def _sentences(path: Path) -> Iterator[None]:
         yield
     except InputError as error:
         raise RunFolderError(
-            f"the file {path} holds numbers that cannot be: {error}; remove it, and its images "
-            "will be done again"
+            f"the file {path} holds numbers that cannot be: {error}{REMEDY}"
         ) from error
     except (
         OSError, pa.ArrowException, ValueError, KeyError, TypeError, ArithmeticError, RecursionError
     ) as error:  # fmt: skip
         if os.path.lexists(path):
             raise RunFolderError(
-                f"the file {path} is truncated, damaged or not sparsecert's ({error}); remove it, "
-                "and its images will be done again"
+                f"the file {path} is truncated, damaged or not sparsecert's ({error}){REMEDY}"
             ) from error
 
 
