@@ -15,6 +15,8 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(DOCS / "extensions"))
 
+from linked_files import link_to_code  # noqa: E402
+
 # Captions, and short titles of pages in the order of the sidebar. Every page must be here.
 NAVIGATION = {
     "Guides": {
@@ -79,7 +81,8 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
+    "sphinx.ext.linkcode",
+    "docstrings",
     "light_and_dark",
     "linked_files",
     "mathml",
@@ -90,6 +93,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 html_math_renderer = "mathml"
 
+linkcode_resolve = link_to_code
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
