@@ -17,6 +17,12 @@ setup: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+# The site: site/index.html, which needs no server. Any warning, such as a broken link, is an error.
+.PHONY: docs
+docs: setup-dev
+	rm -rf site
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --conf-dir docs . site
+
 demo: setup
 	$(BIN)/sparsecert demo
 

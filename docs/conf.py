@@ -24,6 +24,7 @@ NAVIGATION = {
         "Other classifiers": "docs/classifiers",
         "Tables": "docs/tables",
         "Images in a folder": "docs/images-in-a-folder",
+        "Attack by hand": "docs/explore",
         "The paper's tables": "docs/reproduce",
         "Choosing k, rule and design": "docs/choosing",
         "Fixed families": "docs/partitions",
@@ -68,12 +69,21 @@ NAVIGATION = {
     },
 }
 
+# Pages that not every checkout has.
+OPTIONAL = ("docs/explore", "docs/leaderboard")
+
 project = "sparsecert"
 author = "the sparsecert contributors"
 copyright = author
 
 root_doc = "docs/index"
-include_patterns = ["docs/**", "results/README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
+include_patterns = [
+    "docs/**",
+    "results/README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+]
 exclude_patterns = [
     path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in ("docs", "results")
 ]
@@ -82,12 +92,12 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.linkcode",
+    "accessible",
     "docstrings",
     "light_and_dark",
     "linked_files",
     "mathml",
 ]
-nitpick_ignore_regex = [("py:.*", ".*")]
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
@@ -97,13 +107,15 @@ linkcode_resolve = link_to_code
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
+autodoc_type_aliases = {"ArrayLike": "ArrayLike"}
 python_maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
 
 html_theme = "furo"
 html_title = "sparsecert"
 html_static_path = ["static"]
+html_favicon = "static/favicon.svg"
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_show_sphinx = False
@@ -121,8 +133,7 @@ def add_navigation(_: Sphinx, page: str, source: list[str]) -> None:
         lines = [
             f"{title} </{path}>"
             for title, path in pages.items()
-            # Written by a script that the checkout may lack.
-            if path != "docs/leaderboard" or (ROOT / f"{path}.md").exists()
+            if path not in OPTIONAL or (ROOT / f"{path}.md").exists()
         ]
         source[0] += "\n".join(
             ["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *lines, "```", ""]
@@ -133,9 +144,10 @@ def add_entrance(app: Sphinx, error: Exception | None) -> None:
     """Make the folder itself lead to the first page."""
     if error is None:
         first = f"{root_doc}.html"
+        link = f'<a href="{first}">sparsecert</a>'
         (Path(app.outdir) / "index.html").write_text(
             '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>sparsecert</title>\n'
-            f'<meta http-equiv="refresh" content="0; url={first}">\n<a href="{first}">sparsecert</a>\n'
+            f'<meta http-equiv="refresh" content="0; url={first}">\n{link}\n'
         )
 
 

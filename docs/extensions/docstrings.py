@@ -21,7 +21,8 @@ def _as_restructured_text(_: Sphinx, *about: Any) -> None:
                 outer = None
             if outer is None and indent > last and changed and not changed[-1].strip():
                 outer = last
-                changed += [" " * outer + "::", ""]
+                language = "python" if line.lstrip().startswith(("import ", "from ")) else "text"
+                changed += [" " * outer + f".. code-block:: {language}", ""]
             last = indent
         changed.append(line if outer is not None else _escaped(line))
     lines[:] = changed

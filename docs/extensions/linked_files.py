@@ -11,6 +11,7 @@ import html
 import importlib
 import inspect
 import posixpath
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{path}</title>
+<link rel="icon" href="{up}/_static/favicon.svg">
 <link rel="stylesheet" href="{up}/_static/pygments.css">
 <link rel="stylesheet" href="{up}/_static/file.css">
 </head>
@@ -69,7 +71,9 @@ def link_to_code(domain: str, info: dict[str, Any]) -> str | None:
     found: Any = importlib.import_module(info["module"])
     for name in info["fullname"].split("."):
         found = getattr(found, name, None)
-    found = inspect.unwrap(found.fget if isinstance(found, property) else found)
+    if isinstance(found, property):
+        found = found.fget
+    found = inspect.unwrap(found)
     if domain != "py" or not (inspect.isclass(found) or inspect.isfunction(found)):
         return None
     path = Path(inspect.getfile(found)).relative_to(_ROOT).as_posix()
@@ -85,6 +89,7 @@ def _write(app: Sphinx, error: Exception | None) -> None:
         file = _ROOT / path
         text, language = file.read_text(), _LANGUAGES[file.suffix]
         code = highlighter.highlight_block(text, language, lineanchors="line")
+        code = re.sub(r'<a id="(line-\d+)"[^>]*></a>', r'<span id="\1"></span>', code)
         target = Path(app.outdir) / "files" / f"{path}.html"
         target.parent.mkdir(parents=True, exist_ok=True)
         up = "/".join([".."] * (path.count("/") + 1))

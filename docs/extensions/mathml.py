@@ -17,7 +17,7 @@ def _mathml(node: nodes.Element, block: bool) -> str:
     """A formula that cannot be set is a warning, which ends the build."""
     formula = node.astext().strip()
     try:
-        return tex2mathml(formula, as_block=block)
+        return str(tex2mathml(formula, as_block=block))
     except MathError as error:
         _LOGGER.warning("cannot set %r: %s", formula, error, location=node)
         return ""

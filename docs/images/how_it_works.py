@@ -18,7 +18,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
 
 import sparsecert as sc
@@ -104,9 +103,17 @@ def draw(what: Shown, colours: Colours) -> Figure:
     """Four steps, read along the rows."""
     figure = Figure(figsize=(7.2, 6.4), facecolor=colours.page)
     steps = figure.add_gridspec(
-        2, 2, width_ratios=(1, 1.9), height_ratios=(1, 0.95), wspace=0.2, hspace=0.42,
-        left=0.055, right=0.975, top=0.895, bottom=0.1,
-    )  # fmt: skip
+        2,
+        2,
+        width_ratios=(1, 1.9),
+        height_ratios=(1, 0.95),
+        wspace=0.2,
+        hspace=0.42,
+        left=0.055,
+        right=0.975,
+        top=0.895,
+        bottom=0.1,
+    )
     _image(figure.add_subplot(steps[0, 0]), what, colours)
     grid = steps[0, 1].subgridspec(2, 4, hspace=0.3, wspace=0.08)
     views = [figure.add_subplot(grid[i // 4, i % 4]) for i in range(_VIEWS)]
@@ -153,13 +160,16 @@ def _counts(axes: Axes, what: Shown, colours: Colours) -> None:
     axes.invert_yaxis()
     axes.set(yticks=classes, xticks=[], facecolor=colours.page)
     axes.set_xlim(0, what.counts.max() * 1.05)
-    for c, count in zip(classes, what.counts, strict=True):
+    for c, count in enumerate(what.counts.tolist()):
         inside = count > what.counts.max() / 2
         axes.text(
             count - what.counts.max() * 0.03 if inside else count + what.counts.max() * 0.03,
-            c, f"{count}", va="center", ha="right" if inside else "left",
+            c,
+            f"{count}",
+            va="center",
+            ha="right" if inside else "left",
             color=colours.page if inside else colours.ink,
-        )  # fmt: skip
+        )
     axes.tick_params(colors=colours.ink, length=0)
     for side in axes.spines.values():
         side.set_visible(False)
@@ -176,25 +186,36 @@ def _certificate(axes: Axes, what: Shown, colours: Colours) -> None:
     axes.bar(rho[~safe], left[~safe], color=colours.wrong, width=0.72, alpha=0.6)
     axes.axhline(0.5, color=colours.ink, linewidth=1.2, linestyle=(0, (4, 3)))
     axes.set_facecolor(colours.page)
-    axes.set(ylim=(0, 1.12), yticks=[0, 0.5, 1], yticklabels=["0", "½", "1"], xlim=(-0.6, rho[-1] + 0.6), xticks=rho)
+    axes.set(
+        ylim=(0, 1.12),
+        yticks=[0, 0.5, 1],
+        yticklabels=["0", "½", "1"],
+        xlim=(-0.6, rho[-1] + 0.6),
+        xticks=rho,
+    )
     axes.set_xlabel("changed pixels", color=colours.ink)
     axes.set_title(
         f"share of votes that stay with “{what.label}”, at least",
-        color=colours.faint, size=11, loc="left", pad=2,
-    )  # fmt: skip
+        color=colours.faint,
+        size=11,
+        loc="left",
+        pad=2,
+    )
     axes.tick_params(colors=colours.ink, length=0)
     for name, side in axes.spines.items():
         side.set(color=colours.faint, visible=name == "bottom")
-    axes.add_patch(
-        FancyArrowPatch(
-            (what.radius, 0.84), (what.radius, 0.57), arrowstyle="-|>", mutation_scale=14,
-            color=colours.ink, linewidth=1.4,
-        )  # fmt: skip
-    )
+    arrow = {"arrowstyle": "-|>", "mutation_scale": 14, "color": colours.ink, "linewidth": 1.4}
+    axes.annotate("", (what.radius, 0.57), (what.radius, 0.84), arrowprops=arrow)
     axes.text(
-        what.radius + 3.5, 0.855, f"no change of {what.radius} pixels\nalters the answer",
-        color=colours.ink, ha="right", va="bottom", weight="bold", linespacing=1.25,
-    )  # fmt: skip
+        what.radius + 3.5,
+        0.855,
+        f"no change of {what.radius} pixels\nalters the answer",
+        color=colours.ink,
+        ha="right",
+        va="bottom",
+        weight="bold",
+        linespacing=1.25,
+    )
 
 
 def main() -> None:
