@@ -27,7 +27,7 @@ NAVIGATION = {
         "Attack by hand": "docs/explore",
         "The paper's tables": "docs/reproduce",
         "Choosing k, rule and design": "docs/choosing",
-        "Fixed families": "docs/partitions",
+        "Partitions": "docs/partitions",
         "What a radius counts": "docs/units",
         "Threats and the top K": "docs/threats",
         "Attacks": "docs/attacks",
@@ -50,7 +50,7 @@ NAVIGATION = {
         "Many classes": "docs/theory/many-classes",
         "Boundaries": "docs/theory/boundaries",
         "Sequential sampling": "docs/theory/sequential",
-        "Fixed families ": "docs/theory/fixed-families",
+        "Fixed families": "docs/theory/fixed-families",
         "Run-off": "docs/theory/run-off",
         "Windows": "docs/theory/windows",
         "Abstention": "docs/theory/abstention",
@@ -92,11 +92,11 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.linkcode",
-    "accessible",
     "docstrings",
     "light_and_dark",
     "linked_files",
     "mathml",
+    "mended",
 ]
 
 myst_enable_extensions = ["dollarmath"]

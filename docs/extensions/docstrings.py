@@ -33,7 +33,20 @@ def _escaped(line: str) -> str:
     return re.sub(r"(`+[^`]*`+)|\|", lambda found: found[1] or r"\|", line)
 
 
+def _short_types(_: Sphinx, *about: Any) -> tuple[str, str | None] | None:
+    """Arrays by the name they are written with."""
+    signature, returned = about[-2:]
+    if signature is None:  # of what is called by nobody
+        return None
+    return _with_short_types(signature), returned and _with_short_types(returned)
+
+
+def _with_short_types(text: str) -> str:
+    return re.sub(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[([\w.]+)\]\]", r"NDArray[\1]", text)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", _as_restructured_text, priority=400)
+    app.connect("autodoc-process-signature", _short_types)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -14,12 +14,11 @@ import pytest
 from tests.browser.pages import DESKTOP, PHONE, OpenPage, Screen, check_accessible, scrolls_sideways
 from tests.helpers.site import ROOT
 
-# One of each kind: pictures, code, formulas, wide tables, signatures, a file.
+# One of each kind: pictures, code, formulas and tables, signatures, a file.
 PAGES = [
     "docs/index",
     "docs/own-model",
     "docs/theory/fixed-families",
-    "docs/choosing",
     "docs/api/certificates",
     "files/examples/own_model.py",
 ]
@@ -48,13 +47,20 @@ def test_main_pages(served: str, open_page: OpenPage, name: str) -> None:
 
 @pytest.mark.parametrize("screen", [PHONE], ids=str)
 def test_no_page_scrolls_sideways_on_a_phone(site: Path, open_page: OpenPage) -> None:
-    """None but those of files, which are all alike."""
-    paths = {*site.rglob("*.html")} - {*(site / "files").rglob("*.html")}
+    """Files are left out, which are all alike, and what only leads to the first page."""
+    paths = {*site.rglob("*.html")} - {*(site / "files").rglob("*.html"), site / "index.html"}
     first, *others = [path.as_uri() for path in sorted(paths)]
     page = open_page(first)
     for address in others:
         page.goto(address)
         assert not scrolls_sideways(page), address
+
+
+@pytest.mark.parametrize("screen", [PHONE], ids=str)
+def test_the_folder_leads_to_the_first_page(site: Path, open_page: OpenPage) -> None:
+    page = open_page((site / "index.html").as_uri())
+    page.wait_for_url("**/docs/index.html")
+    assert page.locator("article h1").inner_text().startswith("sparsecert")
 
 
 @pytest.mark.parametrize("screen", [DESKTOP], ids=str)

@@ -1,4 +1,4 @@
-"""Two mendings of what Sphinx writes, for those who have pages read to them."""
+"""What Sphinx and docutils write, mended for the ear (screen readers) and for the eye."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from sphinx.application import Sphinx
 
 # Parameters one to a line are a list of definitions of nothing.
 _PARAMETERS = re.compile(r'<dl>\s*((?:<dd><(?:em|span) class="sig-.*?</dd>\s*)+)</dl>', re.DOTALL)
+# A formula and what follows it, which would otherwise begin a line.
+_FORMULA = re.compile(r"(<math(?:(?!</math>).)*</math>)([.,;:?)’”-]+\w*)", re.DOTALL)
 
 
 def _lines(found: re.Match[str]) -> str:
@@ -18,7 +20,8 @@ def _lines(found: re.Match[str]) -> str:
 
 def _mend(_app: Sphinx, _name: str, _template: str, context: dict[str, Any], _: object) -> None:
     if "body" in context:
-        context["body"] = _PARAMETERS.sub(_lines, context["body"])
+        body = _PARAMETERS.sub(_lines, context["body"])
+        context["body"] = _FORMULA.sub(r'<span class="together">\1\2</span>', body)
     # Captions of the sidebar are headings of no level.
     context["furo_navigation_tree"] = context["furo_navigation_tree"].replace(
         'role="heading"', 'role="heading" aria-level="2"'
