@@ -42,6 +42,7 @@ def _short_types(_: Sphinx, *about: Any) -> tuple[str, str | None] | None:
 
 
 def _with_short_types(text: str) -> str:
+    text = re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text)
     return re.sub(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[([\w.]+)\]\]", r"NDArray[\1]", text)
 
 

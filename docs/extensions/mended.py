@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 # Parameters one to a line are a list of definitions of nothing.
 _PARAMETERS = re.compile(r'<dl>\s*((?:<dd><(?:em|span) class="sig-.*?</dd>\s*)+)</dl>', re.DOTALL)
 # A formula and what follows it, which would otherwise begin a line.
-_FORMULA = re.compile(r"(<math(?:(?!</math>).)*</math>)([.,;:?)’”-]+\w*)", re.DOTALL)
+_FORMULA = re.compile(r"(<math(?:(?!</math>).)*</math>)([.,;:?)\u2019\u201d-]+\w*)", re.DOTALL)
 
 
 def _lines(found: re.Match[str]) -> str:

@@ -19,7 +19,7 @@ PAGES = [
     "docs/index",
     "docs/own-model",
     "docs/theory/fixed-families",
-    "docs/api/certificates",
+    "docs/api/evaluation",
     "files/examples/own_model.py",
 ]
 
