@@ -7,7 +7,7 @@ KEEP := $(if $(RESULTS),--results $(RESULTS))
 # Each test is run by one of two workers, whichever is free.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-.PHONY: setup setup-dev demo test test-slow coverage check bench bench-gpu leaderboard
+.PHONY: setup setup-dev demo test test-slow coverage check docs bench bench-gpu leaderboard
 
 setup: .venv/.installed
 
@@ -23,6 +23,11 @@ setup-dev: .venv/.installed-dev
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.lock
 	touch $@
+
+# The site: site/index.html, which needs no server. Any warning, such as a broken link, is an error.
+docs: setup-dev
+	rm -rf site
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --conf-dir docs . site
 
 demo: setup
 	$(BIN)/sparsecert demo

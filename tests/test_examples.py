@@ -7,13 +7,17 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import huggingface_hub
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_breast_cancer
 
 import sparsecert as sc
+from sparsecert import data
+from sparsecert.cli import app
 from tests.helpers.commands import SMALL, printed_by, record, report, run
+from tests.helpers.hub import cached
 
 ROOT = Path(__file__).parent.parent
 
@@ -91,10 +95,8 @@ def test_readme_snippets() -> None:
         "sc": sc,
         "model": model,
         "images": torch.rand(2, 1, 28, 28),
-        "counts": np.array([[9_500, 500]]),
-        "label": [0],
     }
-    assert ran("README.md", names) == 2
+    assert ran("README.md", names) == 1
     assert names["certificate"].radius.shape == (2,)
 
 
@@ -156,6 +158,87 @@ def test_fixed_families_snippet() -> None:
     names: dict[str, Any] = {}
     assert ran("docs/theory/fixed-families.md", names) == 1
     assert names["certificate"].alpha == 0
+
+
+def test_snippets_about_ones_own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    assert ran("docs/own-model.md", names) == 8
+    assert names["largest"] == 3
+    assert sc.certified_accuracy(names["certificate"].radius, names["correct"], 1) > 0.6
+    wide = names["with_twice_the_channels"](torch.nn.Conv2d(3, 4, 3, padding=1))
+    x = torch.rand(1, 3, 8, 8)
+    assert wide(torch.cat((x, 1 - x), dim=1)).shape == (1, 4, 8, 8)
+    assert {"model.pt", "certified.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_snippet_about_images(
+    digits_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "photos").symlink_to(digits_run)
+    (tmp_path / "new").mkdir()
+    for name in ("one.jpg", "two.jpg"):
+        Image.new("L", (8, 8)).save(tmp_path / "new" / name)
+    names: dict[str, Any] = {}
+    assert ran("docs/images-in-a-folder.md", names) == 1
+    assert names["certificate"].label.shape == (2,)
+
+
+def test_snippet_about_attacks(digits_run: Path) -> None:
+    digits = data.load("digits", "test")
+    smoothed = sc.load(digits_run)
+    names: dict[str, Any] = {"smoothed": smoothed, "images": digits.batch([0])}
+    names["labels"] = digits.labels[:1]
+    assert ran("docs/attacks.md", names) == 1
+    assert names["result"].adversarial.shape == (1, 1, 8, 8)
+
+
+def test_snippet_about_sharing(
+    digits_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached(tmp_path, "user/mnist-k45", digits_run, "v2")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    names: dict[str, Any] = {"sc": sc}
+    assert ran("docs/sharing.md", names) == 1
+    assert names["smoothed"].num_classes == 10
+
+
+def test_snippets_that_only_count() -> None:
+    names: dict[str, Any] = {}
+    assert ran("docs/choosing.md", names) == 1
+    assert names["ceiling"] == 11
+    assert ran("docs/reproduce.md", names) == 1
+    assert names["certificate"].radius.tolist() == [2, 1]
+    assert ran("docs/runs.md", names) == 1
+    assert names["certificate"].alpha == 0.001
+
+
+PAGES = sorted(path for pattern in ("*.md", "docs/**/*.md") for path in ROOT.glob(pattern))
+
+
+def test_every_page_with_snippets_is_run_above() -> None:
+    with_snippets = [page for page in PAGES if "```python" in page.read_text()]
+    names = [page.relative_to(ROOT).as_posix() for page in with_snippets]
+    assert len(names) > 10
+    assert [name for name in names if f'"{name}"' not in Path(__file__).read_text()] == []
+
+
+def shell_commands(text: str) -> list[str]:
+    """Lines of indented and fenced blocks that begin with `sparsecert`, continued ones joined."""
+    joined = text.replace("\\\n", " ")
+    indented = re.findall(r"^ {4,}(sparsecert .+)$", joined, re.MULTILINE)
+    fenced = "".join(re.findall(r"^```(?:sh|bash)\n(.*?)^```", joined, re.DOTALL | re.MULTILINE))
+    return indented + re.findall(r"^(sparsecert .+)$", fenced, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_in_the_docs_are_commands(page: Path) -> None:
+    for line in shell_commands(page.read_text()):
+        words = shlex.split(line, comments=True)[1:]
+        app.parse_args(words, print_error=False, exit_on_error=False)
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import datasets
 import jaxtyping
 import pytest
+from filelock import FileLock
 
 from tests.helpers.commands import Fails, Output, run, train
+from tests.helpers.site import build
 
 
 @pytest.fixture
@@ -71,3 +74,17 @@ def folder(digits_run: Path, tmp_path: Path) -> Path:
 def family_folder(family_run: Path, tmp_path: Path) -> Path:
     """A copy of the run with a partition, with nothing counted yet."""
     return Path(shutil.copytree(family_run, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The docs site, built once, whichever worker comes first."""
+    for package in ("sphinx", "furo", "myst_parser"):
+        pytest.importorskip(package, reason=f"there is no {package}: install the extra docs")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with FileLock(folder / "site.lock"):
+        if not (folder / "site").exists():
+            build(folder / "site")
+    return folder / "site"
