@@ -16,8 +16,10 @@ from PIL import Image
 
 from sparsecert import files
 from sparsecert.errors import RunFolderError
+from sparsecert.runs.folder import RunFolder
 from sparsecert.runs.train import NoTestSplitWarning, train_run
 from tests.helpers.commands import Fails, log, run
+from tests.helpers.training import noise_images
 
 ARRAYS = {
     "x_train": np.zeros((20, 4, 4)),
@@ -141,3 +143,17 @@ def test_one_run_is_trained_by_one_process(tmp_path: Path, fails: Fails) -> None
     for name in ("checkpoint.safetensors", "train.jsonl"):
         (folder / name).unlink(missing_ok=True)
     run(*train("digits", folder))  # what was stopped left no lock behind
+
+
+def test_other_changes_to_images_are_named_in_the_command(tmp_path: Path, fails: Fails) -> None:
+    images, out = noise_images(tmp_path / "x.npz", 12, 16, 3), tmp_path / "run"
+    words = ["--augmentation", "warp-colour", "--weight-average", 0.9]
+    run(*train(images, out, *words))
+    config = RunFolder(out).config
+    assert (config.recipe.augmentation, config.recipe.weight_average) == ("warp-colour", 0.9)
+    assert "--augmentation warp-colour --weight-average 0.9" in config.train_command(out)
+    run(*train(images, tmp_path / "usual"))
+    assert "augment" not in RunFolder(tmp_path / "usual").config.train_command(out)
+    new = tmp_path / "new"
+    fails("weight_average in [0, 1), got 1.0", *train(images, new, "--weight-average", 1))
+    fails("expected --augmentation none for these", *train("breast-cancer", new, *words))

@@ -13,7 +13,7 @@ from sparsecert.designs.design import options
 from sparsecert.designs.registry import DESIGNS
 from sparsecert.errors import InputError
 from sparsecert.models import Architecture
-from sparsecert.training import RecipeName
+from sparsecert.training import Augmentation, RecipeName
 
 
 def train_command(
@@ -37,6 +37,17 @@ def train_command(
     epochs: Annotated[int | None, Parameter(help="Instead of the recipe's.")] = None,
     batch_size: Annotated[
         int | None, Parameter(help="Instead of the recipe's, where memory is short.")
+    ] = None,
+    augmentation: Annotated[
+        Augmentation | None,
+        Parameter(help="Random changes to training images, instead of the recipe's."),
+    ] = None,
+    weight_average: Annotated[
+        float | None,
+        Parameter(
+            help="End with the mean of the weights over steps, each with this share of the weight "
+            "of the next, such as 0.999; 0 for the last ones."
+        ),
     ] = None,
     start: Annotated[
         Path | None,
@@ -100,6 +111,8 @@ def train_command(
         architecture=model,
         epochs=epochs,
         batch_size=batch_size,
+        augmentation=augmentation,
+        weight_average=weight_average,
         width=width,
         start=start,
         radius=radius,

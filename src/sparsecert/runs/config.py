@@ -28,7 +28,7 @@ from sparsecert.models import architectures as models
 from sparsecert.smoothing.encoding import Encoding, MeanEncoding, NoiseEncoding, TwoChannelEncoding
 from sparsecert.streams import Stage, stream
 from sparsecert.training.objective import build_loss
-from sparsecert.training.recipes import Recipe
+from sparsecert.training.recipes import Recipe, recipe_for
 
 FORMAT = "sparsecert-run-2"
 
@@ -223,6 +223,8 @@ class RunConfig:
                 out=path,
             )
         recipe, start, taken = self.recipe, self.start, options(self.design)
+        large = recipe.augmentation == "random-part"
+        usual = recipe_for(recipe.name, self.input_shape, large=large).augmentation
         words = command(
             "train",
             data=self.dataset,
@@ -235,6 +237,8 @@ class RunConfig:
             model=self.architecture,
             epochs=recipe.epochs,
             batch_size=recipe.batch_size,
+            augmentation=None if recipe.augmentation == usual else recipe.augmentation,
+            weight_average=recipe.weight_average or None,
             seed=self.seed,
             radius=recipe.radius,
             start=None if start is None else start.path,

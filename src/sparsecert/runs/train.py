@@ -68,7 +68,7 @@ def train_run(
     held_out: int = 0,
     seed: int = 0,
     show_progress: bool = False,
-    **overrides: int | None,
+    **overrides: float | str | None,
 ) -> RunFolder:
     """Train a base classifier into a run folder, or finish one that was cut off.
 
@@ -140,7 +140,7 @@ def train_run(
         encoding=encoding,
         encoding_mean=mean,
         encoding_std=std,
-        recipe=_overridden(followed, out, overrides),
+        recipe=_overridden(followed, shape, out, overrides),
         seed=seed,
         width=width,
         start=None if parent is None else parent.as_parent(),
@@ -291,7 +291,12 @@ def _check_parent(parent: RunFolder, config: RunConfig) -> None:
         )
 
 
-def _overridden(recipe: Recipe, out: Path, overrides: Mapping[str, int | None]) -> Recipe:
+def _overridden(
+    recipe: Recipe,
+    input_shape: tuple[int, ...],
+    out: Path,
+    overrides: Mapping[str, float | str | None],
+) -> Recipe:
     """The recipe as it will be followed, which is how the run folder records it."""
     run = RunFolder(out)
     if run.config_path.exists():  # begun, perhaps on another machine
@@ -299,6 +304,13 @@ def _overridden(recipe: Recipe, out: Path, overrides: Mapping[str, int | None]) 
     else:
         precision = recipe.precision if multiplies_bfloat16(best_device()) else "float32"
     given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
+    augmentation = given.get("augmentation", recipe.augmentation)
+    if augmentation != recipe.augmentation and (
+        recipe.augmentation == "random-part" or (augmentation != "none" and len(input_shape) != 3)
+    ):
+        raise InputError(
+            f"expected --augmentation {recipe.augmentation} for these inputs, got {augmentation}"
+        )
     return replace(recipe, precision=precision, **given)
 
 

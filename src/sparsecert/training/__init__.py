@@ -5,3 +5,4 @@ from __future__ import annotations
 from typing import Literal
 
 RecipeName = Literal["fast", "paper", "radius"]
+Augmentation = Literal["none", "crop-flip", "warp-colour"]

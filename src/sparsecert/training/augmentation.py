@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from sparsecert.training import Augmentation
+
 PADDING = 1 / 8  # of the image's side: 4 pixels for CIFAR-10, as in the paper
 TURN = math.pi / 12  # 15 degrees
 STRETCH = 0.2  # of the logarithm of either side
@@ -66,7 +68,7 @@ def random_warp_and_colour(
     return changed.clamp(0, 1)
 
 
-AUGMENTATIONS: dict[str, Callable[[Tensor, np.random.Generator], Tensor]] = {
+AUGMENTATIONS: dict[Augmentation, Callable[[Tensor, np.random.Generator], Tensor]] = {
     "none": lambda images, generator: images,
     "crop-flip": random_crop_and_flip,
     "warp-colour": random_warp_and_colour,

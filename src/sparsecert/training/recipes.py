@@ -10,6 +10,7 @@ from torch import nn, optim
 
 from sparsecert.devices import Precision, check_precision
 from sparsecert.errors import InputError, as_integer
+from sparsecert.training import Augmentation
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Recipe:
     schedule: Literal["step", "cosine"]
     weight_decay: float
     mask_per: Literal["batch", "example"]
-    augmentation: Literal["none", "crop-flip", "warp-colour", "random-part"]
+    augmentation: Augmentation | Literal["random-part"]
     drops: tuple[float, ...] = ()
     warmup: float = 0.0
     precision: Precision = "float32"
