@@ -56,17 +56,24 @@ def greedy_attack(
     check_num_samples(candidates, "candidates")
 
     def search(queries: Queries, most: int, generator: np.random.Generator) -> Iterator[Tensor]:
-        fooling = _forward(queries, most, candidates)
-        if fooling is not None:
-            yield from found_images(reset_features(queries, [fooling], generator))
+        version, fools = None, False
+        for version, fools in greedy_steps(queries, most, candidates):
+            pass
+        if version is not None and fools:
+            yield from found_images(reset_features(queries, [version], generator))
 
     return attack_each(
         victim, images, labels, budget, search, probe=probe, seed=seed, indices=indices
     )
 
 
-def _forward(queries: Queries, budget: int, candidates: int) -> Version | None:
-    """A few steps past the first version that fools clearly; None where the budget ends before."""
+def greedy_steps(
+    queries: Queries, budget: int, candidates: int
+) -> Iterator[tuple[Version, bool]]:
+    """The version after each step, and whether one so far has fooled clearly.
+
+    A few steps past the first that does, or with the budget, they end.
+    """
     version = queries.version(queries.original)
     unchanged = np.ones(queries.units.number, dtype=np.bool_)
     fooled_at: int | None = None
@@ -84,9 +91,9 @@ def _forward(queries: Queries, budget: int, candidates: int) -> Version | None:
         if fooled_at is None and queries.clearly_fooled([version])[0]:
             # The search fits its image to the first ballots; all of them are harder to please.
             fooled_at = step if queries.fooled([version], strict=True)[0] else None
+        yield version, fooled_at is not None
         if fooled_at is not None and step >= fooled_at + _SURER:
             break
-    return None if fooled_at is None else version
 
 
 def _best_ends(queries: Queries, image: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
