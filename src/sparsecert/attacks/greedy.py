@@ -67,9 +67,7 @@ def greedy_attack(
     )
 
 
-def greedy_steps(
-    queries: Queries, budget: int, candidates: int
-) -> Iterator[tuple[Version, bool]]:
+def greedy_steps(queries: Queries, budget: int, candidates: int) -> Iterator[tuple[Version, bool]]:
     """The version after each step, and whether one so far has fooled clearly.
 
     A few steps past the first that does, or with the budget, they end.

@@ -19,52 +19,57 @@ _HIDDEN = 0.55, 0.72, 0.92  # what ablation hides, in every picture
 
 
 def panel(session: Session) -> str:
-    """Certificate, changes and votes."""
+    """The certificate, and what has become of it."""
     heading, certificate = words.certificate_words(session)
-    return _TEMPLATES.get_template("panel.html").render(
+    found = session.certificate
+    return _rendered(
+        "panel.html",
         heading=heading,
         certificate=certificate,
         sure=words.error_words(session),
         attack=words.attack_words(session),
         fresh=words.fresh_words(session),
-        cost=words.cost_words(session),
         unit=session.subject.unit,
-        drawing=session.certificate is None,
         flipped=session.flipped,
         changed=session.num_changed,
-        radius=-1 if session.certificate is None else session.certificate.radius,
+        radius=None if found is None else max(found.radius, 0),
         scale=_scale(session),
+    )
+
+
+def votes(session: Session) -> str:
+    """How the pool votes, and what it took."""
+    return _rendered(
+        "votes.html",
         bars=_bars(session),
-        ballots=len(session.pool.masks),
+        ballots=f"{len(session.pool.masks):,}",
+        unit=session.subject.unit,
+        cost=words.cost_words(session),
     )
 
 
 def views(session: Session) -> str:
     """A few ballots: what each retained, and what it voted for."""
-    shown = []
-    for mask, choice in zip(
-        session.pool.masks[:_NUM_VIEWS].numpy(), session.pool.choices[:_NUM_VIEWS], strict=False
-    ):
-        shown.append(
+    subject, pool, vote = session.subject, session.pool, session.vote
+    seen = zip(pool.masks[:_NUM_VIEWS].numpy(), pool.choices[:_NUM_VIEWS].tolist(), strict=True)
+    return _rendered(
+        "views.html",
+        views=[
             {
-                "picture": _picture(session.image.numpy(), mask) if _is_image(session) else None,
-                "columns": None if _is_image(session) else _columns(session, mask),
-                "name": session.subject.classes[choice],
-                "won": int(choice) == session.vote,
+                "picture": _picture(session.image.numpy(), mask) if subject.is_image else None,
+                "columns": None if subject.is_image else _columns(session, mask),
+                "name": subject.classes[choice],
+                "won": choice == vote,
             }
-        )
-    return _TEMPLATES.get_template("views.html").render(
-        views=shown, retained=words.retained_words(session.subject, session.settings.num_retained)
+            for mask, choice in seen
+        ],
+        retained=words.retained_words(subject, session.settings.num_retained),
     )
 
 
 def problem(sentence: str) -> str:
     """What is wrong with what somebody entered; nothing for an empty sentence."""
-    return _TEMPLATES.get_template("problem.html").render(sentence=sentence)
-
-
-def _is_image(session: Session) -> bool:
-    return session.subject.is_image
+    return _rendered("problem.html", sentence=sentence)
 
 
 def _bars(session: Session) -> list[dict[str, Any]]:
@@ -105,6 +110,10 @@ def _columns(session: Session, mask: NDArray[np.bool_]) -> str:
     """The names of the columns that a ballot saw."""
     names = session.subject.table.names
     return ", ".join(names[column] for column in np.flatnonzero(mask))
+
+
+def _rendered(template: str, **shown: Any) -> str:
+    return _TEMPLATES.get_template(template).render(shown)
 
 
 _TEMPLATES = jinja2.Environment(

@@ -39,9 +39,7 @@ class Pool:
         InputError: for an input that the classifier does not take.
     """
 
-    def __init__(
-        self, smoothed: SmoothedClassifier, image: Tensor, number: int, seed: int
-    ) -> None:
+    def __init__(self, smoothed: SmoothedClassifier, image: Tensor, number: int, seed: int) -> None:
         smoothed.check(image[None])
         self._smoothed, self._entries = smoothed, InputUnits(image)
         drawn = smoothed.ablation.draw(samples(seed, Stage.ILLUSTRATION, 0, number))

@@ -7,6 +7,7 @@ not by chance. They are no certificate: whoever paints sees them, and fits the i
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from sparsecert.theory.schedule import ALPHA
 NUM_SELECTION, NUM_SAMPLES = 100, 1_000
 _MOST_IN_POOL = 1_000
 _GRADIENT_BALLOTS, _CANDIDATES = 128, 16
+_NUMBERS = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Session:
         certified: whether the input is certified now; a drawing is not before it is finished.
 
     Attributes:
-        image: the version that someone has made.
+        number: tells sessions apart.
         certificate: of the original; None while it is drawn.
         fresh: what fresh ablations say of the version, where someone has asked.
         seconds: that the last change took.
@@ -108,7 +110,9 @@ class Session:
         certified: bool = True,
     ) -> None:
         self.subject, self.original, self.settings = subject, original, settings
-        self.true_class, self.fresh = true_class, None
+        self.number, self.true_class = next(_NUMBERS), true_class
+        self.fresh: Answer | None = None
+        self._stopped = False
         self._rule = check_rule(settings.alpha, settings.rule)
         self._smoothed = subject.classifier(settings.num_retained)
         self.units = InputUnits(original, subject.design.owner)
@@ -117,8 +121,6 @@ class Session:
         number = min(as_integer(settings.num_samples, "n"), _MOST_IN_POOL)
         self.pool = Pool(self._smoothed, original, number, fresh_seed())
         self.seconds = time.perf_counter() - start
-
-    fresh: Answer | None
 
     @property
     def image(self) -> Tensor:
@@ -172,6 +174,8 @@ class Session:
                 )
             if entry in locked:
                 raise InputError(f"entry {entry} is protected: nobody can change it")
+            if not all(isinstance(value, int | float) for value in new):
+                raise InputError(f"expected numbers as values of entry {entry}, got {new}")
             values[:, entry] = torch.tensor(new)
         self._show(values.reshape(self.original.shape))
 
@@ -200,6 +204,10 @@ class Session:
         seconds = time.perf_counter() - start
         self.fresh = Answer(int(found.label[0]), int(found.num_samples[0]), seconds)
 
+    def stop(self) -> None:
+        """Let an attack end after its step; this alone may be called from another thread."""
+        self._stopped = True
+
     def greedy(self) -> Iterator[None]:
         """Attack the original as `sparsecert attack --attack greedy` does, step by step.
 
@@ -209,6 +217,7 @@ class Session:
         """
         if self.certificate is None:
             raise InputError("expected a finished drawing, whose class can be attacked")
+        self._stopped = False
         self._show(self.original)
         yield
         queries = BallotQueries(
@@ -226,6 +235,8 @@ class Session:
         for version, fools in greedy_steps(queries, self.units.number, _CANDIDATES):
             self._show(version.image)
             yield
+            if self._stopped:
+                return
         if version is None or not fools:
             return
         order = stream(fresh_seed(), Stage.ATTACK_MOVES, 0)

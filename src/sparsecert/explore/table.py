@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -30,20 +31,30 @@ class Table:
             for share, low, high in zip(row.tolist(), self._low, self._high, strict=True)
         ]
 
-    def share(self, column: int, value: object) -> float:
-        """What a network is shown for a value; NaN for none.
+    def shares(self, column: int, values: Sequence[object]) -> list[float]:
+        """What a network is shown for the value of a column; NaN for a missing one.
 
         As in training, what is beyond the range of the training data is its nearest end.
 
+        Args:
+            column: its number.
+            values: its one value, None where it is missing.
+
         Raises:
-            InputError: for what is no finite number.
+            InputError: for a column that is not there, or what is no finite number.
         """
+        if not 0 <= column < len(self.names) or len(values) != 1:
+            raise InputError(
+                f"expected one value for a column from 0 to {len(self.names) - 1}, got "
+                f"{len(values)} for {column}"
+            )
+        (value,) = values
         if value is None:
-            return math.nan
+            return [math.nan]
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise InputError(f"expected a number for {self.names[column]}, got {value!r}")
         low, high = self._low[column], self._high[column]
-        return min(max((value - low) / (high - low or 1), 0.0), 1.0)
+        return [min(max((value - low) / (high - low or 1), 0.0), 1.0)]
 
     def ranges(self) -> list[str]:
         """In words: the values of each column that training data had."""

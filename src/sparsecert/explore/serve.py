@@ -1,0 +1,79 @@
+"""Serving the hands-on page, to this machine unless told otherwise."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from sparsecert.errors import InputError
+from sparsecert.explore.session import Settings
+from sparsecert.explore.subject import Subject
+
+_FONTS = ("system-ui", "sans-serif")  # those of the visitor's machine
+
+
+def serve(
+    subject: Subject, settings: Settings, host: str, port: int, ready: Callable[[str], None]
+) -> None:
+    """Serve the page of a run until the process is told to stop. Nothing is sent elsewhere.
+
+    Args:
+        subject: the run.
+        settings: that the page begins with.
+        host: address to listen at.
+        port: of it; 0 for any that is free.
+        ready: is called with the address of the page, once somebody listens there.
+
+    Raises:
+        InputError: where Gradio is not installed, or the address cannot be listened at.
+    """
+    require_gradio()
+    import fastapi
+    import gradio as gr
+    import uvicorn
+
+    from sparsecert.explore.page import build
+
+    app = gr.mount_gradio_app(
+        fastapi.FastAPI(),
+        build(subject, settings),
+        path="/",
+        footer_links=[],
+        ssr_mode=False,
+        theme=gr.themes.Default(font=_FONTS, font_mono=_FONTS),
+        css=(Path(__file__).parent / "page.css").read_text(encoding="utf-8"),
+    )
+    with listening(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        ready(f"http://{shown}:{listener.getsockname()[1]}/")
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+
+
+def require_gradio() -> None:
+    """Raise `InputError` where Gradio is not installed, with the way to install it.
+
+    It is told not to report its use, which it would do on being imported.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    if importlib.util.find_spec("gradio") is None:
+        raise InputError(
+            "expected Gradio, which the hands-on page needs: pip install 'sparsecert[app]'"
+        )
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket there; raises `InputError` where there can be none."""
+    try:
+        return socket.create_server((host, port), family=_family(host))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"cannot listen at {host}, port {port}: {reason}; choose another --host or --port"
+        ) from error
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
