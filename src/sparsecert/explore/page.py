@@ -24,15 +24,15 @@ _MOST_SAMPLES = 10_000
 _SMALLEST_ALPHA, _LARGEST_ALPHA = 0.001, 0.2
 _HEADING = Markup(
     "<h1>How many {unit} does it take?</h1><p>{title}. A network sees this {one} again and again, "
-    "each time only a few {unit}, and votes. Whoever changes a {single} reaches only the votes that "
-    "see it, so it can be proved how many {unit} may change before the answer does. Try it: change "
-    "some, and watch the vote.</p>"
+    "each time only a few of its {unit}, and votes. Whoever changes a {single} reaches only the "
+    "votes that see it. So it can be proved how many {unit} may change before the answer does. Try "
+    "it: change some, and watch the votes.</p>"
 )
-_SETTINGS = (
-    "<h2>What it depends on</h2><p>Another setting draws new ablations and certifies again; the "
-    "panel says what that cost. α is the error of one certificate: it does not cover the best of "
-    "several.</p>"
-)
+_SETTINGS = Markup(
+    "<h2>What it depends on</h2><p>Another setting draws new ablations and certifies again; below "
+    "the votes stands what that cost. {alpha} is the error of one certificate: it does not cover "
+    "the best of several.</p>"
+).format(alpha=words.ALPHA)
 # One thing at a time: there is one network, and a session is not made for several threads.
 _IN_TURN: dict[str, Any] = {"concurrency_id": "session", "concurrency_limit": 1}
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -102,7 +102,7 @@ def _chooser(subject: Subject) -> tuple[gr.Number, gr.Button, gr.Button]:
     with gr.Row(elem_classes="sc-chooser"):
         label = f"Test {subject.one}, 0 to {len(subject.dataset) - 1}"
         return (
-            gr.Number(0, label=label, precision=0, min_width=130),
+            gr.Number(0, label=label, precision=0, min_width=150),
             gr.Button("Another one", min_width=90),
             gr.Button("Draw one", min_width=90, visible=subject.is_image),
         )
@@ -132,7 +132,7 @@ def _settings(subject: Subject, settings: Settings) -> list[Any]:
             _LARGEST_ALPHA,
             settings.alpha,
             step=0.001,
-            label="α: probability that a certificate is wrong",
+            label=f"{words.ALPHA}: probability that a certificate is wrong",
         )
         rule = gr.Radio(list(subject.design.rules), value=settings.rule, label="Rule")
     return [retained, number, alpha, rule]

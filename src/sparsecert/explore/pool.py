@@ -78,6 +78,6 @@ class Pool:
         self.num_cast = len(ballots)
         image = self.image[None]
         with torch.inference_mode():
-            for part in ballots.split(self._smoothed.pass_size(image)):
+            for part in torch.split(ballots, self._smoothed.pass_size(image)):
                 cast = self._smoothed.logits(image, self.masks[part])
                 self._logits[part] = cast.float().cpu()

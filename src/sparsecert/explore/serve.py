@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sparsecert.errors import InputError
 from sparsecert.explore.session import Settings
@@ -43,13 +44,20 @@ def serve(
         path="/",
         footer_links=[],
         ssr_mode=False,
-        theme=gr.themes.Default(font=_FONTS, font_mono=_FONTS),
+        theme=_theme(gr),
         css=(Path(__file__).parent / "page.css").read_text(encoding="utf-8"),
     )
     with listening(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{listener.getsockname()[1]}/")
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+
+
+def _theme(gr: Any) -> Any:
+    """Gradio's, with fonts of the visitor's machine, and buttons whose words can be read."""
+    theme = gr.themes.Default(primary_hue="indigo", font=_FONTS, font_mono=_FONTS)
+    fills = ("button_primary_background_fill", "button_primary_background_fill_dark")
+    return theme.set(**dict.fromkeys(fills, "*primary_600"))
 
 
 def require_gradio() -> None:

@@ -19,14 +19,13 @@ from torch import Tensor
 from sparsecert.attacks.ballots import BallotQueries
 from sparsecert.attacks.greedy import greedy_steps
 from sparsecert.attacks.query import InputUnits
-from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.certification import Certification
 from sparsecert.designs.units import PROTECTED
 from sparsecert.errors import InputError, as_integer
 from sparsecert.explore.pool import Pool
 from sparsecert.explore.subject import Subject
 from sparsecert.rules import check_rule
-from sparsecert.streams import Stage, fresh_seed, stream
+from sparsecert.streams import fresh_seed
 from sparsecert.theory.schedule import ALPHA
 
 NUM_SELECTION, NUM_SAMPLES = 100, 1_000
@@ -209,17 +208,19 @@ class Session:
         self._stopped = True
 
     def greedy(self) -> Iterator[None]:
-        """Attack the original as `sparsecert attack --attack greedy` does, step by step.
+        """Attack the original as `sparsecert attack --attack greedy` does, until the vote flips.
 
-        After each step the version is that of the attack. Its own ballots guide the attack, so the
-        pool shows it to somebody who was not consulted. In the end what need not be changed is
-        reset, as far as the pool's vote stays another.
+        After each step the version is that of the attack. It is guided by ballots of its own, so
+        the pool that is watched was not searched. Unlike the command it does not take back what
+        need not have been changed.
+
+        Raises:
+            InputError: where nothing is certified that could be attacked.
         """
         if self.certificate is None:
-            raise InputError("expected a finished drawing, whose class can be attacked")
+            raise InputError("expected an image that is certified, before it is attacked")
         self._stopped = False
         self._show(self.original)
-        yield
         queries = BallotQueries(
             self._smoothed,
             self.original[None],
@@ -231,21 +232,13 @@ class Session:
             num_gradient=_GRADIENT_BALLOTS,
             rule=self._rule.predicts_as,
         )
-        version, fools = None, False
-        for version, fools in greedy_steps(queries, self.units.number, _CANDIDATES):
+        start = queries.version(self.original)
+        queries.lead([start])  # once, and not for every candidate of the first step
+        for version in greedy_steps(queries, start, self.units.number, _CANDIDATES):
             self._show(version.image)
             yield
-            if self._stopped:
+            if self._stopped or self.flipped:
                 return
-        if version is None or not fools:
-            return
-        order = stream(fresh_seed(), Stage.ATTACK_MOVES, 0)
-        found = list(found_images(reset_features(queries, [version], order)))
-        for image in sorted(found, key=lambda image: self.units.num_changed(image, self.original)):
-            self._show(image)
-            if self.flipped:
-                break
-        yield
 
     def _show(self, image: Tensor) -> None:
         start = time.perf_counter()

@@ -7,6 +7,8 @@ from sparsecert.explore.subject import Subject
 from sparsecert.report.words import one_of
 from sparsecert.theory.prediction import ABSTAIN
 
+ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
+
 
 def certificate_words(session: Session) -> tuple[str, str]:
     """The certificate: what the input is, and what no change can do to it."""
