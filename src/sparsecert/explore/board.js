@@ -279,6 +279,7 @@ function take() {
     changes = made;
   }
   element.classList.toggle("sc-busy", shown.busy);
+  canvas.dataset.number = shown.number;
   draw();
 }
 

@@ -54,8 +54,7 @@ def build(subject: Subject, settings: Settings) -> gr.Blocks:
         names = {"unit": subject.unit, "single": one_of(subject.unit), "one": subject.one}
         _text(_HEADING.format(title=title, **names))
         session = gr.State(None, time_to_live=_KEPT_SECONDS)
-        trouble = _text("")
-        with gr.Row():
+        with gr.Row(elem_classes="sc-hands-on"):
             with gr.Column(min_width=320):
                 number, another, blank = _chooser(subject)
                 board = gr.HTML(
@@ -63,16 +62,19 @@ def build(subject: Subject, settings: Settings) -> gr.Blocks:
                     html_template=_file("board.html"),
                     js_on_load=_file("board.js"),
                     apply_default_css=False,
+                    elem_classes="sc-input",
                     shown={},
                 )
                 kind = "image" if subject.is_image else "row"
                 finish = gr.Button(f"Certify this {kind} as it is now")
             with gr.Column(min_width=320):
-                beside = _text("")
+                trouble, beside = _text(""), _text("", "sc-beside")
                 with gr.Row():
-                    attack = gr.Button("Attack by greedy", variant="primary", min_width=140)
-                    end = gr.Button("Stop", min_width=80)
-                    afresh = gr.Button("Ask fresh ablations", min_width=140)
+                    attack = gr.Button(
+                        "Attack by greedy", variant="primary", scale=3, min_width=140
+                    )
+                    end = gr.Button("Stop", scale=1, min_width=70)
+                    afresh = gr.Button("Ask fresh ablations", scale=3, min_width=180)
                 bars = _text("")
         ballots = _text("")
         _text(_SETTINGS)
@@ -102,7 +104,7 @@ def _chooser(subject: Subject) -> tuple[gr.Number, gr.Button, gr.Button]:
     with gr.Row(elem_classes="sc-chooser"):
         label = f"Test {subject.one}, 0 to {len(subject.dataset) - 1}"
         return (
-            gr.Number(0, label=label, precision=0, min_width=150),
+            gr.Number(0, label=label, precision=0, scale=2, min_width=180),
             gr.Button("Another one", min_width=90),
             gr.Button("Draw one", min_width=90, visible=subject.is_image),
         )
@@ -260,8 +262,8 @@ def _board(session: Session, busy: bool) -> dict[str, Any]:
     }
 
 
-def _text(html: str) -> gr.HTML:
-    return gr.HTML(html, apply_default_css=False)
+def _text(html: str, name: str | None = None) -> gr.HTML:
+    return gr.HTML(html, apply_default_css=False, elem_classes=name)
 
 
 def _file(name: str) -> str:

@@ -96,10 +96,12 @@ def fresh_words(session: Session) -> str:
 def cost_words(session: Session) -> str:
     """Ballots and seconds of the certificate, and of the last change."""
     found, pool = session.certificate, session.pool
-    last = (
-        f"Last change: {pool.num_cast:,} of the pool's {len(pool.masks):,} ballots cast again, "
-        f"{1000 * session.seconds:,.0f} ms."
-    )
+    last = f"Pool: {pool.num_cast:,} ballots, {session.seconds:.2f} s."
+    if pool.num_cast < len(pool.masks):
+        last = (
+            f"Last change: {pool.num_cast:,} of the pool's {len(pool.masks):,} ballots cast "
+            f"again, {1000 * session.seconds:,.0f} ms."
+        )
     if found is None:
         return last
     return f"Certificate: {found.ballots:,} ballots, {found.seconds:.2f} s. {last}"
