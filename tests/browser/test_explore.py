@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
-from sparsecert.explore.session import Session, Settings
 from sparsecert.explore.subject import Subject
 from sparsecert.runs.folder import RunFolder
 from tests.browser.pages import (
@@ -69,13 +69,10 @@ def rows_page(rows_run: Path) -> Iterator[str]:
 def certified_digit(digits_run: Path) -> int:
     """A test image that has a certificate, and is not what a white image is."""
     subject = Subject(RunFolder.open(digits_run))
-    settings = Settings(12, 400)
-    white = Session(subject, subject.blank() + 1, settings).vote
-    for index in range(100):
-        found = Session(subject, subject.input(index)[0], settings).certificate
-        if found is not None and found.radius > 0 and found.label != white:
-            return index
-    raise AssertionError("no image is certified")
+    smoothed = subject.classifier(12)
+    white = smoothed.predict(subject.blank()[None] + 1, 400).counts.argmax()
+    found = smoothed.certify(subject.dataset.batch(range(60)), 100, 400)
+    return int(np.where(found.label == white, -1, found.radius).argmax())
 
 
 def choose(page: Page, index: int) -> None:
@@ -135,7 +132,7 @@ def test_painting_until_the_digit_flips(
     says(page, "Nothing is changed yet")
     paint_row(page, 0, 2, 4)
     driver.expect(page.locator("#sc-count")).not_to_have_text("0")
-    page.get_by_role("button", name="Reset").click()
+    page.get_by_role("button", name="Reset", exact=True).click()
     says(page, "Nothing is changed yet")
 
 
@@ -217,5 +214,5 @@ def test_cells_are_edited(open_page: OpenPage, rows_page: str, screen: Screen) -
     check_accessible(page)
     assert not scrolls_sideways(page)
     keep(page, "rows", screen)
-    page.get_by_role("button", name="Reset").click()
+    page.get_by_role("button", name="Reset", exact=True).click()
     says(page, "Nothing is changed yet")
