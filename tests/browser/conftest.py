@@ -27,6 +27,7 @@ def browser() -> Iterator[Browser]:
         "playwright.sync_api", reason="there is no playwright: install requirements-dev.lock"
     )
     with driver.sync_playwright() as playwright:
+        driver.expect.set_options(timeout=20_000)  # other tests may keep the machine busy
         browser = playwright.chromium.launch(executable_path=chromium)
         yield browser
         browser.close()

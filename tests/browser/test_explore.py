@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from tests.browser.pages import (
     check_accessible,
     scrolls_sideways,
 )
+from tests.helpers.commands import run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -31,37 +33,77 @@ if TYPE_CHECKING:
 pytest.importorskip("gradio", reason="there is no gradio: install requirements-dev.lock")
 driver = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
 
-# A folder: the pages are kept there as pictures, for docs/explore.md.
+# A folder: the pages are kept there as pictures; and the run that docs/explore.md shows.
 SCREENSHOTS = os.environ.get("SPARSECERT_SCREENSHOTS")
+PICTURED = os.environ.get("SPARSECERT_PICTURED_RUN")
 on_desktop = pytest.mark.parametrize("screen", [DESKTOP], ids=str)
 on_phone = pytest.mark.parametrize("screen", [PHONE], ids=str)
 
 
+# Runs the command for each folder in a thread: to be imported takes longer than to be served. Gradio
+# builds one page at a time.
+SERVE = """
+import signal, socket, sys, threading, time
+import sparsecert.cli
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+for folder, port in zip(sys.argv[1::2], sys.argv[2::2]):
+    words = ["explore", folder, "--port", port]
+    threading.Thread(target=sparsecert.cli.main, args=[words], daemon=True).start()
+    with socket.socket() as caller:
+        while caller.connect_ex(("127.0.0.1", int(port))):
+            time.sleep(0.05)
+signal.pause()
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
 @contextmanager
-def served(run: Path) -> Iterator[str]:
-    """The address of the page of a run, served by the command."""
-    command = [sys.executable, "-m", "sparsecert", "explore", str(run), "--port", "0"]
+def served(*folders: Path) -> Iterator[list[str]]:
+    """The addresses of the pages of these runs, as the command tells them."""
+    ports = [free_port() for _ in folders]
+    words = [str(word) for pair in zip(folders, ports, strict=True) for word in pair]
     with subprocess.Popen(
-        [*command, "--num-samples", "400"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVE, *words], stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout is not None
-            found = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
-            assert found is not None
-            yield found[0]
+            addresses = [f"http://127.0.0.1:{port}/" for port in ports]
+            for address in addresses:
+                told = process.stdout.readline()
+                assert told == f"the page is at {address} until you press Ctrl-C\n"
+            yield addresses
         finally:
             process.terminate()
 
 
 @pytest.fixture(scope="package")
-def digits_page(digits_run: Path) -> Iterator[str]:
-    with served(digits_run) as address:
-        yield address
+def colours_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images that are mostly red, or mostly blue."""
+    folder, random = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
+    x, y = random.integers(100, size=(60, 8, 8, 3), dtype=np.uint8), np.arange(60) % 2
+    x[y == 0, :, :, 0] += 150
+    x[y == 1, :, :, 2] += 150
+    np.savez(folder / "colours.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    words = ["--data", folder / "colours.npz", "--retained", 4, "--epochs", 30]
+    run("train", *words, "--model", "mlp", "--out", folder / "run")
+    return folder / "run"
 
 
 @pytest.fixture(scope="package")
-def rows_page(rows_run: Path) -> Iterator[str]:
-    with served(rows_run) as address:
+def pages(digits_run: Path, rows_run: Path, colours_run: Path) -> Iterator[dict[str, str]]:
+    """Addresses by what is there: digits, rows and colours."""
+    with served(digits_run, rows_run, colours_run) as addresses:
+        yield dict(zip(("digits", "rows", "colours"), addresses, strict=True))
+
+
+@pytest.fixture(scope="package")
+def pictured_page() -> Iterator[str]:
+    with served(Path(str(PICTURED))) as (address,):
         yield address
 
 
@@ -104,10 +146,10 @@ def keep(page: Page, name: str, screen: Screen) -> None:
 
 
 def test_painting_until_the_digit_flips(
-    open_page: OpenPage, digits_page: str, certified_digit: int, screen: Screen
+    open_page: OpenPage, pages: dict[str, str], certified_digit: int, screen: Screen
 ) -> None:
-    page = open_page(digits_page)
-    driver.expect(page.locator(".sc-certificate")).to_be_visible(timeout=20_000)
+    page = open_page(pages["digits"])
+    driver.expect(page.locator(".sc-certificate")).to_be_visible()
     if certified_digit:
         choose(page, certified_digit)
     says(page, "Nothing is changed yet")
@@ -126,7 +168,6 @@ def test_painting_until_the_digit_flips(
     assert radius < changed <= 8 * row
     check_accessible(page)
     assert not scrolls_sideways(page)
-    keep(page, "digits", screen)
     for _ in range(row):
         page.get_by_role("button", name="Undo").click()
     says(page, "Nothing is changed yet")
@@ -137,12 +178,12 @@ def test_painting_until_the_digit_flips(
 
 
 @on_desktop
-def test_greedy_by_a_button(open_page: OpenPage, digits_page: str, screen: Screen) -> None:
-    page = open_page(digits_page)
+def test_greedy_by_a_button(open_page: OpenPage, pages: dict[str, str], screen: Screen) -> None:
+    page = open_page(pages["digits"])
     says(page, "Nothing is changed yet")
     paint_row(page, 3, 0, 1)
     page.get_by_role("button", name="Attack by greedy").click()
-    driver.expect(page.locator(".sc-flipped")).to_be_visible(timeout=30_000)
+    driver.expect(page.locator(".sc-flipped")).to_be_visible()
     says(page, r"Flipped after \d+ pixels? changed")
     page.get_by_role("button", name="Ask fresh ablations").click()
     says(page, r"Fresh ablations (say|abstain).*ballots")
@@ -151,8 +192,8 @@ def test_greedy_by_a_button(open_page: OpenPage, digits_page: str, screen: Scree
 
 
 @on_desktop
-def test_keys_paint_and_undo(open_page: OpenPage, digits_page: str) -> None:
-    page = open_page(digits_page)
+def test_keys_paint_and_undo(open_page: OpenPage, pages: dict[str, str]) -> None:
+    page = open_page(pages["digits"])
     says(page, "Nothing is changed yet")
     page.get_by_label("Brush").fill("77")
     page.get_by_role("application").focus()
@@ -165,8 +206,8 @@ def test_keys_paint_and_undo(open_page: OpenPage, digits_page: str) -> None:
 
 
 @on_phone
-def test_a_drawing_is_certified(open_page: OpenPage, digits_page: str) -> None:
-    page = open_page(digits_page)
+def test_a_drawing_is_certified(open_page: OpenPage, pages: dict[str, str]) -> None:
+    page = open_page(pages["digits"])
     says(page, "Nothing is changed yet")
     page.get_by_role("button", name="Draw one").click()
     driver.expect(page.get_by_role("heading", name="A drawing")).to_be_visible()
@@ -179,8 +220,8 @@ def test_a_drawing_is_certified(open_page: OpenPage, digits_page: str) -> None:
 
 
 @on_desktop
-def test_settings_and_bad_ones(open_page: OpenPage, digits_page: str) -> None:
-    page = open_page(digits_page)
+def test_settings_and_bad_ones(open_page: OpenPage, pages: dict[str, str]) -> None:
+    page = open_page(pages["digits"])
     says(page, "Nothing is changed yet")
     paint_row(page, 0, 0, 1)
     says(page, "pixels changed")
@@ -197,8 +238,8 @@ def test_settings_and_bad_ones(open_page: OpenPage, digits_page: str) -> None:
 
 
 @pytest.mark.parametrize("screen", [DESKTOP, Screen(375, "dark")], ids=str)
-def test_cells_are_edited(open_page: OpenPage, rows_page: str, screen: Screen) -> None:
-    page = open_page(rows_page)
+def test_cells_are_edited(open_page: OpenPage, pages: dict[str, str], screen: Screen) -> None:
+    page = open_page(pages["rows"])
     says(page, "Edit columns until the vote flips")
     cell = page.get_by_label("worst radius")
     for value, count in (("35", "1"), ("", "1")):
@@ -216,3 +257,30 @@ def test_cells_are_edited(open_page: OpenPage, rows_page: str, screen: Screen) -
     keep(page, "rows", screen)
     page.get_by_role("button", name="Reset", exact=True).click()
     says(page, "Nothing is changed yet")
+
+
+@on_desktop
+def test_colours_are_painted(open_page: OpenPage, pages: dict[str, str], screen: Screen) -> None:
+    page = open_page(pages["colours"])
+    says(page, "Nothing is changed yet")
+    driver.expect(page.get_by_role("heading", name="This is “0”")).to_be_visible()
+    page.get_by_label("Colour").fill("#0000ff")
+    page.get_by_label("Size").select_option("3")
+    for row in (1, 4, 7):
+        paint_row(page, row)
+    says(page, "Flipped after 64 pixels changed: the vote says “1” now")
+    driver.expect(page.locator(".sc-readout")).to_have_text(
+        "Row 8, column 8: 0 %, 0 %, 100 %, changed"
+    )
+    keep(page, "colours", screen)
+
+
+@pytest.mark.skipif(SCREENSHOTS is None or PICTURED is None, reason="pictures for the docs")
+def test_pictures_of_a_run(open_page: OpenPage, pictured_page: str, screen: Screen) -> None:
+    page = open_page(pictured_page)
+    says(page, "Nothing is changed yet")
+    page.get_by_role("button", name="Attack by greedy").click()
+    driver.expect(page.locator(".sc-flipped")).to_be_visible(timeout=120_000)
+    page.get_by_role("button", name="Ask fresh ablations").click()
+    says(page, "Fresh ablations")
+    keep(page, "image", screen)

@@ -91,14 +91,14 @@ function draw() {
     for (let i = 0; i <= height; i++) (pen.moveTo(0, i * side), pen.lineTo(width * side, i * side));
     pen.stroke();
   }
-  // Dark in light, so that a frame is seen on every colour.
+  // One colour in another, so that a frame is seen on every colour.
   for (const entry of changes.keys()) {
-    frame(entry, "#ffffff", Math.max(1, side / 6));
-    frame(entry, "#e5484d", Math.max(1, side / 10));
+    frame(entry, "#ffffff", Math.min(5, Math.max(1, side / 6)));
+    frame(entry, "#d6293e", Math.min(3, Math.max(1, side / 10)));
   }
   if (document.activeElement === canvas) {
-    frame(cursor, "#ffffff", Math.max(2, side / 5));
-    frame(cursor, "#2563eb", Math.max(1, side / 8));
+    frame(cursor, "#ffffff", Math.min(8, Math.max(2, side / 4)));
+    frame(cursor, "#2563eb", Math.min(5, Math.max(1, side / 7)));
   }
 }
 

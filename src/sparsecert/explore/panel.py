@@ -14,7 +14,8 @@ from PIL import Image
 from sparsecert.explore import words
 from sparsecert.explore.session import Session
 
-_MOST_BARS, _NUM_VIEWS = 10, 12
+_MOST_BARS = 10
+_NUM_PICTURES, _NUM_ROWS = 12, 6  # of ballots that are shown
 _HIDDEN = 0.55, 0.72, 0.92  # what ablation hides, in every picture
 
 
@@ -51,7 +52,8 @@ def votes(session: Session) -> str:
 def views(session: Session) -> str:
     """A few ballots: what each retained, and what it voted for."""
     subject, pool, vote = session.subject, session.pool, session.vote
-    seen = zip(pool.masks[:_NUM_VIEWS].numpy(), pool.choices[:_NUM_VIEWS].tolist(), strict=True)
+    number = _NUM_PICTURES if subject.is_image else _NUM_ROWS
+    seen = zip(pool.masks[:number].numpy(), pool.choices[:number].tolist(), strict=True)
     return _rendered(
         "views.html",
         views=[

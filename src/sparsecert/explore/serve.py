@@ -47,11 +47,11 @@ def serve(
         theme=_theme(gr),
         css=(Path(__file__).parent / "page.css").read_text(encoding="utf-8"),
     )
+    # Pages that are open keep a connection; they are not waited for.
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
     with listening(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{listener.getsockname()[1]}/")
-        # Pages that are open keep a connection; they are not waited for.
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
         uvicorn.Server(config).run(sockets=[listener])
 
 
