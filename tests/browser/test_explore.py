@@ -40,17 +40,20 @@ on_desktop = pytest.mark.parametrize("screen", [DESKTOP], ids=str)
 on_phone = pytest.mark.parametrize("screen", [PHONE], ids=str)
 
 
-# Runs the command for each folder in a thread: to be imported takes longer than to be served. Gradio
-# builds one page at a time.
+# Runs the command for each folder in a thread: to be imported takes longer than to be served.
+# Gradio builds one page at a time.
 SERVE = """
-import signal, socket, sys, threading, time
+import signal, sys, threading, time, urllib.error, urllib.request
 import sparsecert.cli
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 for folder, port in zip(sys.argv[1::2], sys.argv[2::2]):
     words = ["explore", folder, "--port", port]
     threading.Thread(target=sparsecert.cli.main, args=[words], daemon=True).start()
-    with socket.socket() as caller:
-        while caller.connect_ex(("127.0.0.1", int(port))):
+    answered = False
+    while not answered:
+        try:
+            answered = urllib.request.urlopen(f"http://127.0.0.1:{port}/").read()
+        except urllib.error.URLError:
             time.sleep(0.05)
 signal.pause()
 """

@@ -30,6 +30,7 @@ def explore_command(
     open: Annotated[bool, Parameter(help="Open the page in a browser.", negative="")] = False,
 ) -> None:
     """Change an input by hand, in a browser, and watch its votes against its certificate."""
+    from sparsecert.errors import check_num_samples
     from sparsecert.explore.serve import require_gradio, serve
     from sparsecert.explore.session import NUM_SAMPLES, Settings
     from sparsecert.explore.subject import Subject
@@ -37,10 +38,12 @@ def explore_command(
     from sparsecert.runs.hub import locate
 
     require_gradio()
+    number = NUM_SAMPLES if num_samples is None else num_samples
+    check_num_samples(number)
     found = demo_run(DEMO_PATH) if run is None else RunFolder.open(*locate(run))
     announce(found.path, found.config.dataset)
     subject = Subject(found)
-    settings = Settings(subject.design.num_retained, num_samples or NUM_SAMPLES)
+    settings = Settings(subject.design.num_retained, number)
 
     def ready(address: str) -> None:
         console.print(f"the page is at {address} until you press Ctrl-C", soft_wrap=True)

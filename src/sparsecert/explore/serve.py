@@ -38,20 +38,20 @@ def serve(
 
     from sparsecert.explore.page import build
 
-    app = gr.mount_gradio_app(
-        fastapi.FastAPI(),
-        build(subject, settings),
-        path="/",
-        footer_links=[],
-        ssr_mode=False,
-        theme=_theme(gr),
-        css=(Path(__file__).parent / "page.css").read_text(encoding="utf-8"),
-    )
-    # Pages that are open keep a connection; they are not waited for.
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-    with listening(host, port) as listener:
+    with listening(host, port) as listener:  # before the page is built, which takes a while
+        app = gr.mount_gradio_app(
+            fastapi.FastAPI(),
+            build(subject, settings),
+            path="/",
+            footer_links=[],
+            ssr_mode=False,
+            theme=_theme(gr),
+            css=(Path(__file__).parent / "page.css").read_text(encoding="utf-8"),
+        )
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{listener.getsockname()[1]}/")
+        # Pages that are open keep a connection; they are not waited for.
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
         uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -76,14 +76,13 @@ def require_gradio() -> None:
 
 def listening(host: str, port: int) -> socket.socket:
     """A socket there; raises `InputError` where there can be none."""
+    if not 0 <= port < 2**16:
+        raise InputError(f"expected a port from 0 to {2**16 - 1}, got {port}")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=_family(host))
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
         raise InputError(
-            f"cannot listen at {host}, port {port}: {reason}; choose another --host or --port"
+            f"cannot listen at {host}, port {port}: {error.strerror}; choose another --host or "
+            "--port"
         ) from error
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET

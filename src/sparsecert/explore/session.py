@@ -87,6 +87,7 @@ class Session:
         original: the input.
         settings: of votes and certificates.
         true_class: the class that a data set says the input is of, if one does.
+        version: of the input, that someone has made already; the input itself by default.
         certified: whether the input is certified now; a drawing is not before it is finished.
 
     Attributes:
@@ -106,6 +107,7 @@ class Session:
         settings: Settings,
         true_class: str | None = None,
         *,
+        version: Tensor | None = None,
         certified: bool = True,
     ) -> None:
         self.subject, self.original, self.settings = subject, original, settings
@@ -118,7 +120,8 @@ class Session:
         self.certificate = self._certify() if certified else None
         start = time.perf_counter()
         number = min(as_integer(settings.num_samples, "n"), _MOST_IN_POOL)
-        self.pool = Pool(self._smoothed, original, number, fresh_seed())
+        shown = original if version is None else version
+        self.pool = Pool(self._smoothed, shown, number, fresh_seed())
         self.seconds = time.perf_counter() - start
 
     @property
@@ -184,15 +187,14 @@ class Session:
 
     def with_settings(self, settings: Settings) -> Session:
         """The same input and version under other settings."""
-        other = Session(
+        return Session(
             self.subject,
             self.original,
             settings,
             self.true_class,
+            version=self.image,
             certified=self.certificate is not None,
         )
-        other._show(self.image)
-        return other
 
     def ask_afresh(self) -> None:
         """PREDICT on the version, from fresh ablations."""
