@@ -235,8 +235,10 @@ def test_settings_and_bad_ones(open_page: OpenPage, pages: dict[str, str]) -> No
     page.get_by_label("Test image").fill("100000")
     problem = page.get_by_role("alert").filter(has_text="from 0 to 449, got 100000")
     driver.expect(problem).to_be_visible()
-    page.get_by_label("Test image").fill("1")
+    paint_row(page, 1, 0, 1)  # the image that is shown is still there
     driver.expect(problem).to_be_hidden()
+    says(page, "pixels changed")
+    page.get_by_label("Test image").fill("1")
     says(page, "Nothing is changed yet")
 
 

@@ -88,7 +88,7 @@ def build(subject: Subject, settings: Settings) -> gr.Blocks:
             [page.load, number.change], start, [number, *chosen], everything, **in_turn, **_LATEST
         )
         another.click(lambda: randrange(len(subject.dataset)), None, number, **_QUIET)
-        blank.click(partial(_blank, subject), chosen, everything, **in_turn)
+        blank.click(partial(_blank, subject), [session, *chosen], everything, **in_turn)
         board.input(_change, [session, board], reaction, **in_turn, **_LATEST)
         finish.click(_finish, [session, *chosen], everything, **in_turn)
         attack.click(_greedy, session, everything, **in_turn)
@@ -140,28 +140,30 @@ def _settings(subject: Subject, settings: Settings) -> list[Any]:
     return [retained, number, alpha, rule]
 
 
-def _start(subject: Subject, number: int | None, *settings: Any) -> Shown:
+def _start(subject: Subject, session: Session | None, number: int | None, *settings: Any) -> Shown:
     def make() -> Session:
         if number is None:
             raise InputError(f"expected the number of a test {subject.one}, got none")
         image, true_class = subject.input(number)
         return Session(subject, image, Settings(*settings), true_class)
 
-    return _told(None, make)
+    return _told(session, make)
 
 
-def _blank(subject: Subject, *settings: Any) -> Shown:
-    return _told(
-        None, lambda: Session(subject, subject.blank(), Settings(*settings), certified=False)
-    )
+def _blank(subject: Subject, session: Session | None, *settings: Any) -> Shown:
+    def make() -> Session:
+        return Session(subject, subject.blank(), Settings(*settings), certified=False)
+
+    return _told(session, make)
 
 
 def _change(session: Session | None, sent: Any) -> tuple[Any, ...]:
-    def make() -> Session | None:
+    def make() -> Session:
+        known = _known(session)
         # What was sent about an input that is not shown any more is passed over.
-        if session is not None and isinstance(sent, dict) and sent.get("number") == session.number:
-            session.change(_changes(session, sent.get("changes")))
-        return session
+        if isinstance(sent, dict) and sent.get("number") == known.number:
+            known.change(_changes(known, sent.get("changes")))
+        return known
 
     kept, _, *reaction = _told(session, make)
     return kept, *reaction
@@ -183,31 +185,24 @@ def _changes(session: Session, sent: Any) -> dict[int, list[float]]:
 
 
 def _finish(session: Session | None, *settings: Any) -> Shown:
-    return _told(
-        session, lambda: None if session is None else session.finished(Settings(*settings))
-    )
+    return _told(session, lambda: _known(session).finished(Settings(*settings)))
 
 
 def _set(session: Session | None, *settings: Any) -> Shown:
-    return _told(
-        session, lambda: None if session is None else session.with_settings(Settings(*settings))
-    )
+    return _told(session, lambda: _known(session).with_settings(Settings(*settings)))
 
 
 def _ask_afresh(session: Session | None) -> Shown:
-    def make() -> Session | None:
-        if session is not None:
-            session.ask_afresh()
-        return session
+    def make() -> Session:
+        _known(session).ask_afresh()
+        return _known(session)
 
     return _told(session, make)
 
 
 def _greedy(session: Session | None) -> Iterator[Shown]:
-    if session is None:
-        return
     try:
-        for _ in session.greedy():
+        for _ in _known(session).greedy():
             yield _shown(session, busy=True)
     except InputError as error:
         yield _shown(session, str(error))
@@ -220,7 +215,14 @@ def _stop(session: Session | None) -> None:
         session.stop()
 
 
-def _told(session: Session | None, make: Callable[[], Session | None]) -> Shown:
+def _known(session: Session | None) -> Session:
+    """The session; raises `InputError` where it has been forgotten."""
+    if session is None:
+        raise InputError("this page was left alone for too long; choose an input again")
+    return session
+
+
+def _told(session: Session | None, make: Callable[[], Session]) -> Shown:
     """What there is to see after something was done, or why it could not be done."""
     try:
         return _shown(make())
