@@ -285,7 +285,7 @@ def test_pictures_of_a_run(open_page: OpenPage, pictured_page: str, screen: Scre
     page = open_page(pictured_page)
     says(page, "Nothing is changed yet")
     page.get_by_role("button", name="Attack by greedy").click()
-    driver.expect(page.locator(".sc-flipped")).to_be_visible(timeout=120_000)
+    driver.expect(page.locator(".sc-flipped")).to_be_visible(timeout=280_000)
     page.get_by_role("button", name="Ask fresh ablations").click()
     says(page, "Fresh ablations")
     keep(page, "image", screen)

@@ -10,6 +10,7 @@ from sparsecert.errors import InputError
 from sparsecert.explore.pool import Pool
 from sparsecert.explore.subject import Subject
 from sparsecert.rules import RULES
+from sparsecert.smoothing.voter import Voter
 
 
 def assert_same(one: Pool, other: Pool) -> None:
@@ -45,6 +46,16 @@ def test_a_pixel_is_in_few_ballots(digits: Subject) -> None:
     changed[0, 3, 3] = 1 - changed[0, 3, 3]
     pool.show(changed)
     assert abs(pool.num_cast - 1_000 * 12 / 64) < 5 * np.sqrt(1_000 * 12 / 64)
+
+
+def test_nothing_is_cast_for_the_same_version(
+    digits: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smoothed, image = digits.classifier(12), digits.input(0)[0]
+    pool = Pool(smoothed, image, 100, seed=0)
+    monkeypatch.delattr(Voter, "logits")
+    pool.show(image.clone())
+    assert pool.num_cast == 0
 
 
 def test_the_tally_serves_every_rule(digits: Subject) -> None:

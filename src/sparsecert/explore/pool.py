@@ -79,5 +79,7 @@ class Pool:
         image = self.image[None]
         with torch.inference_mode():
             for part in torch.split(ballots, self._smoothed.pass_size(image)):
+                if not len(part):
+                    continue  # nothing changed; not every network takes no input
                 cast = self._smoothed.logits(image, self.masks[part])
                 self._logits[part] = cast.float().cpu()
