@@ -127,7 +127,7 @@ def choose(page: Page, index: int) -> None:
 
 
 def says(page: Page, words: str) -> None:
-    driver.expect(page.get_by_role("status").first).to_contain_text(re.compile(words))
+    driver.expect(page.locator(".sc-attack")).to_contain_text(re.compile(words))
 
 
 def paint_row(page: Page, row: int, first: int = 0, last: int = 7) -> None:

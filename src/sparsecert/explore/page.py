@@ -84,9 +84,8 @@ def build(subject: Subject, settings: Settings) -> gr.Blocks:
         reaction = [session, beside, bars, ballots, trouble]
 
         start, in_turn = partial(_start, subject), {**_IN_TURN, **_QUIET}
-        gr.on(
-            [page.load, number.change], start, [number, *chosen], everything, **in_turn, **_LATEST
-        )
+        given, inputs = [page.load, number.change], [session, number, *chosen]
+        gr.on(given, start, inputs, everything, **in_turn, **_LATEST)
         another.click(lambda: randrange(len(subject.dataset)), None, number, **_QUIET)
         blank.click(partial(_blank, subject), [session, *chosen], everything, **in_turn)
         board.input(_change, [session, board], reaction, **in_turn, **_LATEST)
