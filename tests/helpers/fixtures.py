@@ -64,6 +64,14 @@ def family_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(path, "--design", "partition", *words, "--epochs", 12)
 
 
+@pytest.fixture(scope="session")
+def rows_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on a table of 30 columns, 8 of them retained; not to be changed."""
+    path = tmp_path_factory.mktemp("runs") / "rows"
+    run("train", "--data", "breast-cancer", "--retained", 8, "--epochs", 10, "--out", path)
+    return path
+
+
 @pytest.fixture
 def folder(digits_run: Path, tmp_path: Path) -> Path:
     """A copy of the run on digits, with nothing counted yet."""

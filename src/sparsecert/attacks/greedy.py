@@ -65,28 +65,34 @@ def greedy_attack(
     )
 
 
-def _forward(queries: Queries, budget: int, candidates: int) -> Version | None:
-    """A few steps past the first version that fools clearly; None where the budget ends before."""
-    version = queries.version(queries.original)
+def greedy_steps(
+    queries: Queries, version: Version, budget: int, candidates: int
+) -> Iterator[Version]:
+    """The version after each step from an unchanged one, as far as there is something to change."""
     unchanged = np.ones(queries.units.number, dtype=np.bool_)
-    fooled_at: int | None = None
-    for step in range(budget):
+    for _ in range(min(budget, queries.units.number)):
         ends, promise = _best_ends(queries, version.image)
         order = np.argsort(np.where(unchanged, promise, np.inf), kind="stable")
         tried = order[: min(candidates, int(unchanged.sum()))].tolist()
-        if not tried:
-            break
         versions = [take_unit(queries, version, ends, unit) for unit in tried]
         best = int(queries.lead(versions).argmin())
         version = versions[best]
         version.settle()
         unchanged[tried[best]] = False
-        if fooled_at is None and queries.clearly_fooled([version])[0]:
+        yield version
+
+
+def _forward(queries: Queries, budget: int, candidates: int) -> Version | None:
+    """A few steps past the first version that fools clearly; None where the budget ends before."""
+    fooled_at, last = None, None
+    start = queries.version(queries.original)
+    for step, last in enumerate(greedy_steps(queries, start, budget, candidates)):
+        if fooled_at is None and queries.clearly_fooled([last])[0]:
             # The search fits its image to the first ballots; all of them are harder to please.
-            fooled_at = step if queries.fooled([version], strict=True)[0] else None
+            fooled_at = step if queries.fooled([last], strict=True)[0] else None
         if fooled_at is not None and step >= fooled_at + _SURER:
             break
-    return None if fooled_at is None else version
+    return None if fooled_at is None else last
 
 
 def _best_ends(queries: Queries, image: Tensor) -> tuple[Tensor, NDArray[np.float64]]:

@@ -19,6 +19,7 @@ import cyclopts
 from sparsecert._version import __version__
 from sparsecert.cli.attacking import attack_command
 from sparsecert.cli.classifying import classify_command
+from sparsecert.cli.exploring import explore_command
 from sparsecert.cli.measuring import certify_command, demo_command, predict_command
 from sparsecert.cli.options import parse, print_error
 from sparsecert.cli.sharing import import_command, push_command
@@ -45,6 +46,7 @@ app.command(predict_command, name="predict")
 app.command(classify_command, name="classify")
 app.command(attack_command, name="attack")
 app.command(merge_command, name="merge")
+app.command(explore_command, name="explore")
 app.command(report_command, name="report")
 app.command(info_command, name="info")
 app.command(push_command, name="push")

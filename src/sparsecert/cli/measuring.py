@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # commands import what they need, so that --help does not wai
 # The demo's k; docs/choosing.md shows the sweep it was chosen from.
 DEMO_RETAINED = 14
 DEMO_EPOCHS = 200
+DEMO_PATH = Path("runs/demo")
 
 
 def certify_command(
@@ -142,13 +143,21 @@ def predict_command(
 
 def demo_command(
     *,
-    out: Annotated[Path, Parameter(help="Run folder to write, or to resume.")] = Path("runs/demo"),
+    out: Annotated[Path, Parameter(help="Run folder to write, or to resume.")] = DEMO_PATH,
 ) -> None:
     """Train, certify and report on handwritten digits, in about two minutes on a CPU."""
     from sparsecert.report.page import write_report
+
+    run = demo_run(out)
+    _certify(run, CertificationOptions(), ExecutionOptions())
+    console.print(f"report: {write_report(run)}", soft_wrap=True)
+
+
+def demo_run(out: Path) -> RunFolder:
+    """The run of the demo: trained here, resumed, or finished before."""
     from sparsecert.runs.train import train_run
 
-    run = train_run(
+    return train_run(
         "digits",
         out,
         "fast",
@@ -156,8 +165,6 @@ def demo_command(
         epochs=DEMO_EPOCHS,
         show_progress=True,
     )
-    _certify(run, CertificationOptions(), ExecutionOptions())
-    console.print(f"report: {write_report(run)}", soft_wrap=True)
 
 
 def _certify(
