@@ -61,6 +61,7 @@ NAVIGATION = {
     "Results": {
         "All records": "results/README",
         "Leaderboard": "docs/leaderboard",
+        "Submissions": "leaderboard/README",
     },
     "Contributing": {
         "Layout and changes": "CONTRIBUTING",
@@ -68,9 +69,6 @@ NAVIGATION = {
         "Security": "SECURITY",
     },
 }
-
-# Pages that not every checkout has.
-OPTIONAL = ("docs/explore", "docs/leaderboard")
 
 project = "sparsecert"
 author = "the sparsecert contributors"
@@ -80,12 +78,15 @@ root_doc = "docs/index"
 include_patterns = [
     "docs/**",
     "results/README.md",
+    "leaderboard/README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
 ]
 exclude_patterns = [
-    path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in ("docs", "results")
+    path.name
+    for path in ROOT.iterdir()
+    if path.is_dir() and path.name not in ("docs", "leaderboard", "results")
 ]
 extensions = [
     "myst_parser",
@@ -130,11 +131,7 @@ def add_navigation(_: Sphinx, page: str, source: list[str]) -> None:
     if page != root_doc:
         return
     for caption, pages in NAVIGATION.items():
-        lines = [
-            f"{title} </{path}>"
-            for title, path in pages.items()
-            if path not in OPTIONAL or (ROOT / f"{path}.md").exists()
-        ]
+        lines = [f"{title} </{path}>" for title, path in pages.items()]
         source[0] += "\n".join(
             ["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *lines, "```", ""]
         )

@@ -1,9 +1,11 @@
-"""Images named `...-light.svg` or `...-light.png` give way to `...-dark` on a dark page.
+"""On a dark page images named `...-light.svg` or `.png` give way to `...-dark`, if there is one.
 
 On GitHub the light one is shown, which has a background of its own.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -19,9 +21,11 @@ class LightAndDark(SphinxTransform):
         """Called by Sphinx, for each page."""
         for light in list(self.document.findall(nodes.image)):
             stem, dot, ending = light["uri"].rpartition(".")
-            if stem.endswith("-light"):
+            twin = stem.removesuffix("-light") + "-dark" + dot + ending
+            _, found = self.env.relfn2path(twin, self.env.docname)
+            if stem.endswith("-light") and Path(found).exists():
                 dark = light.deepcopy()
-                dark["uri"] = stem.removesuffix("-light") + "-dark" + dot + ending
+                dark["uri"] = twin
                 light["classes"].append("only-light")
                 dark["classes"].append("only-dark")
                 light.parent.insert(light.parent.index(light) + 1, dark)

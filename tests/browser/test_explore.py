@@ -185,6 +185,7 @@ def test_greedy_by_a_button(open_page: OpenPage, pages: dict[str, str], screen: 
     page = open_page(pages["digits"])
     says(page, "Nothing is changed yet")
     paint_row(page, 3, 0, 1)
+    says(page, "pixels changed, and the vote still says")
     page.get_by_role("button", name="Attack by greedy").click()
     driver.expect(page.locator(".sc-flipped")).to_be_visible()
     says(page, r"Flipped after \d+ pixels? changed")

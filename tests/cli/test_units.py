@@ -93,7 +93,7 @@ def test_words_for_units(
         ("a+b,b+c", None, (4,), "in one group at most"),
         ("a+b", None, (1, 2, 2), "patch:S, such as patch:4"),
         ("patch:0", None, (1, 2, 2), "at least 1 pixel a side"),
-        (None, "0-3", (4,), "none left out"),
+        (None, "0-3", (4,), "all 4 entries are protected"),
         (None, "9", (4,), "from 0 to 3"),
     ],
 )

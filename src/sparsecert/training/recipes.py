@@ -53,7 +53,7 @@ class Recipe:
     schedule: Literal["step", "cosine"]
     weight_decay: float
     mask_per: Literal["batch", "example"]
-    augmentation: Augmentation | Literal["random-part"]
+    augmentation: Literal[Augmentation, "random-part"]
     drops: tuple[float, ...] = ()
     warmup: float = 0.0
     precision: Precision = "float32"
