@@ -63,12 +63,13 @@ def main() -> None:
         timed("fresh ablations", lambda: asked(session))  # noqa: B023
         timed("another setting", lambda: session.with_settings(settings))  # noqa: B023
         timed("first step of greedy", lambda: attacked(session))  # noqa: B023
-    record = {
+    answers = {
         f"{name}, {clock}": Spread.of([seconds[clock] for seconds in rounds[1:]])
         for name, rounds in taken.items()
         for clock in CLOCKS
     }
-    finish(f"explore-{given.run.name}", record | conditions(ROUNDS), given.results)
+    record = {"benchmark": "explore"} | conditions(ROUNDS) | answers
+    finish(f"explore-{given.run.name}", record, given.results)
 
 
 if __name__ == "__main__":

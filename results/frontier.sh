@@ -33,5 +33,10 @@ sampled mnist-k30 30 --epochs 0 --start runs/mnist-k26-e75
 sampled mnist-k50 50 --epochs 75 --start runs/mnist-k45
 sampled mnist-k48 48 --epochs 0 --start runs/mnist-k50
 for_radius mnist-k16-r14 16 14 mnist-k16-e75
+sampled mnist-k38 38 --epochs 55 # its record here is of 500 images
+for_radius mnist-k30-r12 30 12 mnist-k38
+sampled mnist-k48-e55 48 --epochs 0 --start runs/mnist-k38
+certify mnist-k48-e55 --rule majority --limit 1000 --sampling sequential \
+    --record results/mnist-k48-e55-majority.json
 partition mnist-p40 40 6
 partition mnist-p60 60 4
