@@ -35,6 +35,8 @@ sampled mnist-k48 48 --epochs 0 --start runs/mnist-k50
 for_radius mnist-k16-r14 16 14 mnist-k16-e75
 sampled mnist-k38 38 --epochs 55 # its record here is of 500 images
 for_radius mnist-k30-r12 30 12 mnist-k38
+.venv/bin/sparsecert attack runs/mnist-k30-r12 --attack greedy --rule pairwise --limit 20 \
+    --record results/attack-mnist-k30-r12-greedy-pairwise-n20.json
 sampled mnist-k48-e55 48 --epochs 0 --start runs/mnist-k38
 certify mnist-k48-e55 --rule majority --limit 1000 --sampling sequential \
     --record results/mnist-k48-e55-majority.json
