@@ -112,12 +112,12 @@ def pictured_page() -> Iterator[str]:
 
 @pytest.fixture(scope="package")
 def certified_digit(digits_run: Path) -> int:
-    """A test image that has a certificate, and is not what a white image is."""
+    """A test image that has a certificate, and is neither of what a white image may be."""
     subject = Subject(RunFolder.open(digits_run))
     smoothed = subject.classifier(12)
-    white = smoothed.predict(subject.blank()[None] + 1, 400).counts.argmax()
+    white = smoothed.predict(subject.blank()[None] + 1, 1_000).counts[0].argsort()[-2:]
     found = smoothed.certify(subject.dataset.batch(range(60)), 100, 400)
-    return int(np.where(found.label == white, -1, found.radius).argmax())
+    return int(np.where(np.isin(found.label, white), -1, found.radius).argmax())
 
 
 def choose(page: Page, index: int) -> None:
@@ -159,19 +159,21 @@ def test_painting_until_the_digit_flips(
     radius = int(page.locator("#sc-radius").inner_text())
     told = re.compile(rf"No change of {radius} pixels?, to any values, can make it anything else")
     driver.expect(page.locator(".sc-certificate")).to_have_text(told)
-    row, before = 0, "0"
-    while page.locator(".sc-flipped").count() == 0:
-        assert row < 8, "a white image is no other digit"
+    before = "0"
+    for row in range(8):
         paint_row(page, row)
         driver.expect(page.locator("#sc-count")).not_to_have_text(before)
-        row, before = row + 1, page.locator("#sc-count").inner_text()
+        before = page.locator("#sc-count").inner_text()
         page.wait_for_timeout(50)
+        if page.locator(".sc-flipped").count():
+            break
+    driver.expect(page.locator(".sc-flipped")).to_be_visible()
     says(page, rf"Flipped after \d+ pixels changed: .* The certificate promised {radius} pixel")
     changed = int(page.locator("#sc-count").inner_text())
-    assert radius < changed <= 8 * row
+    assert radius < changed <= 8 * (row + 1)
     check_accessible(page)
     assert not scrolls_sideways(page)
-    for _ in range(row):
+    for _ in range(row + 1):
         page.get_by_role("button", name="Undo").click()
     says(page, "Nothing is changed yet")
     paint_row(page, 0, 2, 4)
