@@ -177,16 +177,12 @@ class PredictionOptions:
     seed: int | None = None
     abstain: AbstainOption = None
 
-    def settings(self) -> dict[str, Any]:
-        """By name."""
-        return asdict(self)
-
     def procedure(self, run: RunFolder, execution: Execution | None = None) -> Procedure:
         """The procedure for a run; the `best` margin is looked for first."""
         from sparsecert.procedures.abstention import BEST, best_abstain
         from sparsecert.procedures.run import procedure_for
 
-        settings = self.settings()
+        settings = asdict(self)
         if self.abstain == BEST:
             settings["abstain"] = best_abstain(run, settings, execution)
         return procedure_for(run.config.design, **settings)

@@ -65,8 +65,7 @@ def build(subject: Subject, settings: Settings) -> gr.Blocks:
                     elem_classes="sc-input",
                     shown={},
                 )
-                kind = "image" if subject.is_image else "row"
-                finish = gr.Button(f"Certify this {kind} as it is now")
+                finish = gr.Button(words.finish_words(subject))
             with gr.Column(min_width=320):
                 trouble, beside = _text(""), _text("", "sc-beside")
                 with gr.Row():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,10 +119,9 @@ class Subject:
         return self._classifier(num_retained)
 
     @cached_property
-    def _base(self) -> dict[str, object]:
+    def _base(self) -> dict[str, Any]:
         return base_classifier(self.run)
 
     def _build(self, num_retained: int) -> SmoothedClassifier:
         design = replace(self.design, num_retained=num_retained)
-        base: dict[str, object] = self._base
-        return SmoothedClassifier(ablation=design, devices=alike_devices(), **base)  # type: ignore[arg-type]
+        return SmoothedClassifier(ablation=design, devices=alike_devices(), **self._base)

@@ -16,7 +16,8 @@ def certificate_words(session: Session) -> tuple[str, str]:
     if found is None:
         return (
             "A drawing",
-            "Nothing is certified while you draw. Press “Certify what is drawn” when it is done.",
+            "Nothing is certified while you draw. Press "
+            f"{_quoted(finish_words(subject))} when it is done.",
         )
     name = _named(subject, found.label)
     if found.radius < 0:
@@ -119,6 +120,11 @@ def retained_words(subject: Subject, num_retained: int) -> str:
         f"{told} The network was trained for {trained}: its certificates hold at any k, but it "
         "votes best where it was trained."
     )
+
+
+def finish_words(subject: Subject) -> str:
+    """What the button says that certifies the version."""
+    return f"Certify this {subject.one} as it is now"
 
 
 def title_words(subject: Subject) -> str:
