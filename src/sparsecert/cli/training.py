@@ -49,9 +49,21 @@ def train_command(
             "of the next, such as 0.999; 0 for the last ones."
         ),
     ] = None,
+    retained_range: Annotated[
+        tuple[float, float] | None,
+        Parameter(
+            help="uniform: train for many k at once: each example retains a number of features "
+            "between these two shares of k, such as 0.4 1.4, instead of the recipe's; 1 1 for k "
+            "alone.",
+            negative=(),
+        ),
+    ] = None,
     start: Annotated[
         Path | None,
-        Parameter(help="Trained run of the same network, for any k, whose weights to begin with."),
+        Parameter(
+            help="Trained run of the same network, for any k, whose weights to begin with; for "
+            "deep-interpolating-resnet also of wide-interpolating-resnet."
+        ),
     ] = None,
     radius: Annotated[
         int | None, Parameter(help="radius: pixels or features to be certified.")
@@ -113,6 +125,7 @@ def train_command(
         batch_size=batch_size,
         augmentation=augmentation,
         weight_average=weight_average,
+        retained_range=retained_range,
         width=width,
         start=start,
         radius=radius,

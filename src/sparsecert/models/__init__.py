@@ -9,6 +9,7 @@ Architecture = Literal[
     "small-interpolating-cnn",
     "interpolating-resnet",
     "wide-interpolating-resnet",
+    "deep-interpolating-resnet",
     "paper-cnn",
     "resnet18",
     "resnet50",

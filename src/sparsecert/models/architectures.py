@@ -26,6 +26,7 @@ from sparsecert.models.subset_ensemble import SubsetEnsemble
 __all__ = [
     "ARCHITECTURES",
     "BAND_NETWORK",
+    "GROWN_FROM",
     "MLP",
     "SUBSET_ENSEMBLE",
     "BandNetwork",
@@ -35,6 +36,7 @@ __all__ = [
     "PaperCNN",
     "ResNet",
     "SubsetEnsemble",
+    "begin_with",
     "build",
     "default_architecture",
 ]
@@ -42,6 +44,8 @@ __all__ = [
 # Not among the others: they take the sets too.
 SUBSET_ENSEMBLE: Architecture = "subset-ensemble"
 BAND_NETWORK: Architecture = "band-network"
+# Networks that may begin with the weights of a shallower one.
+GROWN_FROM: dict[str, str] = {"deep-interpolating-resnet": "wide-interpolating-resnet"}
 _LARGE_STEM_SIDE = 64  # from here on residual networks have the stem for large images
 
 
@@ -75,6 +79,17 @@ def default_architecture(input_shape: tuple[int, ...], encoding: str, recipe: st
         return "resnet50"
     colour = len(input_shape) == 3 and input_shape[0] == 3 and min(input_shape[1:]) >= 16
     return "resnet18" if colour else "mlp"
+
+
+def begin_with(model: nn.Module, trained: nn.Module) -> None:
+    """Give a network the weights of a trained one of the same name, or of which it is `GROWN_FROM`.
+
+    Either way it computes at first what that one does.
+    """
+    if isinstance(model, InterpolatingResNet) and isinstance(trained, InterpolatingResNet):
+        model.grow_from(trained)
+    else:
+        model.load_state_dict(trained.state_dict())
 
 
 def _interpolates(shape: tuple[int, ...]) -> bool:
@@ -137,6 +152,11 @@ ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
     "interpolating-resnet": _interpolating(InterpolatingResNet),
     "wide-interpolating-resnet": _interpolating(
         partial(InterpolatingResNet, widths=(96, 192, 384), pooling="maximum")
+    ),
+    "deep-interpolating-resnet": _interpolating(
+        partial(
+            InterpolatingResNet, widths=(96, 192, 384), depths=(1, 2, 2), pooling="maximum"
+        )
     ),
     "paper-cnn": _paper_cnn,
     "resnet18": _resnet((2, 2, 2, 2), bottleneck=False),

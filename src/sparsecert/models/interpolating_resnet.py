@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -9,7 +10,15 @@ import torch
 from torch import nn
 
 from sparsecert.models.interpolation import Interpolation
-from sparsecert.models.resnet import convolution, initialise, pooled, residual_stages
+from sparsecert.models.resnet import (
+    ResidualBlock,
+    convolution,
+    initialise,
+    pooled,
+    residual_stages,
+)
+
+_STAGES = 2  # place of the residual stages among the layers
 
 
 class InterpolatingResNet(nn.Sequential):
@@ -48,5 +57,38 @@ class InterpolatingResNet(nn.Sequential):
             residual_stages(widths[0], widths, depths),
             *pooled(pooling, widths[-1], num_classes),
         )
+        self.depths = tuple(depths)
         initialise(self)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def grow_from(self, shallower: InterpolatingResNet) -> None:
+        """Take over the weights of a network that differs in having fewer blocks in a stage.
+
+        The blocks it lacks, the last of their stage, begin as the identity: their last
+        normalisation is scaled by 0, so they add nothing to an input that is not negative. So
+        this network computes at first what that one does (Chen, Goodfellow and Shlens 2016).
+
+        Args:
+            shallower: of the same widths and pooling, and nowhere deeper.
+        """
+        places = itertools.accumulate(self.depths, initial=0)
+        kept = [
+            first + place
+            for first, depth in zip(places, shallower.depths, strict=False)
+            for place in range(depth)
+        ]
+        stages, theirs = self[_STAGES], shallower[_STAGES]
+        for layer, other in zip(self, shallower, strict=True):
+            if layer is not stages:
+                layer.load_state_dict(other.state_dict())
+        for number, block in enumerate(stages):
+            if number in kept:
+                block.load_state_dict(theirs[kept.index(number)].state_dict())
+            else:
+                _make_identity(block)
+
+
+def _make_identity(block: ResidualBlock) -> None:
+    """Let a block that keeps its input's shape give that input, if it is nowhere negative."""
+    *_, (_, normalisation) = block.residual
+    nn.init.zeros_(normalisation.weight)

@@ -224,7 +224,8 @@ class RunConfig:
             )
         recipe, start, taken = self.recipe, self.start, options(self.design)
         large = recipe.augmentation == "random-part"
-        usual = recipe_for(recipe.name, self.input_shape, large=large).augmentation
+        usual = recipe_for(recipe.name, self.input_shape, large=large)
+        many = "num_retained" in taken and recipe.retained_range != usual.retained_range
         words = command(
             "train",
             data=self.dataset,
@@ -237,8 +238,9 @@ class RunConfig:
             model=self.architecture,
             epochs=recipe.epochs,
             batch_size=recipe.batch_size,
-            augmentation=None if recipe.augmentation == usual else recipe.augmentation,
+            augmentation=None if recipe.augmentation == usual.augmentation else recipe.augmentation,
             weight_average=recipe.weight_average or None,
+            retained_range=(recipe.retained_range or (1, 1)) if many else None,
             seed=self.seed,
             radius=recipe.radius,
             start=None if start is None else start.path,
@@ -314,9 +316,13 @@ def _check_sizes(config: Mapping[str, Any], settings: Mapping[str, Any]) -> None
 
 
 def command(name: str, *arguments: object, **options: object) -> str:
-    """A command line of sparsecert; options that are None are left out."""
+    """A command line of sparsecert; options that are None are left out.
+
+    Of a tuple, each element is a word of its own.
+    """
     words: list[object] = ["sparsecert", name, *arguments]
     for option, value in options.items():
         if value is not None:
-            words += [f"--{option.replace('_', '-')}", value]
+            several = value if isinstance(value, tuple) else (value,)
+            words += [f"--{option.replace('_', '-')}", *several]
     return shlex.join(map(str, words))

@@ -68,7 +68,7 @@ def train_run(
     held_out: int = 0,
     seed: int = 0,
     show_progress: bool = False,
-    **overrides: float | str | None,
+    **overrides: float | str | tuple[float, float] | None,
 ) -> RunFolder:
     """Train a base classifier into a run folder, or finish one that was cut off.
 
@@ -84,8 +84,9 @@ def train_run(
             chosen by design, recipe and shape.
         width: of the hidden layers of a subset ensemble's members; by default that of `start`, or
             `DEFAULT_WIDTH`.
-        start: a trained run with the same network, perhaps for another design, whose weights
-            training begins with; fresh ones by default. One on the Hub is copied first.
+        start: a trained run with the same network or one that it is grown from
+            (`architectures.GROWN_FROM`), perhaps for another design, whose weights training begins
+            with; fresh ones by default. One on the Hub is copied first.
         units: what a radius counts, as of `parse_units`; pixels or columns by default.
         protect: pixels or columns that nobody can attack.
         held_out: training examples to keep aside.
@@ -178,7 +179,7 @@ def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> N
     with seeded(config.seed):
         model = config.build_model()
     if config.start is not None and not run.checkpoint_path.exists():
-        model.load_state_dict(RunFolder.open(Path(config.start.path)).load_model().state_dict())
+        models.begin_with(model, RunFolder.open(Path(config.start.path)).load_model())
     training = Training(
         model, dataset, config.design, config.build_encoding(), config.recipe, config.seed
     )
@@ -278,8 +279,11 @@ def _check_test_split(config: RunConfig, dataset_name: str) -> None:
 def _check_parent(parent: RunFolder, config: RunConfig) -> None:
     """Raise `InputError` where this run's weights are not for the same network."""
     theirs = parent.config
+    grown = models.GROWN_FROM.get(config.architecture) == theirs.architecture
     for name in ("architecture", "width", "input_shape", "class_names", "encoding"):
-        if getattr(theirs, name) != getattr(config, name):
+        if getattr(theirs, name) != getattr(config, name) and not (
+            grown and name == "architecture"
+        ):
             raise InputError(
                 f"expected a run to start from with {name} {getattr(config, name)!r}, as this one "
                 f"has, got {getattr(theirs, name)!r} in {parent.path}"
@@ -295,7 +299,7 @@ def _overridden(
     recipe: Recipe,
     input_shape: tuple[int, ...],
     out: Path,
-    overrides: Mapping[str, float | str | None],
+    overrides: Mapping[str, float | str | tuple[float, float] | None],
 ) -> Recipe:
     """The recipe as it will be followed, which is how the run folder records it."""
     run = RunFolder(out)
