@@ -157,3 +157,35 @@ def test_other_changes_to_images_are_named_in_the_command(tmp_path: Path, fails:
     new = tmp_path / "new"
     fails("weight_average in [0, 1), got 1.0", *train(images, new, "--weight-average", 1))
     fails("expected --augmentation none for these", *train("breast-cancer", new, *words))
+
+
+def test_a_deeper_network_starts_from_a_shallower_one(tmp_path: Path, fails: Fails) -> None:
+    images, wide = noise_images(tmp_path / "x.npz", 12, 16, 3), tmp_path / "wide"
+    deep = ("--model", "deep-interpolating-resnet")
+    run(*train(images, wide))
+    out = tmp_path / "deep"
+    run(*train(images, out, *deep, "--start", wide))
+    command = RunFolder(out).config.train_command(out)
+    assert "--model wide" in command
+    assert "--model deep" in command
+    other_way = train(images, tmp_path / "new", "--model", "wide-interpolating-resnet")
+    fails("start from with architecture 'wide-interpolating-resnet'", *other_way, "--start", out)
+
+
+def test_many_numbers_of_retained_features_at_once(tmp_path: Path, fails: Fails) -> None:
+    images = noise_images(tmp_path / "x.npz", 12, 16, 3)
+    for words, expected in (
+        ((), (0.4, 1.4)),
+        (("--retained-range", 0.3, 1.5), (0.3, 1.5)),
+        (("--retained-range", 1, 1), (1, 1)),
+    ):
+        out = tmp_path / str(expected)
+        run(*train(images, out, *words))
+        config = RunFolder(out).config
+        assert config.recipe.retained_range == expected
+        said = "--retained-range " + " ".join(str(float(share)) for share in expected)
+        assert (said in config.train_command(out)) == bool(words)
+    new = ("--out", tmp_path / "new", "--retained-range", 0.5, 1.5)
+    fails("two positive shares of k, rising", *train(images, *new[1:3]), 2, 1)
+    partition = ("train", "--data", "digits", "--design", "partition", "--sets", 4, *new)
+    fails("expected random ablation, which a recipe with a retained_range needs", *partition)

@@ -205,6 +205,35 @@ def test_the_wide_interpolating_resnet_sees_the_maximum_over_pixels() -> None:
     assert shapes[2:4] == [("Sequential", (384, 2, 3)), ("AdaptiveMaxPool2d", (384, 1, 1))]
 
 
+def test_a_deeper_network_begins_as_the_shallower_one() -> None:
+    torch.manual_seed(0)
+    wide, deep = (
+        models.build(name, (6, 16, 20), 7)
+        for name in ("wide-interpolating-resnet", "deep-interpolating-resnet")
+    )
+    for layer in wide.modules():
+        if isinstance(layer, nn.BatchNorm2d):  # as if trained
+            for part in (layer.weight, layer.bias, layer.running_mean):
+                assert part is not None
+                nn.init.normal_(part)
+    fresh = {name: value.clone() for name, value in deep.state_dict().items()}
+    models.begin_with(deep, wide)
+    x = encoded_images(3, 16, 20)
+    for training in (True, False):
+        assert torch.equal(deep.train(training)(x), wide.train(training)(x))
+    added = {name for name, value in deep.named_parameters() if torch.equal(value, fresh[name])}
+    blocks = ("2.2.", "2.4.")  # the last of the second and the third stage
+    assert {name[:4] for name in added if name.startswith("2.")} == set(blocks)
+
+    # The added blocks learn: only their last scale begins at zero.
+    deep.train()
+    deep(x)[:, 0].sum().backward()
+    scales = [layer for layer in deep.modules() if isinstance(layer, nn.BatchNorm2d)]
+    at_zero = [layer.weight.grad for layer in scales if not layer.weight.any()]
+    assert len(at_zero) == len(blocks)
+    assert all(gradient is not None and gradient.any() for gradient in at_zero)
+
+
 def test_weights_that_are_loaded_keep_their_place_in_memory() -> None:
     """Channels last, which is faster, whatever the file has."""
     model = models.build("interpolating-resnet", (6, 16, 16), 3)
@@ -250,6 +279,7 @@ def test_mlp(hidden: tuple[int, ...]) -> None:
         ("interpolating-resnet", (2, 28, 28)),
         ("interpolating-resnet", (6, 32, 32)),
         ("wide-interpolating-resnet", (6, 32, 32)),
+        ("deep-interpolating-resnet", (6, 32, 32)),
         ("mlp", (2, 8, 8)),
         ("mlp", (60,)),
     ],

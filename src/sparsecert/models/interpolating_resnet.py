@@ -77,18 +77,15 @@ class InterpolatingResNet(nn.Sequential):
             for first, depth in zip(places, shallower.depths, strict=False)
             for place in range(depth)
         ]
-        stages, theirs = self[_STAGES], shallower[_STAGES]
-        for layer, other in zip(self, shallower, strict=True):
-            if layer is not stages:
-                layer.load_state_dict(other.state_dict())
-        for number, block in enumerate(stages):
-            if number in kept:
-                block.load_state_dict(theirs[kept.index(number)].state_dict())
-            else:
-                _make_identity(block)
+        for number, layer in enumerate(self):
+            if number != _STAGES:
+                layer.load_state_dict(shallower[number].state_dict())
+        blocks, theirs = _blocks(self), _blocks(shallower)
+        for place, block in zip(kept, theirs, strict=True):
+            blocks[place].load_state_dict(block.state_dict())
+        for place in set(range(len(blocks))).difference(kept):
+            blocks[place].make_identity()
 
 
-def _make_identity(block: ResidualBlock) -> None:
-    """Let a block that keeps its input's shape give that input, if it is nowhere negative."""
-    *_, (_, normalisation) = block.residual
-    nn.init.zeros_(normalisation.weight)
+def _blocks(network: InterpolatingResNet) -> list[ResidualBlock]:
+    return [layer for layer in network[_STAGES].modules() if isinstance(layer, ResidualBlock)]

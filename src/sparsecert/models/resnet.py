@@ -115,6 +115,16 @@ class ResidualBlock(nn.Module):
         shortcut = nn.Identity() if same else convolution(in_channels, self.out_channels, 1, stride)
         self.shortcut: nn.Module = shortcut
 
+    def make_identity(self) -> None:
+        """Scale the residual by 0: a block that keeps its input's shape then gives its input.
+
+        If that is nowhere negative, as behind a ReLU.
+        """
+        *_, last = self.residual.modules()
+        assert isinstance(last, nn.BatchNorm2d)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
     def forward(
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch more_channels lower narrower"]:
