@@ -263,6 +263,7 @@ def test_records_match_rows_by_what_was_measured() -> None:
     record = {
         "dataset": "mnist",
         "design": "uniform",
+        "num_features": 784,
         "num_retained": 45,
         "encoding": "two-channel",
         "architecture": "paper-cnn",
@@ -280,9 +281,9 @@ def test_records_match_rows_by_what_was_measured() -> None:
     assert labels() == both
     assert labels(architecture="interpolating-cnn") == both[:1]
     assert labels(encoding="mean") == [("table8", "mnist, k = 45, mean")]
+    assert labels(num_features=196) == []  # patches of 2 x 2
     assert labels(num_retained=46) == labels(alpha=0.01) == labels(dataset="digits") == []
-    assert labels(sampling="fixed") == both
-    assert labels(sampling="sequential") == []
+    assert labels(sampling="fixed") == labels(sampling="sequential") == both
     seven = {"num_selection": 100, "num_samples": 100_000, "alpha": 0.001}
     assert labels(**seven) == [("table7", "ablation, k = 45")]
     assert labels(**seven, architecture="mlp") == labels(**seven)

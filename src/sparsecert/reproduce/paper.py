@@ -10,6 +10,8 @@ from sparsecert.designs.threats import Threat, threat_of
 from sparsecert.records.record import ATTACK, BASE_ACCURACY, BEYOND, SMOOTHED
 from sparsecert.report import tables
 
+# Pixels of an image. A record of other units, or of other images, has another number.
+_FEATURES = {"mnist": 28 * 28, "cifar10": 32 * 32, "imagenet": 224 * 224}
 _SHORT = {"num_retained": "k", "keep_probability": "kappa", "num_values": "values"}
 
 
@@ -48,6 +50,7 @@ class PaperClassifier:
     def _wanted(self) -> dict[str, Any]:
         """What a record says that repeats this row."""
         named = self.architecture is not None and self.architecture_matters
+        features = _FEATURES.get(self.dataset)
         return {
             "kind": self.KIND,
             "dataset": self.dataset,
@@ -55,15 +58,16 @@ class PaperClassifier:
             "encoding": self.encoding,
             **self.settings,
             **({"architecture": self.architecture} if named else {}),
+            **({} if features is None else {"num_features": features}),
         }
 
     def matches(self, record: Mapping[str, Any]) -> bool:
         """Whether a record repeats this row, whatever its recipe and number of images.
 
-        Certificates may be by any rule, attacks any on the majority's class.
+        Certificates may be by any rule and either plan of sampling, attacks any on the majority's
+        class.
         """
-        said = {"sampling": "fixed", **record}  # the first records could say nothing else
-        return all(said.get(name) == value for name, value in self._wanted.items())
+        return all(record.get(name) == value for name, value in self._wanted.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +103,7 @@ class CertifiedRow(PaperClassifier):
     @property
     def _wanted(self) -> dict[str, Any]:
         names = ("num_selection", "num_samples", "alpha")
-        procedure = {name: getattr(self, name) for name in names}
-        return {**super()._wanted, **procedure, "sampling": "fixed"}
+        return {**super()._wanted, **{name: getattr(self, name) for name in names}}
 
     def paper_cells(self) -> tuple[str, ...]:
         """The paper's values, one for each of `COLUMNS`."""
