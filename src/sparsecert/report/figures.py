@@ -138,46 +138,50 @@ class TradeOff:
     median_ends: tuple[int, int] | None = None
 
 
-def trade_off(points: Mapping[str, Sequence[TradeOff]], title: str) -> Figure:
+def trade_off(data_sets: Mapping[str, Mapping[str, Sequence[TradeOff]]]) -> Figure:
     """Median certified radius against accuracy, a point for each classifier.
 
     Up and to the right is better.
 
     Args:
-        points: by name of the series; the first one is joined by a line, and cut off where it
-            leaves the others behind.
-        title: of the data set.
+        data_sets: by name of the data set, which gets axes of its own, points by name of the
+            series; the first one is joined by a line, and cut off where it leaves the others
+            behind.
     """
-    figure = Figure(figsize=(8.5, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for number, (name, series) in enumerate(points.items()):
-        if not number:
-            joined = sorted(series, key=lambda point: point.accuracy)
-            accuracy = [100 * point.accuracy for point in joined]
-            axes.plot(accuracy, [point.median for point in joined], "x-", color="grey", label=name)
-            continue
-        for place, point in enumerate(series):
-            axes.errorbar(
-                100 * point.accuracy,
-                point.median,
-                xerr=_arms(100 * point.accuracy, point.accuracy_ends, 100),
-                yerr=_arms(point.median, point.median_ends),
-                fmt="o",
-                markersize=4,
-                linewidth=0.7,
-                color=f"C{number - 1}",
-                label=None if place else name,
-            )
-    others = [point.accuracy for series in list(points.values())[1:] for point in series]
-    axes.set(
-        xlabel="accuracy, %",
-        ylabel="median certified radius",
-        title=title,
-        xlim=(max(0, 100 * min(others) - 5), 100),
-        ylim=(-0.5, None),
-    )
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside right upper")  # points come up anywhere
+    figure = Figure(figsize=(2.5 + 5 * len(data_sets), 4), layout="constrained")
+    row = figure.subplots(1, len(data_sets), squeeze=False)[0]
+    names = list(dict.fromkeys(name for points in data_sets.values() for name in points))
+    for axes, (title, points) in zip(row, data_sets.items(), strict=True):
+        first, *others = points.values()
+        joined = sorted(first, key=lambda point: point.accuracy)
+        accuracy = [100 * point.accuracy for point in joined]
+        axes.plot(accuracy, [point.median for point in joined], "x-", color="grey", label=names[0])
+        for name in list(points)[1:]:
+            for place, point in enumerate(points[name]):
+                axes.errorbar(
+                    100 * point.accuracy,
+                    point.median,
+                    xerr=_arms(100 * point.accuracy, point.accuracy_ends, 100),
+                    yerr=_arms(point.median, point.median_ends),
+                    fmt="o",
+                    markersize=4,
+                    linewidth=0.7,
+                    color=f"C{names.index(name) - 1}",
+                    label=None if place else name,
+                )
+        lowest = min(point.accuracy for series in others for point in series)
+        axes.set(
+            xlabel="accuracy, %",
+            ylabel="median certified radius",
+            title=title,
+            xlim=(max(0, 100 * lowest - 5), 100),
+            ylim=(-0.5, None),
+        )
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    shown = [axes.get_legend_handles_labels() for axes in row]
+    by_name = {name: handle for pair in shown for handle, name in zip(*pair, strict=True)}
+    # Points come up anywhere, so it stands outside.
+    figure.legend([by_name[name] for name in names], names, loc="outside right upper")
     return figure
 
 

@@ -17,7 +17,7 @@ from sparsecert.procedures.run import load, load_evaluation_data
 from sparsecert.report.attacks import fooling_image, smallest_changes
 from sparsecert.report.figures import TradeOff, draw_image, shift_against_rho, trade_off
 from sparsecert.reproduce.experiment import PLAN, Options, chosen_rows, trained_run
-from sparsecert.reproduce.overview import read_results
+from sparsecert.reproduce.overview import Results, read_results
 from sparsecert.reproduce.paper import AttackedRow, CertifiedRow
 from sparsecert.reproduce.tables import TABLES
 from sparsecert.runs.train import standardisation
@@ -120,10 +120,25 @@ def mean_encoded_image(options: Options) -> Figure:
 def frontier(options: Options) -> Figure:
     """Accuracy against median certified radius of all results, beside the paper's; trains nothing.
 
+    Of one data set, or of each that the paper has certified accuracies of.
+
     Raises:
-        InputError: if the results folder holds no certified classifier of this data set.
+        InputError: if the results folder holds no certified classifier of them.
     """
-    dataset = options.dataset or "mnist"
+    results = read_results(options.results)
+    names = ("mnist", "cifar10") if options.dataset is None else (options.dataset,)
+    points = {name: _certified_classifiers(name, results) for name in names}
+    points = {name: series for name, series in points.items() if len(series) > 1}
+    if not points:
+        raise InputError(
+            f"expected records of classifiers certified on {' or '.join(names)} in "
+            f"{options.results}; sparsecert certify --record writes them"
+        )
+    return trade_off(points)
+
+
+def _certified_classifiers(dataset: str, results: Results) -> dict[str, list[TradeOff]]:
+    """The paper's classifiers of a data set, then those of the records by rule."""
     paper = {
         TradeOff(row.accuracy / 100, row.median or 0)
         for table in TABLES.values()
@@ -132,7 +147,7 @@ def frontier(options: Options) -> Figure:
         if row.accuracy is not None and row.encoding == "two-channel"
     }
     points = {"the paper": list(paper)}
-    for record in read_results(options.results).values():
+    for record in results.values():
         if record.get("kind") is not None or record["dataset"] != dataset:
             continue  # attacks and accuracies of base classifiers have kinds
         if "units" in record:
@@ -149,12 +164,7 @@ def frontier(options: Options) -> Figure:
                 (low or 0, high or 0),
             )
         )
-    if len(points) == 1:
-        raise InputError(
-            f"expected records of classifiers certified on {dataset!r} in {options.results}; "
-            "sparsecert certify --record writes them"
-        )
-    return trade_off(points, dataset)
+    return points
 
 
 FIGURES: dict[str, Callable[[Options], Figure]] = {

@@ -114,8 +114,8 @@ Commands run from the project's root; `SPARSECERT_DATA` names a folder that hold
 Images are spread evenly over the test set; the paper's are all 10 000. "Certified at it" is the
 share of images certified at the median: the largest radius at which it is one half or more. Images
 that are classified correctly but not certified even at 0 count as N/A here and as 0 in the paper;
-where that changes the median, both are given. The paper draws all n ablations for every image; rows that say
-"sequential" stop each image early, at the same n at most and the same alpha."""
+where that changes the median, both are given. The paper draws all n ablations for every image;
+where a row says "sequential" each image stops early, at the same n at most and the same alpha."""
 
 
 def _repeated(table: PaperTable, results: Results) -> str:
