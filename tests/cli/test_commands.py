@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import sys
 import warnings
@@ -12,8 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import sparsecert as sc
 from sparsecert import data
 from sparsecert.runs.folder import RunFolder
+from sparsecert.streams import Stage
 from tests.helpers.commands import (
     SMALL,
     Fails,
@@ -102,6 +105,27 @@ def test_predict_report_and_info(folder: Path, output: Output) -> None:
     shown = output()
     assert "k = 12 of 64" in shown
     assert "finished" in shown
+
+
+def test_base_measures_single_ballots_of_both_splits(
+    folder: Path, family_run: Path, tmp_path: Path, output: Output, fails: Fails
+) -> None:
+    path = tmp_path / "base.json"
+    run("base", folder, "--record", path)
+    shown, result = output(), json.loads(path.read_text())
+    smoothed = sc.load(folder)
+    assert isinstance(smoothed, sc.SmoothedClassifier)
+    for name, split in (("training", "train"), ("test", "test")):
+        value = result[f"{split}_accuracy"]
+        assert f"{name} inputs │ {100 * value:.2f} %" in shown
+        # Other ablations of the same inputs, twenty of each.
+        dataset = data.load("digits", split)
+        x = dataset.batch(range(len(dataset)))
+        votes = smoothed.tally(x, 20, Stage.PREDICTION, seed=3).first_choice
+        expected = votes[np.arange(len(dataset)), dataset.labels].sum() / votes.sum()
+        assert value == pytest.approx(expected, abs=4 * (0.25 / len(dataset)) ** 0.5)
+    assert result["command"].endswith(f"sparsecert base {folder}")
+    fails("expected a run whose design draws samples", "base", family_run)
 
 
 def test_demo_trains_certifies_and_reports(

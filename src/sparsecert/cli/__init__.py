@@ -20,7 +20,12 @@ from sparsecert._version import __version__
 from sparsecert.cli.attacking import attack_command
 from sparsecert.cli.classifying import classify_command
 from sparsecert.cli.exploring import explore_command
-from sparsecert.cli.measuring import certify_command, demo_command, predict_command
+from sparsecert.cli.measuring import (
+    base_command,
+    certify_command,
+    demo_command,
+    predict_command,
+)
 from sparsecert.cli.options import parse, print_error
 from sparsecert.cli.sharing import import_command, push_command
 from sparsecert.cli.showing import (
@@ -43,6 +48,7 @@ app = cyclopts.App(
 app.command(train_command, name="train")
 app.command(certify_command, name="certify")
 app.command(predict_command, name="predict")
+app.command(base_command, name="base")
 app.command(classify_command, name="classify")
 app.command(attack_command, name="attack")
 app.command(merge_command, name="merge")

@@ -1,4 +1,4 @@
-"""`sparsecert certify`, `predict` and `demo`."""
+"""`sparsecert certify`, `predict`, `base` and `demo`."""
 
 from __future__ import annotations
 
@@ -139,6 +139,45 @@ def predict_command(
         )
     title = f"{dataset.name}, {procedure.rule} rule"
     console.print(table, tables.terminal_table(title, rows))
+
+
+def base_command(
+    run: RunArgument,
+    where: ExecutionOptions = ExecutionOptions(),  # noqa: B008 - frozen
+    *,
+    limit: Annotated[
+        int | None, Parameter(help="Inputs of each split, drawn at random; all by default.")
+    ] = None,
+    compile: CompileOption = False,
+    record: RecordOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure the base classifier on ablated training and test inputs, one ablation each.
+
+    Certified radii follow the second number; a first one far above it says that the network has
+    learnt its training inputs by heart.
+    """
+    from sparsecert.evaluation import Estimate
+    from sparsecert.records.output import check_outputs
+    from sparsecert.records.record import to_text, write_record
+    from sparsecert.records.run import measure_base
+    from sparsecert.report import tables
+
+    folder = own_run(run)
+    check_outputs(folder.path, record=record)
+    result = measure_base(folder, limit, where.build(compile=compile))
+    if record is not None:
+        write_record(record, result)
+    if json:
+        print(to_text(result), end="")
+        return
+    config = folder.config
+    rows = []
+    for name, split in (("train_accuracy", "training"), ("test_accuracy", "test")):
+        accuracy = Estimate(result[name], *result["intervals"][name])
+        rows.append((f"{split} inputs", tables.percent(accuracy)))
+    title = f"{config.dataset}, {config.design}: accuracy on ablated inputs"
+    console.print(tables.terminal_table(title, rows))
 
 
 def demo_command(

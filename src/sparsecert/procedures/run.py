@@ -17,6 +17,7 @@ from torch import Tensor
 from sparsecert import data
 from sparsecert.data import Dataset, Shard
 from sparsecert.designs.design import Design, SampledDesign, check_rule_of
+from sparsecert.errors import InputError
 from sparsecert.evaluation import Estimate, share
 from sparsecert.procedures.execution import Execution, LocalExecution
 from sparsecert.procedures.family import FamilyProcedure
@@ -211,8 +212,16 @@ def base_accuracy(
             need not be like the others: MNIST's training images at even indices are harder.
         execution: where ballots are counted; by default in this process.
         shard: the share of them; None for all.
+
+    Raises:
+        InputError: for a fixed family, whose ballots are not drawn.
     """
     data.check_limit(limit)
+    if not isinstance(run.config.design, SampledDesign):
+        raise InputError(
+            f"expected a run whose design draws samples, got {run.config.design}, whose ballots "
+            "`sparsecert certify` casts"
+        )
     order = stream(0, Stage.CHOICE_OF_INPUTS, 0).permutation(len(dataset))
     images = RunImages(run, dataset, np.sort(order[:limit]))
     if shard is not None:

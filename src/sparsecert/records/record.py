@@ -100,29 +100,25 @@ def derived_values(
 
 
 def make_base_record(
-    run: RunFolder, table: str, limit: int | None, train: Estimate, test: Estimate
+    run: RunFolder, limit: int | None, train: Estimate, test: Estimate
 ) -> dict[str, Any]:
     """The record of a base classifier's accuracy on ablated inputs of either split.
 
     Args:
         run: the trained run.
-        table: of the paper, whose entry in `reproduce` measures it.
         limit: number of inputs per split, drawn at random; None for all.
         train: accuracy on training inputs.
         test: accuracy on test inputs.
     """
-    config = run.config
-    retained = {"retained": getattr(config.design, "num_retained", None)}
-    recipe = {"recipe": config.recipe.name, "epochs": config.recipe.epochs, "limit": limit}
-    words = command("reproduce", table, data=config.dataset, **retained, **recipe)
+    measured = command("base", run.path, limit=limit)
     return {
         "kind": BASE_ACCURACY,
-        **classifier_values(config),
+        **classifier_values(run.config),
         "limit": limit,
         "train_accuracy": train.value,
         "test_accuracy": test.value,
         "intervals": {"train_accuracy": _ends(train), "test_accuracy": _ends(test)},
-        "command": words,
+        "command": f"{run.config.train_command(run.path)} && {measured}",
         "hardware": hardware(),
         "training_seconds": run.training_seconds(),
         "version": __version__,

@@ -1,4 +1,4 @@
-"""What `sparsecert certify` does: certify a run's test images, and write the record."""
+"""What `sparsecert certify` and `base` do: measure a trained run, and record it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from typing import Any
 from sparsecert.data import Shard
 from sparsecert.procedures.execution import Execution
 from sparsecert.procedures.procedure import Measurement, Procedure
-from sparsecert.procedures.run import certify_images, place_for, run_images
-from sparsecert.records.record import make_record, write_record
+from sparsecert.procedures.run import (
+    base_accuracy,
+    certify_images,
+    load_evaluation_data,
+    place_for,
+    run_images,
+)
+from sparsecert.records.record import make_base_record, make_record, write_record
 from sparsecert.runs.folder import RunFolder
 
 
@@ -41,3 +47,27 @@ def certify_run(
     record = make_record(procedure, measurement, limit, shard, run)
     write_record(images.run.record_path, record)
     return measurement, record
+
+
+def measure_base(
+    run: RunFolder,
+    limit: int | None = None,
+    execution: Execution | None = None,
+    shard: Shard | None = None,
+) -> dict[str, Any]:
+    """The record of the base classifier's accuracy on ablated training and test inputs.
+
+    Args:
+        run: a trained run with a design that draws samples.
+        limit: number of inputs of each split, drawn at random; None for all.
+        execution: where ballots are counted; by default in this process.
+        shard: the share of them; None for all.
+
+    Raises:
+        InputError: for a fixed family, whose ballots are not drawn.
+    """
+    train, test = (
+        base_accuracy(run, load_evaluation_data(run, split=split), limit, execution, shard)
+        for split in ("train", "test")
+    )
+    return make_base_record(run, limit, train, test)

@@ -17,9 +17,9 @@ from sparsecert.data import Shard
 from sparsecert.errors import InputError
 from sparsecert.evaluation import share
 from sparsecert.procedures.execution import Execution, LocalExecution
-from sparsecert.procedures.run import base_accuracy, load_evaluation_data, procedure_for
+from sparsecert.procedures.run import procedure_for
 from sparsecert.records import record as records
-from sparsecert.records.run import certify_run
+from sparsecert.records.run import certify_run, measure_base
 from sparsecert.reproduce.baselines import BASELINES, baseline_target
 from sparsecert.reproduce.paper import (
     AttackedRow,
@@ -148,7 +148,7 @@ def repeat(table: PaperTable, row: PaperRow, options: Options) -> dict[str, Any]
                 _certified(run, limit, options)
             record = attack_run(run, PLAN, limit, None, options.execution, options.shard)
         else:
-            record = _base(run, table, limit, options)
+            record = measure_base(run, limit, options.execution, options.shard)
     if options.shard is None:
         images = "" if limit is None else f"-n{limit}"
         records.write_record(options.results / f"{table.name}-{folder.name}{images}.json", record)
@@ -163,16 +163,6 @@ def _certified(
 ) -> dict[str, Any]:
     procedure = procedure_for(run.config.design, **settings)
     return certify_run(run, procedure, limit, None, options.execution, options.shard)[1]
-
-
-def _base(run: RunFolder, table: PaperTable, limit: int | None, options: Options) -> dict[str, Any]:
-    train, test = (
-        base_accuracy(
-            run, load_evaluation_data(run, split=split), limit, options.execution, options.shard
-        )
-        for split in ("train", "test")
-    )
-    return records.make_base_record(run, table.name, limit, train, test)
 
 
 def _attacked_baseline(
