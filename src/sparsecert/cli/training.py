@@ -13,7 +13,7 @@ from sparsecert.designs.design import options
 from sparsecert.designs.registry import DESIGNS
 from sparsecert.errors import InputError
 from sparsecert.models import Architecture
-from sparsecert.training import Augmentation, RecipeName
+from sparsecert.training import Augmentation, Mixing, RecipeName
 
 
 def train_command(
@@ -41,6 +41,13 @@ def train_command(
     augmentation: Annotated[
         Augmentation | None,
         Parameter(help="Random changes to training images, instead of the recipe's."),
+    ] = None,
+    mixing: Annotated[
+        Mixing | None,
+        Parameter(
+            help="Make each training example of two, against learning them by heart: cutmix for "
+            "images, mixup for anything."
+        ),
     ] = None,
     weight_average: Annotated[
         float | None,
@@ -124,6 +131,7 @@ def train_command(
         epochs=epochs,
         batch_size=batch_size,
         augmentation=augmentation,
+        mixing=mixing,
         weight_average=weight_average,
         retained_range=retained_range,
         width=width,

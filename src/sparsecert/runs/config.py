@@ -239,6 +239,7 @@ class RunConfig:
             epochs=recipe.epochs,
             batch_size=recipe.batch_size,
             augmentation=None if recipe.augmentation == usual.augmentation else recipe.augmentation,
+            mixing=None if recipe.mixing == "none" else recipe.mixing,
             weight_average=recipe.weight_average or None,
             retained_range=(recipe.retained_range or (1, 1)) if many else None,
             seed=self.seed,

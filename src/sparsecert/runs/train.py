@@ -315,6 +315,10 @@ def _overridden(
         raise InputError(
             f"expected --augmentation {recipe.augmentation} for these inputs, got {augmentation}"
         )
+    if given.get("mixing") == "cutmix" and len(input_shape) != 3:
+        raise InputError(
+            "expected --mixing none or mixup for inputs that are no images, got cutmix"
+        )
     return replace(recipe, precision=precision, **given)
 
 

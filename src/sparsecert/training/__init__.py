@@ -6,3 +6,4 @@ from typing import Literal
 
 RecipeName = Literal["fast", "paper", "radius"]
 Augmentation = Literal["none", "crop-flip", "warp-colour"]
+Mixing = Literal["none", "cutmix", "mixup"]

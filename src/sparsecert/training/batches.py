@@ -20,6 +20,7 @@ from sparsecert.designs.uniform import UniformAblation, random_ablation
 from sparsecert.streams import Stage, stream
 from sparsecert.streams.samples import samples
 from sparsecert.training.augmentation import AUGMENTATIONS
+from sparsecert.training.mixing import mix
 from sparsecert.training.recipes import Recipe
 
 
@@ -54,17 +55,24 @@ class Batches:
         self._decoding: dict[int, Future[Tensor]] = {}
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Encoded inputs and labels of one step, on the device, as many of an example as masks."""
+        """Encoded inputs and targets of one step, on the device, as many of an example as masks.
+
+        Targets are labels, or shares of all classes where the recipe mixes examples.
+        """
         device, rows = self.accelerator.device, self._rows(step)
+        generator = self._generator(step)
         if self.recipe.augmentation == "random-part":
             inputs = self._random_parts(step).to(device)
         else:
             augment = AUGMENTATIONS[self.recipe.augmentation]
-            inputs = augment(self.dataset.batch(rows).to(device), self._generator(step))
-        labels = torch.from_numpy(self.dataset.labels[rows]).to(device)
+            inputs = augment(self.dataset.batch(rows).to(device), generator)
+        targets = torch.from_numpy(self.dataset.labels[rows]).to(device)
+        if self.recipe.mixing != "none":
+            classes = self.dataset.num_classes
+            inputs, targets = mix(self.recipe.mixing, inputs, targets, classes, generator)
         each = self.recipe.masks_per_example
-        inputs, labels = (part.repeat_interleave(each, dim=0) for part in (inputs, labels))
-        return self.encoding(inputs, torch.from_numpy(self._masks(step)).to(device)), labels
+        inputs, targets = (part.repeat_interleave(each, dim=0) for part in (inputs, targets))
+        return self.encoding(inputs, torch.from_numpy(self._masks(step)).to(device)), targets
 
     def _masks(self, step: int) -> NDArray[Any]:
         """Masks of this process's examples, those of an example one after the other."""

@@ -138,18 +138,19 @@ class Training:
         for group in self._optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate_at(step, self.batches.num_steps)
         torch.manual_seed(_torch_seed(self.seed, step + 1))  # for dropout and its like
-        encoded, labels = self.batches.at(step)
+        encoded, targets = self.batches.at(step)
         with autocast(self.recipe.precision, encoded.device):
             logits: Tensor = self._network(encoded)
         logits = logits.float().flatten(0, -2)  # an ensemble casts a ballot for each of its sets
-        labels = labels.repeat_interleave(len(logits) // len(labels))
-        loss = self._loss(logits, labels)
+        targets = targets.repeat_interleave(len(logits) // len(targets), dim=0)
+        loss = self._loss(logits, targets)
         self.accelerator.backward(loss)
         self._optimizer.step()
         self._optimizer.zero_grad()
         if self._average is not None:
             self._average.update_parameters(self.model)
 
+        labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
         correct = (logits.argmax(dim=1) == labels).sum().float()
         seen = torch.stack((loss.detach() * len(labels), correct))
         loss_sum, num_correct = self.accelerator.reduce(seen, reduction="sum").tolist()

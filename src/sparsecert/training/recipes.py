@@ -10,7 +10,7 @@ from torch import nn, optim
 
 from sparsecert.devices import Precision, check_precision
 from sparsecert.errors import InputError, as_integer
-from sparsecert.training import Augmentation
+from sparsecert.training import Augmentation, Mixing
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Recipe:
             that is log-uniform between these shares of k, so that one network serves many k.
         weight_average: the weights that training ends with are means over its steps, each with
             this share of the weight of the next; 0 for the last step's.
+        mixing: how an example is made of two, if it is; cross-entropy only.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Recipe:
     decayed: Literal["all", "matrices"] = "all"
     retained_range: tuple[float, float] | None = None
     weight_average: float = 0.0
+    mixing: Mixing = "none"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "masks_per_example"):
@@ -82,6 +84,11 @@ class Recipe:
             raise InputError(f"expected a positive learning rate, got {self.learning_rate}")
         if self.objective == "cross-entropy" and self.radius is not None:
             raise InputError(f"expected a radius only with the recipe radius, got {self.radius}")
+        if self.objective == "radius" and self.mixing != "none":
+            raise InputError(
+                f"expected the recipe radius without mixing, as an image of two classes has no "
+                f"certificate to train for, got {self.mixing}"
+            )
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"expected label_smoothing in [0, 1), got {self.label_smoothing}")
         if not 0 <= self.weight_average < 1:
