@@ -94,8 +94,9 @@ _TABLES = (
         ),
         limit=50,
         notes="The paper's baselines are those of Schott et al. (2019), the ones here are trained "
-        "by `reproduce/baselines.py`; ABS is their analysis by synthesis. Accuracy is that on the attacked images. A row lists every "
-        "attack on its classifier; the paper's is Pointwise with 10 repetitions from noise.",
+        "by `reproduce/baselines.py`; ABS is their analysis by synthesis. Accuracy is that on the "
+        "attacked images. A row lists every attack on its classifier; the paper's is Pointwise "
+        "with 10 repetitions from noise.",
     ),
     PaperTable(
         "table3",
