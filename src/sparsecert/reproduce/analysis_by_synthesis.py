@@ -131,7 +131,7 @@ class AnalysisBySynthesis(nn.Module):
         """`(batch, classes)` scores."""
         x = x.flatten(1)
         latents = self.explanations(x.detach())
-        images = self.decoder(latents)[-1].sigmoid()
+        images: Tensor = self.decoder(latents)[-1].sigmoid()
         return -((images - x).square().sum(dim=2) + _penalty(latents)).T
 
     @torch.no_grad()
@@ -172,7 +172,8 @@ class AnalysisBySynthesis(nn.Module):
 
 
 def _penalty(latents: Tensor) -> Tensor:
-    return _KL_WEIGHT / 2 * latents.square().sum(dim=2)
+    penalty: Tensor = _KL_WEIGHT / 2 * latents.square().sum(dim=2)
+    return penalty
 
 
 def _shortened(latents: Tensor) -> Tensor:
@@ -225,4 +226,5 @@ def _training_loss(model: AnalysisBySynthesis, x: Tensor, noise: Tensor) -> Tens
     latents = mean + (log_variance / 2).exp() * noise
     error = (model.decoder(latents)[-1].sigmoid() - x).square().sum(dim=2)
     divergence = (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=2) / 2
-    return (error + _KL_WEIGHT * divergence).mean(dim=1).sum()
+    loss: Tensor = (error + _KL_WEIGHT * divergence).mean(dim=1).sum()
+    return loss
