@@ -90,7 +90,7 @@ def test_scores_have_the_gradient_at_the_explanation(x: Tensor) -> None:
     assert torch.allclose(gradient, 2 * (images[0] - x), atol=1e-5)
 
 
-def target(folder: Path, name: str, epochs: int = 60) -> Target:
+def target(folder: Path, name: str, epochs: int = 40) -> Target:
     return baseline_target(name, "digits", folder / name, epochs, show_progress=False)
 
 

@@ -178,7 +178,8 @@ def _penalty(latents: Tensor) -> Tensor:
 
 def _shortened(latents: Tensor) -> Tensor:
     """Latent vectors, those that are too long cut to the greatest length."""
-    return latents * (_LONGEST / latents.norm(dim=-1, keepdim=True)).clamp(max=1)
+    lengths: Tensor = latents.norm(dim=-1, keepdim=True)
+    return latents * (_LONGEST / lengths).clamp(max=1)
 
 
 def train_autoencoders(
