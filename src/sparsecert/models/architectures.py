@@ -154,7 +154,9 @@ ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
         partial(InterpolatingResNet, widths=(96, 192, 384), pooling="maximum")
     ),
     "deep-interpolating-resnet": _interpolating(
-        partial(InterpolatingResNet, widths=(96, 192, 384), depths=(1, 2, 2), pooling="maximum")
+        partial(
+            InterpolatingResNet, widths=(96, 192, 384), depths=(1, 2, 2), pooling="maximum"
+        )
     ),
     "paper-cnn": _paper_cnn,
     "resnet18": _resnet((2, 2, 2, 2), bottleneck=False),
