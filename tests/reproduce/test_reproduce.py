@@ -196,6 +196,7 @@ def test_classifiers_are_attacked_side_by_side(
             assert record["ballots"]["drawn"] > 0
         else:
             assert record["test_accuracy"] > 0.7
+            assert f"--classifier {record['classifier']} --limit 6" in record["command"]
             assert record["median_attack_magnitude"] >= 1
     page = overview_page(tmp_path)
     assert "## Table 9: attacked digits" in page

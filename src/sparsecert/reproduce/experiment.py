@@ -195,7 +195,12 @@ def _attacked_baseline(
     if options.shard is not None:
         indices = indices[options.shard.rows(len(indices))]
     attacks = attack_images(target, dataset, indices, PLAN, options.execution)
-    flags = {"data": row.dataset, "limit": limit, "epochs": epochs}
+    flags = {
+        "data": row.dataset,
+        "classifier": row.classifier,
+        "limit": limit,
+        "epochs": epochs,
+    }
     victim = target.load()
     assert isinstance(victim, PlainClassifier)
     every = share(victim.predict(dataset.batch(range(len(dataset)))) == dataset.labels)
