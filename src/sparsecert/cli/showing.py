@@ -97,6 +97,10 @@ def reproduce_command(
         tuple[int, ...], Parameter(help="Only these k.", consume_multiple=True)
     ] = (),
     data: Annotated[str | None, Parameter(help="Only rows of this data set.")] = None,
+    classifier: Annotated[
+        tuple[str, ...],
+        Parameter(help="Only these of Table 2, such as smoothed or cnn.", consume_multiple=True),
+    ] = (),
     limit: LimitOption = None,
     shard: ShardOption = None,
     recipe: Literal["fast", "paper"] = "paper",
@@ -113,6 +117,7 @@ def reproduce_command(
     options = experiment.Options(
         retained,
         data,
+        classifier,
         limit,
         recipe,
         epochs,

@@ -25,6 +25,7 @@ from sparsecert.data import Dataset
 from sparsecert.devices import best_device
 from sparsecert.errors import RunFolderError
 from sparsecert.models.architectures import MLP, PaperCNN
+from sparsecert.reproduce.analysis_by_synthesis import AnalysisBySynthesis, train_autoencoders
 from sparsecert.streams import Stage, stream
 
 _BATCH = 128
@@ -54,6 +55,8 @@ BASELINES = {
     "binarised-cnn": Baseline(epochs=10, binarised=True),
     "nearest-neighbour": Baseline(epochs=0),
     "linf-cnn": Baseline(epochs=10, epsilon=0.3),
+    "abs": Baseline(epochs=30),
+    "binarised-abs": Baseline(epochs=30, binarised=True),
 }
 
 
@@ -138,8 +141,10 @@ def _model(name: str, train: Dataset) -> nn.Module:
         return NearestNeighbour(images, torch.from_numpy(train.labels), train.num_classes)
     with torch.random.fork_rng():
         torch.manual_seed(int(stream(0, Stage.BASELINE_TRAINING, 0).integers(2**63)))
-        if train.input_shape[1:] == (28, 28):
-            network: nn.Module = PaperCNN(train.input_shape[0], train.num_classes)
+        if name.endswith("abs"):
+            network: nn.Module = AnalysisBySynthesis(train.num_features, train.num_classes)
+        elif train.input_shape[1:] == (28, 28):
+            network = PaperCNN(train.input_shape[0], train.num_classes)
         else:
             network = MLP(int(np.prod(train.input_shape)), train.num_classes)
     return Binarised(network) if BASELINES[name].binarised else network
@@ -165,7 +170,12 @@ def _train_or_load(
         return
     files.make_folder(folder)
     files.write_text(config, json.dumps(described, indent=2) + "\n")
-    _train(model, baseline, train, show_progress)
+    network = model.network if isinstance(model, Binarised) else model
+    if isinstance(network, AnalysisBySynthesis):
+        epochs, binarised = baseline.epochs, baseline.binarised
+        train_autoencoders(network, train, epochs, binarised=binarised, show_progress=show_progress)
+    else:
+        _train(model, baseline, train, show_progress)
     with files.atomic_path(weights) as temporary:
         temporary.write_bytes(save({name: v.cpu() for name, v in model.state_dict().items()}))
 

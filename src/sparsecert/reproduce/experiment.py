@@ -42,6 +42,7 @@ class Options:
     Attributes:
         retained: values of k; all rows by default, and those without a k.
         dataset: of the rows; all by default.
+        classifiers: of the rows of Table 2, as their records name them; all by default.
         limit: test images per row, spread evenly; as many as the paper's by default (of
             attacks, 50).
         recipe: a key of `recipes.RECIPES`.
@@ -56,6 +57,7 @@ class Options:
 
     retained: tuple[int, ...] = ()
     dataset: str | None = None
+    classifiers: tuple[str, ...] = ()
     limit: int | None = None
     recipe: str = "paper"
     epochs: int | None = None
@@ -80,6 +82,7 @@ def chosen_rows(table: PaperTable, options: Options) -> Sequence[PaperRow]:
         for row in table.rows
         if options.dataset in (None, row.dataset)
         and (not options.retained or row.settings.get("num_retained") in options.retained)
+        and (not options.classifiers or getattr(row, "classifier", None) in options.classifiers)
     ]
     if not rows:
         has = ", ".join(f"{row.dataset}: {row.label}" for row in table.rows)
@@ -182,7 +185,12 @@ def _attacked_baseline(
     if options.shard is not None:
         indices = indices[options.shard.rows(len(indices))]
     attacks = attack_images(target, dataset, indices, PLAN, options.execution)
-    flags = {"data": row.dataset, "limit": limit, "epochs": epochs}
+    flags = {
+        "data": row.dataset,
+        "classifier": row.classifier,
+        "limit": limit,
+        "epochs": epochs,
+    }
     victim = target.load()
     assert isinstance(victim, PlainClassifier)
     every = share(victim.predict(dataset.batch(range(len(dataset)))) == dataset.labels)
