@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
-from sparsecert.attacks.greedy import best_ends, forward
+from sparsecert.attacks.greedy import best_ends, forward, greedy_steps
 from sparsecert.attacks.query import Queries, Version, take_unit, without_least
 from sparsecert.errors import check_num_samples
 
@@ -58,39 +58,52 @@ def exchange_attack(
     check_num_samples(steps, "steps")
     check_num_samples(candidates, "candidates")
 
-    def search(queries: Queries, most: int, generator: np.random.Generator) -> Iterator[Tensor]:
+    def search(queries: Queries, most: int, _: np.random.Generator) -> Iterator[Tensor]:
         # Exchanges may come back to a budget that was left.
-        version = forward(queries, 2 * most, candidates, queries.fine_lead)
-        while version is not None:
-            yield version.image
-            version = _smaller(queries, version, steps, candidates)
+        fooling = forward(queries, 2 * most, candidates, queries.fine_lead)
+        if fooling is not None:
+            found = _exchange(queries, fooling, steps, candidates)
+            yield from (version.image for version in reversed(found))
 
     return attack_each(
         victim, images, labels, budget, search, probe=probe, seed=seed, indices=indices
     )
 
 
-def _smaller(queries: Queries, version: Version, steps: int, candidates: int) -> Version | None:
-    """A version that fools with one changed feature less; None if none is found."""
-    smaller = without_least(queries, version, queries.fine_lead)
-    if smaller is None:
-        return None
-    lead, failures = queries.fine_lead([smaller])[0], 0
+def _exchange(queries: Queries, version: Version, steps: int, candidates: int) -> list[Version]:
+    """Versions that fool, each with one changed feature less; at last perhaps a better one."""
+    found = [version]
+    while smaller := without_least(queries, found[-1], queries.fine_lead):
+        smaller, fools = _exchanged(queries, smaller, steps, candidates)
+        if not fools:
+            # What almost fools makes a surer version with one feature more.
+            (larger,) = greedy_steps(queries, smaller, 1, candidates, queries.fine_lead)
+            last, lead = queries.fine_lead([found[-1], larger])
+            return [*found, larger] if lead < last else found
+        found.append(smaller)
+    return found
+
+
+def _exchanged(
+    queries: Queries, version: Version, steps: int, candidates: int
+) -> tuple[Version, bool]:
+    """The version after exchanges, and whether it fools."""
+    lead, failures = queries.fine_lead([version])[0], 0
     while failures < steps:
         close = lead <= _CLOSE or not queries.abstains
-        if not failures and close and queries.fooled([smaller])[0]:
-            return smaller
-        exchanged = _exchanged(queries, smaller, candidates, _PAIRS * (failures + 1))
-        leads = queries.fine_lead(exchanged)
+        if not failures and close and queries.fooled([version])[0]:
+            return version, True
+        promising = _exchanges(queries, version, candidates, _PAIRS * (failures + 1))
+        leads = queries.fine_lead(promising)
         best = int(leads.argmin())
         if leads[best] < lead:
-            smaller, lead, failures = exchanged[best], leads[best], 0
+            version, lead, failures = promising[best], leads[best], 0
         else:
             failures += 1
-    return None
+    return version, False
 
 
-def _exchanged(queries: Queries, version: Version, candidates: int, number: int) -> list[Version]:
+def _exchanges(queries: Queries, version: Version, candidates: int, number: int) -> list[Version]:
     """Versions with one feature reset and another changed, as many, the most promising first.
 
     What an exchange does is taken to be the sum of what its two halves do alone; so the promise of

@@ -68,7 +68,7 @@ def greedy_attack(
 def greedy_steps(
     queries: Queries, version: Version, budget: int, candidates: int, lead: Lead
 ) -> Iterator[Version]:
-    """The version after each step from an unchanged one, as far as there is something to change.
+    """The version after each step from this one, as far as there is something to change.
 
     Args:
         queries: about the image.
@@ -77,8 +77,8 @@ def greedy_steps(
         candidates: features tried at each step.
         lead: tells which of them is best.
     """
-    unchanged = np.ones(queries.units.number, dtype=np.bool_)
-    for _ in range(min(budget, queries.units.number)):
+    unchanged = ~queries.units.changed(version.image, queries.original)
+    for _ in range(min(budget, int(unchanged.sum()))):
         ends, promise = best_ends(queries, version.image)
         order = np.argsort(np.where(unchanged, promise, np.inf), kind="stable")
         tried = order[: min(candidates, int(unchanged.sum()))].tolist()
