@@ -30,7 +30,7 @@ _WHY_NOT = {
     "num_search": "which compares images by gradients, not by ballots",
     "num_gradient": "which follows no gradient",
 }
-_DEFAULT_STEPS = {"sparse-rs": 300, "sigma-zero": 200, "exchange": 4, "patch": 40}
+_DEFAULT_STEPS = {"sparse-rs": 300, "sigma-zero": 200, "exchange": 8, "patch": 40}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class AttackPlan:
         repetitions: pointwise: starts per image.
         steps: sparse-rs: steps without success that end the search; sigma-zero:
             gradient steps; exchange: failures in a row that end the search; patch: of each way to
-            paint. By default 300, 200, 4 and 40.
+            paint. By default 300, 200, 8 and 40.
         probe: the attacked procedure, of sampled designs.
         seed: of the random streams.
         rule: the attacked one; None is majority, whose PREDICT is margin's too.

@@ -51,7 +51,7 @@ def attack_command(
         int | None,
         Parameter(
             help="sparse-rs: steps without success that end the search (300); "
-            "sigma-zero: gradient steps (200); exchange: failures in a row that end it (4); "
+            "sigma-zero: gradient steps (200); exchange: failures in a row that end it (8); "
             "patch: of each way to paint (40)."
         ),
     ] = None,
