@@ -24,6 +24,8 @@ from sparsecert.attacks import (
     sparse_rs_attack,
 )
 from sparsecert.attacks.early import EarlyAnswer
+from sparsecert.attacks.exchange import fewer_and_fewer
+from sparsecert.attacks.plain import PlainQueries
 from sparsecert.attacks.query import InputUnits
 from sparsecert.attacks.summary import within_certificate
 from sparsecert.theory.confidence import clopper_pearson_lower
@@ -64,9 +66,9 @@ def check_sizes(result: AttackResult, images: Tensor) -> None:
         (greedy_attack, {}, (1, 8, 8), 12, 1.0),
         (greedy_attack, {}, (3, 6, 6), 8, 1.0),
         (greedy_attack, {}, (50,), 8, 1.0),
-        (exchange_attack, {}, (1, 8, 8), 12, 1.0),
-        (exchange_attack, {}, (3, 6, 6), 8, 1.0),
-        (exchange_attack, {}, (50,), 8, 1.0),
+        (exchange_attack, {"steps": 2}, (1, 8, 8), 6, 1.0),
+        (exchange_attack, {"steps": 2}, (3, 6, 6), 4, 1.0),
+        (exchange_attack, {"steps": 2}, (50,), 4, 1.0),
     ],
 )
 def test_sizes_are_near_the_optimum_of_a_linear_classifier(
@@ -102,6 +104,21 @@ def test_an_exchange_finds_fewer_where_the_best_first_step_is_a_wrong_one() -> N
     assert exchanged.adversarial.tolist() == [[0, 1, 0, 0, 0, 0, 1]]
     assert exchange_attack(victim, x, [0], 1).size.tolist() == [-1]
     assert exchange_attack(victim, x, [0], 2).size.tolist() == [2]
+
+
+class Sum(nn.Module):
+    """Class 1 where columns make 6."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        moved = x @ torch.tensor([5, 4, 3, 1.1, 1])
+        return torch.stack((6 - moved, torch.zeros_like(moved)), dim=1)
+
+
+def test_where_no_fewer_fool_a_surer_image_of_the_same_size_is_found() -> None:
+    queries = PlainQueries(PlainClassifier(Sum(), 2), torch.zeros(1, 5), 0)
+    start = queries.version(torch.tensor([1.0, 0, 0, 1, 0]))
+    found = fewer_and_fewer(queries, start, steps=2, candidates=5)
+    assert [version.image.tolist() for version in found] == [[1, 0, 0, 1, 0], [1, 1, 0, 0, 0]]
 
 
 def halved_radius(counts: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:

@@ -62,7 +62,7 @@ def exchange_attack(
         # Exchanges may come back to a budget that was left.
         fooling = forward(queries, 2 * most, candidates, queries.fine_lead)
         if fooling is not None:
-            found = _exchange(queries, fooling, steps, candidates)
+            found = fewer_and_fewer(queries, fooling, steps, candidates)
             yield from (version.image for version in reversed(found))
 
     return attack_each(
@@ -70,7 +70,9 @@ def exchange_attack(
     )
 
 
-def _exchange(queries: Queries, version: Version, steps: int, candidates: int) -> list[Version]:
+def fewer_and_fewer(
+    queries: Queries, version: Version, steps: int, candidates: int
+) -> list[Version]:
     """Versions that fool, each with one changed feature less; at last perhaps a better one."""
     found = [version]
     while smaller := without_least(queries, found[-1], queries.fine_lead):
