@@ -36,8 +36,8 @@ def exchange_attack(
     does not fool, changed features are exchanged for others, one at a time, where that lowers the
     lead; a gradient proposes which, as in `greedy_attack`. As soon as the image fools, the next
     feature is reset, until exchanges fail `steps` times in a row. Feature selection knows this as a
-    floating search (Pudil et al. 1994). Leads are `Queries.fine_lead`s: a search that compares
-    many images on few ballots fits its image to these.
+    floating search (Pudil et al. 1994). What is lowered is `Queries.fine_lead`: a
+    search that compares many images on few ballots fits its image to these.
 
     Args:
         victim: the attacked classifier; gradients must flow to its input.
