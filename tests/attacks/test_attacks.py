@@ -17,12 +17,15 @@ from sparsecert.attacks import (
     AttackResult,
     PlainClassifier,
     Probe,
+    exchange_attack,
     greedy_attack,
     pointwise_attack,
     sigma_zero_attack,
     sparse_rs_attack,
 )
 from sparsecert.attacks.early import EarlyAnswer
+from sparsecert.attacks.exchange import fewer_and_fewer
+from sparsecert.attacks.plain import PlainQueries
 from sparsecert.attacks.query import InputUnits
 from sparsecert.attacks.summary import within_certificate
 from sparsecert.theory.confidence import clopper_pearson_lower
@@ -35,6 +38,7 @@ ATTACKS: list[tuple[Attack, dict[str, Any]]] = [
     (sparse_rs_attack, {"steps": 40}),
     (sigma_zero_attack, {"steps": 40}),
     (greedy_attack, {"candidates": 6}),
+    (exchange_attack, {"candidates": 6, "steps": 2}),
 ]
 SMALL = Probe(num_samples=2_000, num_search=300, num_gradient=64)
 
@@ -62,6 +66,9 @@ def check_sizes(result: AttackResult, images: Tensor) -> None:
         (greedy_attack, {}, (1, 8, 8), 12, 1.0),
         (greedy_attack, {}, (3, 6, 6), 8, 1.0),
         (greedy_attack, {}, (50,), 8, 1.0),
+        (exchange_attack, {"steps": 2}, (1, 8, 8), 6, 1.0),
+        (exchange_attack, {"steps": 2}, (3, 6, 6), 4, 1.0),
+        (exchange_attack, {"steps": 2}, (50,), 4, 1.0),
     ],
 )
 def test_sizes_are_near_the_optimum_of_a_linear_classifier(
@@ -76,6 +83,42 @@ def test_sizes_are_near_the_optimum_of_a_linear_classifier(
     assert np.median(result.size / optimum) <= most
     np.testing.assert_array_equal(result.label, 1 - labels)
     np.testing.assert_array_equal(victim.predict(result.adversarial), 1 - labels)
+
+
+class Overlapping(nn.Module):
+    """Class 1 where seven columns make 6: the first hides what the second and the last do."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        alone = torch.tensor([3, 2.5, 1, 0.6, 0.6, 0.6, 0.5])
+        together = 3.5 * x[:, 1] * x[:, 6] * (1 - x[:, 0])
+        moved = x @ alone + together
+        return torch.stack((6 - moved, torch.zeros_like(moved)), dim=1)
+
+
+def test_an_exchange_finds_fewer_where_the_best_first_step_is_a_wrong_one() -> None:
+    """Greedily 3, 2.5 and one more make 6, and none of them can be reset; so do 2.5 and 4."""
+    victim, x = PlainClassifier(Overlapping(), 2), torch.zeros(1, 7)
+    greedy, exchanged = (attack(victim, x, [0]) for attack in (greedy_attack, exchange_attack))
+    assert greedy.size.tolist() == [3]
+    assert greedy.adversarial[0, :2].tolist() == [1, 1]
+    assert exchanged.adversarial.tolist() == [[0, 1, 0, 0, 0, 0, 1]]
+    assert exchange_attack(victim, x, [0], 1).size.tolist() == [-1]
+    assert exchange_attack(victim, x, [0], 2).size.tolist() == [2]
+
+
+class Sum(nn.Module):
+    """Class 1 where columns make 6."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        moved = x @ torch.tensor([5, 4, 3, 1.1, 1])
+        return torch.stack((6 - moved, torch.zeros_like(moved)), dim=1)
+
+
+def test_where_no_fewer_fool_a_surer_image_of_the_same_size_is_found() -> None:
+    queries = PlainQueries(PlainClassifier(Sum(), 2), torch.zeros(1, 5), 0)
+    start = queries.version(torch.tensor([1.0, 0, 0, 1, 0]))
+    found = fewer_and_fewer(queries, start, steps=2, candidates=5)
+    assert [version.image.tolist() for version in found] == [[1, 0, 0, 1, 0], [1, 1, 0, 0, 0]]
 
 
 def halved_radius(counts: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
@@ -110,7 +153,7 @@ def test_attacks_stop_at_a_tight_certificate_and_catch_a_broken_one(
 
 @pytest.mark.parametrize("rule", ["margin", "pairwise"])
 def test_no_success_within_the_radius_of_a_random_network(rule: str) -> None:
-    """8 images, four attacks: 32 attempts, and attacks that do succeed further out."""
+    """8 images, five attacks: 40 attempts, and attacks that do succeed further out."""
     victim = random_network()
     images = noise(8, 5)
     certificate = victim.certify(images, num_samples=2_000, alpha=0.001, rule=rule)
@@ -268,7 +311,7 @@ def test_bad_input_gets_a_sentence(change: dict[str, Any], sentence: str) -> Non
 def test_bad_options_get_a_sentence() -> None:
     with pytest.raises(sc.InputError, match="repetitions"):
         pointwise_attack(alarm(), dark_images(1), [0], repetitions=0)
-    for attack in (sparse_rs_attack, sigma_zero_attack):
+    for attack in (sparse_rs_attack, sigma_zero_attack, exchange_attack):
         with pytest.raises(sc.InputError, match="steps"):
             attack(alarm(), dark_images(1), [0], steps=0)
     for options in ({"num_samples": 0}, {"alpha": 1.0}, {"num_search": 0}, {"num_gradient": 0}):

@@ -45,6 +45,8 @@ def test_options_are_those_of_the_plan_or_of_its_probe() -> None:
     ("design", "attack", "given", "sentence"),
     [
         (UNIFORM, "greedy", {"repetitions": 2}, "no repetitions for greedy"),
+        (UNIFORM, "greedy", {"steps": 2}, "no number of steps for greedy"),
+        (UNIFORM, "exchange", {"repetitions": 2}, "no repetitions for exchange"),
         (UNIFORM, "pointwise", {"num_gradient": 9}, "no num_gradient for pointwise"),
         (UNIFORM, "sparse-rs", {"num_gradient": 9}, "no num_gradient for sparse-rs"),
         (UNIFORM, "sigma-zero", {"num_search": 9}, "no num_search for sigma-zero"),

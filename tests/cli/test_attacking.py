@@ -24,6 +24,7 @@ from sparsecert.certification import select_label
 from sparsecert.errors import InputError
 from sparsecert.procedures.procedure import RunImages
 from sparsecert.procedures.run import load_evaluation_data, run_images
+from sparsecert.report import tables
 from sparsecert.runs.folder import RunFolder
 from sparsecert.votes.store import TallySettings, TallyStore
 from tests.helpers.commands import (
@@ -226,6 +227,27 @@ def test_medians_and_intervals() -> None:
     assert within.attempts == 4
     assert within.misclassified.tolist() == [0]
     assert within.abstained.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "unsure", "words"),
+    [
+        ([], [], "0 of 17 images"),
+        ([], [1000], "0 misclassified, 1 abstained on, of 17 images"),
+        ([7, 9], [1000], "2 misclassified, 1 abstained on, of 17 images"),
+    ],
+)
+def test_a_cell_tells_a_changed_class_from_an_abstention(
+    wrong: list[int], unsure: list[int], words: str
+) -> None:
+    record = {
+        "attempts_within_certificate": 17,
+        "successes_within_certificate": len(wrong) + len(unsure),
+        "misclassified_within_certificate": wrong,
+        "abstained_within_certificate": unsure,
+    }
+    assert tables.within_certificate(record) == words
+    assert tables.within_certificate({"successes_within_certificate": None}) == "no certificates"
 
 
 def test_a_plan_names_its_rule_once() -> None:

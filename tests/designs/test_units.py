@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import sparsecert as sc
-from sparsecert.attacks import greedy_attack, pointwise_attack, sigma_zero_attack, sparse_rs_attack
+from sparsecert.attacks import (
+    exchange_attack,
+    greedy_attack,
+    pointwise_attack,
+    sigma_zero_attack,
+    sparse_rs_attack,
+)
 from sparsecert.attacks.attack import Probe
 from sparsecert.designs.design import build_from, design_settings
 from sparsecert.rules import FAMILY_RULES
@@ -199,7 +205,8 @@ class Bright(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "attack", [pointwise_attack, sparse_rs_attack, sigma_zero_attack, greedy_attack]
+    "attack",
+    [pointwise_attack, sparse_rs_attack, sigma_zero_attack, greedy_attack, exchange_attack],
 )
 def test_attacks_change_whole_units_and_nothing_protected(attack: Callable[..., Any]) -> None:
     """The first row is protected; the others are 2 x 2 patches."""

@@ -9,6 +9,7 @@ one function with the same face; `AttackPlan` names one with its options, for st
 """
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe
+from sparsecert.attacks.exchange import exchange_attack
 from sparsecert.attacks.greedy import greedy_attack
 from sparsecert.attacks.plain import PlainClassifier
 from sparsecert.attacks.plan import ATTACKS, AttackPlan
@@ -23,6 +24,7 @@ __all__ = [
     "AttackResult",
     "PlainClassifier",
     "Probe",
+    "exchange_attack",
     "greedy_attack",
     "pointwise_attack",
     "sigma_zero_attack",

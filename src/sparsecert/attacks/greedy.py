@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
-from sparsecert.attacks.query import Queries, Version, take_unit
+from sparsecert.attacks.query import Lead, Queries, Version, take_unit
 from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
@@ -56,7 +56,7 @@ def greedy_attack(
     check_num_samples(candidates, "candidates")
 
     def search(queries: Queries, most: int, generator: np.random.Generator) -> Iterator[Tensor]:
-        fooling = _forward(queries, most, candidates)
+        fooling = forward(queries, most, candidates, queries.lead)
         if fooling is not None:
             yield from found_images(reset_features(queries, [fooling], generator))
 
@@ -66,27 +66,37 @@ def greedy_attack(
 
 
 def greedy_steps(
-    queries: Queries, version: Version, budget: int, candidates: int
+    queries: Queries, version: Version, budget: int, candidates: int, lead: Lead
 ) -> Iterator[Version]:
-    """The version after each step from an unchanged one, as far as there is something to change."""
-    unchanged = np.ones(queries.units.number, dtype=np.bool_)
-    for _ in range(min(budget, queries.units.number)):
-        ends, promise = _best_ends(queries, version.image)
+    """The version after each step from this one, as far as there is something to change.
+
+    Args:
+        queries: about the image.
+        version: where to start.
+        budget: steps at most.
+        candidates: features tried at each step.
+        lead: tells which of them is best.
+    """
+    unchanged = ~queries.units.changed(version.image, queries.original)
+    for _ in range(min(budget, int(unchanged.sum()))):
+        ends, promise = best_ends(queries, version.image)
         order = np.argsort(np.where(unchanged, promise, np.inf), kind="stable")
         tried = order[: min(candidates, int(unchanged.sum()))].tolist()
         versions = [take_unit(queries, version, ends, unit) for unit in tried]
-        best = int(queries.lead(versions).argmin())
+        best = int(lead(versions).argmin())
         version = versions[best]
-        version.settle()
         unchanged[tried[best]] = False
         yield version
 
 
-def _forward(queries: Queries, budget: int, candidates: int) -> Version | None:
-    """A few steps past the first version that fools clearly; None where the budget ends before."""
+def forward(queries: Queries, budget: int, candidates: int, lead: Lead) -> Version | None:
+    """A few steps past the first version that fools clearly; None where the budget ends before.
+
+    The arguments are those of `greedy_steps`.
+    """
     fooled_at, last = None, None
     start = queries.version(queries.original)
-    for step, last in enumerate(greedy_steps(queries, start, budget, candidates)):
+    for step, last in enumerate(greedy_steps(queries, start, budget, candidates, lead)):
         if fooled_at is None and queries.clearly_fooled([last])[0]:
             # The search fits its image to the first ballots; all of them are harder to please.
             fooled_at = step if queries.fooled([last], strict=True)[0] else None
@@ -95,7 +105,7 @@ def _forward(queries: Queries, budget: int, candidates: int) -> Version | None:
     return None if fooled_at is None else last
 
 
-def _best_ends(queries: Queries, image: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
+def best_ends(queries: Queries, image: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
     """Each value's better end, 0 or 1, and by unit what going there promises for the lead."""
     moving = image.clone().requires_grad_()
     soft, _ = queries.soft_lead(moving)

@@ -101,6 +101,10 @@ class PlainQueries:
             images = torch.stack([version.image for version in versions])
             return self._lead(images).double().cpu().numpy()
 
+    def fine_lead(self, versions: Sequence[Version]) -> NDArray[np.float64]:
+        """The lead, which is no coarser."""
+        return self.lead(versions)
+
     def soft_lead(self, image: Tensor) -> tuple[Tensor, float]:
         """The lead in scores, twice."""
         self.cost.queries += 1

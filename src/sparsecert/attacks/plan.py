@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim
+from sparsecert.attacks.exchange import exchange_attack
 from sparsecert.attacks.greedy import greedy_attack
 from sparsecert.attacks.patch import patch_attack
 from sparsecert.attacks.pointwise import pointwise_attack
@@ -29,7 +30,7 @@ _WHY_NOT = {
     "num_search": "which compares images by gradients, not by ballots",
     "num_gradient": "which follows no gradient",
 }
-_DEFAULT_STEPS = {"sparse-rs": 300, "sigma-zero": 200, "patch": 40}
+_DEFAULT_STEPS = {"sparse-rs": 300, "sigma-zero": 200, "exchange": 8, "patch": 40}
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class AttackPlan:
         budget: the largest number of changed features; any by default.
         repetitions: pointwise: starts per image.
         steps: sparse-rs: steps without success that end the search; sigma-zero:
-            gradient steps; patch: of each way to paint. By default 300, 200 and 40.
+            gradient steps; exchange: failures in a row that end the search; patch: of each way to
+            paint. By default 300, 200, 8 and 40.
         probe: the attacked procedure, of sampled designs.
         seed: of the random streams.
         rule: the attacked one; None is majority, whose PREDICT is margin's too.
@@ -146,6 +148,7 @@ ATTACKS: dict[str, tuple[Callable[..., AttackResult], tuple[str, ...]]] = {
     "sparse-rs": (sparse_rs_attack, ("steps", "num_search")),
     "sigma-zero": (sigma_zero_attack, ("steps", "num_gradient")),
     "greedy": (greedy_attack, ("num_search", "num_gradient")),
+    "exchange": (exchange_attack, ("steps", "num_search", "num_gradient")),
     "patch": (patch_attack, ("threat", "steps", "num_search", "num_gradient")),
 }
 _OF_PROBE = {field.name for field in fields(Probe)} - {"rule"}

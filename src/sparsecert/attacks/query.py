@@ -27,7 +27,7 @@ class Cost:
     Attributes:
         queries: questions asked, those of the confirmations included.
         drawn: ballots that went through the network.
-        cached: ballots whose answer was known, as they retain no changed feature.
+        cached: ballots whose answer was known, as one that saw the same had been cast.
         skipped: ballots that were not needed, as the answer was decided before them.
         confirmations: images tried with fresh ballots.
     """
@@ -45,23 +45,20 @@ class Version:
 
     Attributes:
         image: of the shape of one input.
-        answers: `(ballots,)` what is known of each ballot (`Reading.read`), -1 where nothing is.
-        parent: the version that it was made from.
-        touched: `(ballots,)` whether a ballot can tell it from its parent.
+        keys: `(ballots,)` names of what each ballot sees (`known.KnownBallots`).
+        rows: `(ballots,)` where it is kept what each ballot said, `UNKNOWN` where it has not been
+            looked up yet.
     """
 
     image: Tensor
-    answers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    parent: Version | None = None
-    touched: NDArray[np.bool_] | None = None
-
-    def settle(self) -> None:
-        """Forget the parent, which nothing will be asked about any more."""
-        self.parent = self.touched = None
+    keys: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 # Whether each of these versions fools the classifier, in one sense or another.
 Fools = Callable[[Sequence[Version]], NDArray[np.bool_]]
+# The lead of the correct class in each of these versions, in one count or another.
+Lead = Callable[[Sequence[Version]], NDArray[np.float64]]
 
 
 @runtime_checkable
@@ -100,6 +97,10 @@ class Queries(Protocol):
 
     def lead(self, versions: Sequence[Version]) -> NDArray[np.float64]:
         """By how much the correct class leads over the best rival: what a search lowers to 0."""
+        ...
+
+    def fine_lead(self, versions: Sequence[Version]) -> NDArray[np.float64]:
+        """The lead, from more ballots, and where one counts that is almost lost: dearer."""
         ...
 
     def soft_lead(self, image: Tensor) -> tuple[Tensor, float]:
@@ -173,3 +174,12 @@ def take_unit(queries: Queries, version: Version, source: Tensor, unit: int) -> 
     """A version with this unit taken from another image."""
     image = queries.units.replaced(version.image, source, queries.units.mask([unit]))
     return queries.change(version, image, np.array([unit]))
+
+
+def without_least(queries: Queries, version: Version, lead: Lead) -> Version | None:
+    """Reset the unit whose change the lead needs least; None if that leaves none."""
+    changed = np.flatnonzero(queries.units.changed(version.image, queries.original))
+    if len(changed) < 2:
+        return None
+    tries = [take_unit(queries, version, queries.original, unit) for unit in changed.tolist()]
+    return tries[int(lead(tries).argmin())]

@@ -52,8 +52,12 @@ class Reading(Protocol):
         """`(classes,)` counts, as `early` takes them."""
         ...
 
-    def soft_lead(self, logits: Tensor) -> Tensor:
-        """The least lead over a rival, in shares counted softly; differentiable."""
+    def shares(self, logits: Tensor) -> Tensor:
+        """`(ballots, classes)` soft counts of each ballot, in [0, 1]; differentiable."""
+        ...
+
+    def soft_lead(self, shares: Tensor) -> Tensor:
+        """The least lead over a rival, of `(classes,)` mean shares; differentiable."""
         ...
 
     def predict(self, tally: Tally) -> int:
@@ -89,9 +93,12 @@ class FirstChoices:
         """Votes."""
         return np.bincount(answers, minlength=self._classes)
 
-    def soft_lead(self, logits: Tensor) -> Tensor:
-        """In mean softmax shares."""
-        shares = functional.softmax(logits, dim=1).mean(dim=0)
+    def shares(self, logits: Tensor) -> Tensor:
+        """The softmax."""
+        return functional.softmax(logits, dim=1)
+
+    def soft_lead(self, shares: Tensor) -> Tensor:
+        """Over the best other class."""
         others = torch.arange(len(shares), device=shares.device) != self._label
         return shares[self._label] - shares[others].max()
 
@@ -139,11 +146,14 @@ class RivalsAbove:
         counts[self._label] = len(answers)
         return counts
 
-    def soft_lead(self, logits: Tensor) -> Tensor:
-        """By the sigmoid of the difference of logits, head to head."""
-        ahead = torch.sigmoid(logits[:, self._label, None] - logits).mean(dim=0)
-        others = torch.arange(len(ahead), device=ahead.device) != self._label
-        return 2 * ahead[others].min() - 1
+    def shares(self, logits: Tensor) -> Tensor:
+        """The sigmoid of the correct class's lead in logits, head to head."""
+        return torch.sigmoid(logits[:, self._label, None] - logits)
+
+    def soft_lead(self, shares: Tensor) -> Tensor:
+        """Over the class that it leads least, head to head."""
+        others = torch.arange(len(shares), device=shares.device) != self._label
+        return 2 * shares[others].min() - 1
 
     def predict(self, tally: Tally) -> int:
         """PREDICT's class, or `ABSTAIN`."""

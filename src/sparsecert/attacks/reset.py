@@ -50,7 +50,6 @@ class Descent:
 
     def accept(self, version: Version, feature: int) -> None:
         """Go on from a version with this feature reset."""
-        version.settle()
         self.current, self._improved = version, True
         self.resets.append(feature)
 

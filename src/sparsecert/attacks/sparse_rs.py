@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
-from sparsecert.attacks.query import Queries, Version
+from sparsecert.attacks.query import Queries, Version, without_least
 from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
@@ -67,7 +67,7 @@ def sparse_rs_attack(
         while found is not None:
             (descent,) = reset_features(queries, [found], generator)
             yield from found_images([descent])
-            smaller = _without_least(queries, descent.current)
+            smaller = without_least(queries, descent.current, queries.lead)
             found = None if smaller is None else _walk(queries, smaller, steps, generator)
 
     return attack_each(
@@ -87,7 +87,6 @@ def _walk(
         moved_lead = queries.lead([moved])[0]
         if moved_lead > lead:
             continue
-        moved.settle()
         version, lead = moved, moved_lead
         if lead <= 0 and queries.fooled([version], strict=True)[0]:
             return version
@@ -131,19 +130,3 @@ def _corners(image: Tensor, generator: np.random.Generator) -> Tensor:
     corner = torch.from_numpy(generator.integers(0, 2, size=tuple(image.shape))).to(image)
     same = corner == image if image.ndim == 1 else (corner == image).all(dim=0, keepdim=True)
     return torch.where(same, 1 - corner, corner)
-
-
-def _without_least(queries: Queries, version: Version) -> Version | None:
-    """Reset the pixel whose change the lead needs least; None if that leaves none."""
-    is_changed = queries.units.changed(version.image, queries.original)
-    changed, d = np.flatnonzero(is_changed), len(is_changed)
-    if len(changed) < 2:
-        return None
-    tries = []
-    for feature in changed:
-        chosen = np.arange(d) == feature
-        image = queries.units.replaced(version.image, queries.original, chosen)
-        tries.append(queries.change(version, image, np.array([feature])))
-    best = tries[int(queries.lead(tries).argmin())]
-    best.settle()
-    return best

@@ -34,9 +34,9 @@ def attack_command(
     where: ExecutionOptions = ExecutionOptions(),  # noqa: B008 - frozen
     *,
     attack: Annotated[
-        Literal["pointwise", "sparse-rs", "sigma-zero", "greedy", "patch"],
+        Literal["pointwise", "sparse-rs", "sigma-zero", "greedy", "exchange", "patch"],
         Parameter(
-            help="The paper's, a random search, two that follow gradients, or one of patches."
+            help="The paper's, a random search, three that follow gradients, or one of patches."
         ),
     ] = "pointwise",
     data: DataOption = None,
@@ -51,7 +51,8 @@ def attack_command(
         int | None,
         Parameter(
             help="sparse-rs: steps without success that end the search (300); "
-            "sigma-zero: gradient steps (200); patch: of each way to paint (40)."
+            "sigma-zero: gradient steps (200); exchange: failures in a row that end it (8); "
+            "patch: of each way to paint (40)."
         ),
     ] = None,
     rule: RuleOption = None,
@@ -63,12 +64,14 @@ def attack_command(
         int | None,
         Parameter(
             help="pointwise, sparse-rs, greedy: ablations by which better is told from worse; "
-            "1 000."
+            "1 000. exchange: a third of them."
         ),
     ] = None,
     num_gradient: Annotated[
         int | None,
-        Parameter(help="sigma-zero, greedy: ablations that a gradient averages over; 256."),
+        Parameter(
+            help="sigma-zero, greedy, exchange: ablations that a gradient averages over; 256."
+        ),
     ] = None,
     seed: int = 0,
     record: RecordOption = None,

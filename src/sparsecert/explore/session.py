@@ -235,8 +235,7 @@ class Session:
             rule=self._rule.predicts_as,
         )
         start = queries.version(self.original)
-        queries.lead([start])  # once, and not for every candidate of the first step
-        for version in greedy_steps(queries, start, self.units.number, _CANDIDATES):
+        for version in greedy_steps(queries, start, self.units.number, _CANDIDATES, queries.lead):
             self._show(version.image)
             yield
             if self._stopped or self.flipped:

@@ -93,14 +93,20 @@ def magnitude_head(unit: str) -> str:
 def within_certificate(record: Mapping[str, Any], unit: str = "pixels") -> str:
     """Successes within a certified radius of an attack's record, with the number of attempts.
 
+    A changed class and an abstention are told apart: only the first contradicts a certificate.
+
     Args:
         record: of the attack.
         unit: what a radius counts.
     """
     if record["successes_within_certificate"] is None:
         return "no certificates"
-    attempts = record["attempts_within_certificate"]
-    return f"{record['successes_within_certificate']} of {counted(attempts, inputs_of(unit))}"
+    attempts = counted(record["attempts_within_certificate"], inputs_of(unit))
+    wrong = len(record["misclassified_within_certificate"])
+    unsure = len(record["abstained_within_certificate"])
+    if not wrong and not unsure:
+        return f"0 of {attempts}"
+    return f"{wrong} misclassified, {unsure} abstained on, of {attempts}"
 
 
 def ballots(record: Mapping[str, Any]) -> str:
