@@ -35,4 +35,24 @@ if [ -z "$suffix" ]; then
     suffix=-e120 limit=500
     certify 75 majority
     certify 50 pairwise
+
+    # What single ballots are worth, and what did not make them better.
+    base() { # run, options of train
+        local run=$1
+        shift
+        .venv/bin/sparsecert train --data cifar10 --out "runs/$run" "$@"
+        .venv/bin/sparsecert base "runs/$run" --limit 10000 --record "results/base-$run.json"
+    }
+    for k in 25 60 100 125 150; do
+        base "cifar10-k$k-e120" --retained "$k" --epochs 0 --start runs/cifar10-k75-e120
+    done
+    for run in cifar10-k50-e120 cifar10-k75-e120 cifar10-k75; do
+        .venv/bin/sparsecert base "runs/$run" --limit 10000 --record "results/base-$run.json"
+    done
+    regularised="--retained 60 --augmentation warp-colour --weight-average 0.999 --start runs/cifar10-k75-e120"
+    # shellcheck disable=SC2086
+    base cifar10-k60-e144 $regularised --model deep-interpolating-resnet --epochs 24
+    base cifar10-k75-e144 --retained 75 --epochs 0 --start runs/cifar10-k60-e144
+    # shellcheck disable=SC2086
+    base cifar10-k60-cutmix $regularised --mixing cutmix --epochs 14
 fi
