@@ -55,4 +55,10 @@ if [ -z "$suffix" ]; then
     base cifar10-k75-e144 --retained 75 --epochs 0 --start runs/cifar10-k60-e144
     # shellcheck disable=SC2086
     base cifar10-k60-cutmix $regularised --mixing cutmix --epochs 14
+
+    # What does: both sides of each ablated image.
+    base cifar10-k50-mirrored --retained 50 --model mirrored-wide-interpolating-resnet --epochs 0 \
+        --start runs/cifar10-k75-e120
+    .venv/bin/sparsecert certify runs/cifar10-k50-mirrored --rule pairwise --limit 250 --sampling sequential \
+        --record results/cifar10-k50-mirrored-pairwise.json
 fi

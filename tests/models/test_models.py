@@ -234,6 +234,24 @@ def test_a_deeper_network_begins_as_the_shallower_one() -> None:
     assert all(gradient is not None and gradient.any() for gradient in at_zero)
 
 
+def test_a_mirrored_network_sees_both_sides() -> None:
+    torch.manual_seed(0)
+    single, both = (
+        models.build(f"{prefix}wide-interpolating-resnet", (6, 16, 20), 7)
+        for prefix in ("", "mirrored-")
+    )
+    models.begin_with(both, single)
+    x = encoded_images(3, 16, 20)
+    assert torch.equal(both.train()(x), single.train()(x))  # one view in training
+    single.eval()
+    expected = (single(x).softmax(dim=1) + single(x.flip(3)).softmax(dim=1)) / 2
+    torch.testing.assert_close(both.eval()(x).exp() / 2, expected)
+    torch.testing.assert_close(both(x), both(x.flip(3)))
+    again = models.build("mirrored-wide-interpolating-resnet", (6, 16, 20), 7).eval()
+    models.begin_with(again, both)
+    assert torch.equal(again(x), both(x))
+
+
 def test_weights_that_are_loaded_keep_their_place_in_memory() -> None:
     """Channels last, which is faster, whatever the file has."""
     model = models.build("interpolating-resnet", (6, 16, 16), 3)
@@ -280,6 +298,7 @@ def test_mlp(hidden: tuple[int, ...]) -> None:
         ("interpolating-resnet", (6, 32, 32)),
         ("wide-interpolating-resnet", (6, 32, 32)),
         ("deep-interpolating-resnet", (6, 32, 32)),
+        ("mirrored-wide-interpolating-resnet", (6, 32, 32)),
         ("mlp", (2, 8, 8)),
         ("mlp", (60,)),
     ],

@@ -69,7 +69,8 @@ def train_command(
         Path | None,
         Parameter(
             help="Trained run of the same network, for any k, whose weights to begin with; for "
-            "deep-interpolating-resnet also of wide-interpolating-resnet."
+            "deep-interpolating-resnet and mirrored-wide-interpolating-resnet also of "
+            "wide-interpolating-resnet."
         ),
     ] = None,
     radius: Annotated[

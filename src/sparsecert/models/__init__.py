@@ -10,6 +10,7 @@ Architecture = Literal[
     "interpolating-resnet",
     "wide-interpolating-resnet",
     "deep-interpolating-resnet",
+    "mirrored-wide-interpolating-resnet",
     "paper-cnn",
     "resnet18",
     "resnet50",

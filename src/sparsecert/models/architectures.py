@@ -18,6 +18,7 @@ from sparsecert.models.band_network import BandNetwork
 from sparsecert.models.interpolating_cnn import InterpolatingCNN
 from sparsecert.models.interpolating_resnet import InterpolatingResNet
 from sparsecert.models.interpolation import Interpolation
+from sparsecert.models.mirrored import Mirrored
 from sparsecert.models.mlp import MLP
 from sparsecert.models.paper_cnn import PaperCNN
 from sparsecert.models.resnet import ResNet
@@ -33,6 +34,7 @@ __all__ = [
     "InterpolatingCNN",
     "InterpolatingResNet",
     "Interpolation",
+    "Mirrored",
     "PaperCNN",
     "ResNet",
     "SubsetEnsemble",
@@ -44,8 +46,11 @@ __all__ = [
 # Not among the others: they take the sets too.
 SUBSET_ENSEMBLE: Architecture = "subset-ensemble"
 BAND_NETWORK: Architecture = "band-network"
-# Networks that may begin with the weights of a shallower one.
-GROWN_FROM: dict[str, str] = {"deep-interpolating-resnet": "wide-interpolating-resnet"}
+# Networks that may begin with the weights of another one, which is a part of them.
+GROWN_FROM: dict[str, str] = {
+    "deep-interpolating-resnet": "wide-interpolating-resnet",
+    "mirrored-wide-interpolating-resnet": "wide-interpolating-resnet",
+}
 _LARGE_STEM_SIDE = 64  # from here on residual networks have the stem for large images
 
 
@@ -82,11 +87,10 @@ def default_architecture(input_shape: tuple[int, ...], encoding: str, recipe: st
 
 
 def begin_with(model: nn.Module, trained: nn.Module) -> None:
-    """Give a network the weights of a trained one of the same name, or of which it is `GROWN_FROM`.
-
-    Either way it computes at first what that one does.
-    """
-    if isinstance(model, InterpolatingResNet) and isinstance(trained, InterpolatingResNet):
+    """Give a network the weights of a trained one, of the same name or that it is `GROWN_FROM`."""
+    if isinstance(model, Mirrored) and not isinstance(trained, Mirrored):
+        begin_with(model.network, trained)
+    elif isinstance(model, InterpolatingResNet) and isinstance(trained, InterpolatingResNet):
         model.grow_from(trained)
     else:
         model.load_state_dict(trained.state_dict())
@@ -146,16 +150,23 @@ def _mlp(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     return MLP(math.prod(encoded_shape), num_classes)
 
 
+def _mirrored(
+    builder: Callable[[tuple[int, ...], int], nn.Module],
+) -> Callable[[tuple[int, ...], int], nn.Module]:
+    """A builder of networks that see both sides of an image."""
+    return lambda encoded_shape, num_classes: Mirrored(builder(encoded_shape, num_classes))
+
+
+_wide = _interpolating(partial(InterpolatingResNet, widths=(96, 192, 384), pooling="maximum"))
 ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
     "interpolating-cnn": _interpolating(InterpolatingCNN),
     "small-interpolating-cnn": _interpolating(partial(InterpolatingCNN, channels=32)),
     "interpolating-resnet": _interpolating(InterpolatingResNet),
-    "wide-interpolating-resnet": _interpolating(
-        partial(InterpolatingResNet, widths=(96, 192, 384), pooling="maximum")
-    ),
+    "wide-interpolating-resnet": _wide,
     "deep-interpolating-resnet": _interpolating(
         partial(InterpolatingResNet, widths=(96, 192, 384), depths=(1, 2, 2), pooling="maximum")
     ),
+    "mirrored-wide-interpolating-resnet": _mirrored(_wide),
     "paper-cnn": _paper_cnn,
     "resnet18": _resnet((2, 2, 2, 2), bottleneck=False),
     "resnet50": _resnet((3, 4, 6, 3), bottleneck=True),
