@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 sparsecert=.venv/bin/sparsecert
 limit=${LIMIT:-300}
-$sparsecert train --data mnist --retained 38 --epochs 55 --out runs/mnist-k38 # of frontier.sh too
+$sparsecert train --data mnist --retained 38 --retained-range 0.74 1.32 --epochs 55 --out runs/mnist-k38 # of frontier.sh too
 $sparsecert train --data mnist --retained 14 --retained-range 0.3 1.5 --epochs 12 --start runs/mnist-k38 \
     --out runs/mnist-k14
 $sparsecert train --data mnist --retained 50 --retained-range 0.5 2 --epochs 12 --start runs/mnist-k38 \

@@ -40,7 +40,7 @@ $sc train --data cifar10 --design bands --layout columns:4 --model band-network 
 $sc certify runs/cifar10-columns4 --threat patch:5x5 --rule pairwise --abstain 0.02 \
     --record results/cifar10-columns4-patch5-pairwise.json
 
-$sc train --data mnist --retained 38 --epochs 55 --out runs/mnist-k38
+$sc train --data mnist --retained 38 --retained-range 0.74 1.32 --epochs 55 --out runs/mnist-k38
 $sc certify runs/mnist-k38 --limit 500 --sampling sequential --rule pairwise \
     --record results/mnist-k38-pairwise.json
 for k in 2 3; do
