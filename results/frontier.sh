@@ -35,6 +35,10 @@ sampled mnist-k48 48 --epochs 0 --start runs/mnist-k50
 for_radius mnist-k16-r14 16 14 mnist-k16-e75
 sampled mnist-k38 38 --epochs 55 --retained-range 0.74 1.32 # its record here is of 500 images
 for_radius mnist-k30-r12 30 12 mnist-k38
+.venv/bin/sparsecert train --data mnist --retained 14 --retained-range 0.3 1.5 --epochs 12 --start runs/mnist-k38 \
+    --out runs/mnist-k14
+for_radius mnist-k14-r15 14 15 mnist-k14
+sampled mnist-k14-r15-e3 14 --recipe radius --radius 15 --epochs 2 --start runs/mnist-k14-r15
 .venv/bin/sparsecert attack runs/mnist-k30-r12 --attack greedy --rule pairwise --limit 20 \
     --record results/attack-mnist-k30-r12-greedy-pairwise-n20.json
 sampled mnist-k48-e55 48 --epochs 0 --start runs/mnist-k38
