@@ -36,9 +36,8 @@ class BallotQueries:
     version before has the same answer, and is not drawn again: after a change of one feature that
     is a share 1 - k/d of the pool, and more where the feature was tried before. A query looks at
     growing portions of the ballots that are not known and ends once `EarlyAnswer` knows the rest
-    will not matter. A search fits its image
-    to the pool, so no success is taken from it: `confirm` draws fresh ballots, n of them, and
-    applies PREDICT.
+    will not matter. A search fits its image to the pool, so no success is taken from it: `confirm`
+    draws fresh ballots, n of them, and applies PREDICT.
 
     Args:
         smoothed: the attacked classifier, with a design that retains features.
@@ -143,10 +142,8 @@ class BallotQueries:
             ]
         )
         self._charge(self.num_gradient, 0, self.num_gradient)
-        answers = self.reading.read(logits.detach())
-        return self.reading.soft_lead(self.reading.shares(logits).mean(dim=0)), self._lead_of(
-            answers
-        )
+        soft = self.reading.soft_lead(self.reading.shares(logits).mean(dim=0))
+        return soft, self._lead_of(self.reading.read(logits.detach()))
 
     def confirm(self, image: Tensor) -> int:
         """PREDICT with n fresh ballots."""

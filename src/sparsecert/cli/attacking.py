@@ -64,7 +64,7 @@ def attack_command(
         int | None,
         Parameter(
             help="pointwise, sparse-rs, greedy: ablations by which better is told from worse; "
-            "1 000. exchange: a third of them."
+            "1 000. exchange: three times as many tell it."
         ),
     ] = None,
     num_gradient: Annotated[

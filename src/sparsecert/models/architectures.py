@@ -150,13 +150,6 @@ def _mlp(encoded_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     return MLP(math.prod(encoded_shape), num_classes)
 
 
-def _mirrored(
-    builder: Callable[[tuple[int, ...], int], nn.Module],
-) -> Callable[[tuple[int, ...], int], nn.Module]:
-    """A builder of networks that see both sides of an image."""
-    return lambda encoded_shape, num_classes: Mirrored(builder(encoded_shape, num_classes))
-
-
 _wide = _interpolating(partial(InterpolatingResNet, widths=(96, 192, 384), pooling="maximum"))
 ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
     "interpolating-cnn": _interpolating(InterpolatingCNN),
@@ -166,7 +159,9 @@ ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
     "deep-interpolating-resnet": _interpolating(
         partial(InterpolatingResNet, widths=(96, 192, 384), depths=(1, 2, 2), pooling="maximum")
     ),
-    "mirrored-wide-interpolating-resnet": _mirrored(_wide),
+    "mirrored-wide-interpolating-resnet": lambda *shape_and_classes: Mirrored(
+        _wide(*shape_and_classes)
+    ),
     "paper-cnn": _paper_cnn,
     "resnet18": _resnet((2, 2, 2, 2), bottleneck=False),
     "resnet50": _resnet((3, 4, 6, 3), bottleneck=True),

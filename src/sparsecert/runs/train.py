@@ -279,11 +279,11 @@ def _check_test_split(config: RunConfig, dataset_name: str) -> None:
 def _check_parent(parent: RunFolder, config: RunConfig) -> None:
     """Raise `InputError` where this run's weights are not for the same network."""
     theirs = parent.config
-    grown = models.GROWN_FROM.get(config.architecture) == theirs.architecture
-    for name in ("architecture", "width", "input_shape", "class_names", "encoding"):
-        if getattr(theirs, name) != getattr(config, name) and not (
-            grown and name == "architecture"
-        ):
+    names = ["architecture", "width", "input_shape", "class_names", "encoding"]
+    if models.GROWN_FROM.get(config.architecture) == theirs.architecture:
+        names.remove("architecture")
+    for name in names:
+        if getattr(theirs, name) != getattr(config, name):
             raise InputError(
                 f"expected a run to start from with {name} {getattr(config, name)!r}, as this one "
                 f"has, got {getattr(theirs, name)!r} in {parent.path}"
