@@ -107,6 +107,7 @@ def certify_tally(
     alpha: float = ALPHA,
     rule: str = "majority",
     top: int = 1,
+    target: int | None = None,
 ) -> Certification:
     """Certify labels from stored votes.
 
@@ -120,6 +121,8 @@ def certify_tally(
         alpha: error probability of each certificate.
         rule: "majority" (Corollary 1), "margin" (Corollary 2) or "pairwise".
         top: K: certify that the label stays among the top K, by margin (first choices) or pairwise.
+        target: of votes at several looks, read those up to the look at which it is decided whether
+            this radius is certified. Other radii may be smaller than need be.
 
     Returns:
         Certificates; their tally holds the votes up to each input's stop.
@@ -135,7 +138,7 @@ def certify_tally(
     sampled(ablation)
     tally = _as_tally(tally)
     labels = check_labels(tally, label)
-    certified = certify_by_look(tally, labels, ablation, alpha, rule, top)
+    certified = certify_by_look(tally, labels, ablation, alpha, rule, top, target)
     if len(tally):
         most = tally.num_samples.min() if tally.looks is None else tally.looks[-1]
         warn_if_too_few(int(most), alpha, rule)
@@ -232,6 +235,34 @@ def check_top(top: int, num_classes: int, rule: str, has_top: bool) -> None:
         )
 
 
+def check_target(target: int | None, sampling: str, top: int = 1) -> None:
+    """Raise `InputError` for a target that is no radius, or for which nothing stops."""
+    if target is None:
+        return
+    if as_integer(target, "target") < 0:
+        raise InputError(f"expected a target radius of at least 0, got {target}")
+    if sampling != "sequential":
+        raise InputError(
+            "expected no target with a fixed number of samples, which does not stop before; choose "
+            f"sequential sampling, or leave out the target {target}"
+        )
+    if top > 1:
+        raise InputError(f"expected no target for the top {top}, which reads all votes there are")
+
+
+def check_reachable(
+    target: int | None,
+    looks: tuple[int, ...],
+    num_classes: int,
+    ablation: SampledDesign,
+    alpha: float,
+    rule: str,
+) -> None:
+    """Raise `InputError` for a target that not even all ballots together could certify."""
+    nothing = Tally.empty(looks, 0, num_classes)
+    certify_by_look(nothing, np.empty(0, np.int64), ablation, alpha, rule, target=target)
+
+
 def predict_tally(
     tally: Tally | ArrayLike, alpha: float = ALPHA, rule: str = "majority"
 ) -> Prediction:
@@ -285,13 +316,15 @@ def certify_by_look(
     alpha: float,
     rule: str,
     top: int = 1,
+    target: int | None = None,
 ) -> Certified:
     """What is certified by each look; arguments are those of `certify_tally`."""
     chosen = check_rule(alpha, rule)
     check_rule_of(ablation, rule)
     check_top(top, tally.num_classes, rule, chosen.has_top)
-    read = chosen.certify if tally.looks is None else chosen.certify_by_look
-    return read(tally, label, ablation, alpha, top)
+    if tally.looks is None:
+        return chosen.certify(tally, label, ablation, alpha, top)
+    return chosen.certify_by_look(tally, label, ablation, alpha, top, target)
 
 
 def name_by_look(tally: Tally, alpha: float, rule: str) -> Named:

@@ -7,7 +7,7 @@ alone; here is what they are given. A new rule is a file there and a class here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -102,11 +102,18 @@ class Rule:
         design: SampledDesign,
         alpha: float,
         top: int = 1,
+        target: int | None = None,
     ) -> Certified:
-        """Certificates where counts are looked at as they grow."""
+        """Certificates where counts are looked at as they grow.
+
+        With a target all is decided once it is known whether that radius will be certified.
+        """
         wins, looks = self.wins(tally, label), np.array(tally.looks)
-        thresholds = _up_to(looks, design, alpha)
-        return share_certificate(wins, tally.reached, looks, thresholds, alpha, top)
+
+        def read(thresholds: NDArray[np.float64]) -> Certified:
+            return share_certificate(wins, tally.reached, looks, thresholds, alpha, top)
+
+        return _up_to_target(read, _up_to(looks, design, alpha), target)
 
     def predict(self, tally: Tally, alpha: float) -> Named:
         """PREDICT from a fixed number of samples."""
@@ -162,13 +169,18 @@ class LeadRule(Rule):
         design: SampledDesign,
         alpha: float,
         top: int = 1,
+        target: int | None = None,
     ) -> Certified:
         """Certificates where counts are looked at as they grow."""
         if tally.num_classes == 2:
-            return super().certify_by_look(tally, label, design, alpha)
+            return super().certify_by_look(tally, label, design, alpha, target=target)
         votes, rivals = _label_and_rivals(self.counts(tally), label, top)
         looks = np.array(tally.looks)
-        return margin_by_look(votes, rivals, tally.reached, looks, _leads(design), alpha)
+
+        def read(thresholds: NDArray[np.float64]) -> Certified:
+            return margin_by_look(votes, rivals, tally.reached, looks, thresholds, alpha)
+
+        return _up_to_target(read, _leads(design), target)
 
     def among_top(self, tally: Tally, label: NDArray[np.int64], top: int) -> NDArray[np.bool_]:
         """`(batch,)` whether the label is among the top K of the counted ballots."""
@@ -298,6 +310,31 @@ def _up_to(totals: NDArray[np.int64], design: SampledDesign, alpha: float) -> ND
     """The design's thresholds of shares, as far as so many ballots can show."""
     most = int(totals.max(initial=1))
     return design.share_thresholds(float(clopper_pearson_lower(most, most, alpha)))
+
+
+def _up_to_target(
+    read: Callable[[NDArray[np.float64]], Certified],
+    thresholds: NDArray[np.float64],
+    target: int | None,
+) -> Certified:
+    """What is certified by these thresholds, decided as soon as the target is.
+
+    Only where counting stops depends on it (`theory.boundaries`, Statement 2).
+
+    Raises:
+        InputError: for a target that no count can certify.
+    """
+    certified = read(thresholds)
+    if target is None:
+        return certified
+    if not 0 <= target < len(thresholds):
+        raise InputError(
+            f"expected a target from 0 to {len(thresholds) - 1}, as far as this design and number "
+            f"of samples can certify, got {target}"
+        )
+    alone = read(thresholds[target : target + 1])
+    missed = alone.decided & (alone.radius < 0)
+    return replace(certified, decided=missed | (certified.radius >= target))
 
 
 def _leads(design: SampledDesign) -> NDArray[np.float64]:

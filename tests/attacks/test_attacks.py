@@ -106,6 +106,32 @@ def test_an_exchange_finds_fewer_where_the_best_first_step_is_a_wrong_one() -> N
     assert exchange_attack(victim, x, [0], 2).size.tolist() == [2]
 
 
+class Deceptive(nn.Module):
+    """Class 1 where columns make 6: the first three do by themselves, but no gradient says so.
+
+    The fourth and fifth do it together, unless the first is set.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        curved = 2.19 * x[:, :3] ** 2 + 0.01 * x[:, :3]
+        together = 5.5 * x[:, 3] * x[:, 4] * (1 - x[:, 0])
+        others = 0.3 * x[:, 5:].sum(dim=1)
+        moved = curved.sum(dim=1) + 0.5 * x[:, 3] + 0.1 * x[:, 4] + together + others
+        return torch.stack((6 - moved, torch.zeros_like(moved)), dim=1)
+
+
+def test_exchanges_begin_at_what_greedy_adds_too() -> None:
+    """Of 48 candidates the first three columns are best; greedy's 24 leave them out."""
+    victim, x = PlainClassifier(Deceptive(), 2), torch.zeros(1, 27)
+    queries = PlainQueries(victim, x, 0)
+    start = queries.version((torch.arange(27) < 3).float())
+    stuck = fewer_and_fewer(queries, start, steps=2, candidates=48)
+    assert {int(version.image.sum()) for version in stuck} == {3}
+    result = exchange_attack(victim, x, [0], steps=2)
+    assert result.adversarial[0].nonzero().flatten().tolist() == [3, 4]
+    assert result.size.tolist() == greedy_attack(victim, x, [0]).size.tolist() == [2]
+
+
 class Sum(nn.Module):
     """Class 1 where columns make 6."""
 

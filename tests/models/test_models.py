@@ -294,6 +294,7 @@ def test_mlp(hidden: tuple[int, ...]) -> None:
         ("interpolating-cnn", (2, 28, 28)),
         ("interpolating-cnn", (6, 32, 32)),
         ("small-interpolating-cnn", (2, 28, 28)),
+        ("dense-interpolating-cnn", (2, 28, 28)),
         ("interpolating-resnet", (2, 28, 28)),
         ("interpolating-resnet", (6, 32, 32)),
         ("wide-interpolating-resnet", (6, 32, 32)),

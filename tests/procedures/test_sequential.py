@@ -93,6 +93,59 @@ def test_counts_for_another_rule_are_reported_as_such(folder: Path) -> None:
     assert "ballots per image that estimate, mean" in page
 
 
+def test_a_target_is_decided_with_fewer_ballots(
+    folder: Path, tmp_path: Path, output: Output, fails: Fails
+) -> None:
+    """Whoever asks about one radius gets the same answer as who asks about all, and sooner."""
+    whole = Path(shutil.copytree(folder, tmp_path / "whole"))
+    run("certify", whole, "--limit", 60, *PLAN)
+    run("certify", folder, "--limit", 60, *PLAN, "--target", 1)
+    assert "until 1 is decided" in output()
+    made, found = record(folder), record(whole)
+    assert made["target"] == 1
+    assert "target" not in found
+    assert "--target 1" in made["command"]
+    assert recorded(folder) == replace(PROCEDURE, target=1)
+    assert made["mean_num_samples"] < found["mean_num_samples"]
+    assert made["certified_accuracy"][1] == found["certified_accuracy"][1] > 0
+    assert recorded(folder).measure(run_images(RunFolder(folder), limit=60)).num_unfinished == 0
+    assert "until 1 is decided" in report(folder)
+
+    images = run_images(RunFolder(folder), limit=60)
+    targeted, untargeted = (p.measure(images).certification for p in (recorded(folder), PROCEDURE))
+    assert (targeted.radius <= untargeted.radius).all()
+    run("certify", folder, "--limit", 60, *PLAN)
+    assert comparable(folder) == comparable(whole)
+
+    for words, sentence in (
+        ((*PLAN[:4], "--target", 1), "no target with a fixed number of samples"),
+        (
+            (*PLAN, "--target", 99),
+            "as far as this design and number of samples can certify, got 99",
+        ),
+        ((*PLAN, "--target", -1), "target radius of at least 0, got -1"),
+        ((*PLAN, "--target", 1, "--top", 2, "--rule", "margin"), "no target for the top 2"),
+    ):
+        fails(sentence, "certify", folder, "--limit", 60, *words)
+
+
+@pytest.mark.parametrize("rule", ["majority", "margin", "pairwise"])
+def test_a_target_only_stops_sooner(folder: Path, rule: str) -> None:
+    smoothed: Any = load(folder)
+    images = run_images(RunFolder(folder), limit=40)
+    x = images.dataset.batch(images.indices)
+    plan: dict[str, Any] = {"rule": rule, "sampling": "sequential", "seed": 0}
+    every = smoothed.certify(x, 40, 600, **plan)
+    for target in (0, 1):
+        found = smoothed.certify(x, 40, 600, target=target, **plan)
+        np.testing.assert_array_equal(found.radius >= target, every.radius >= target)
+        assert (found.num_samples <= every.num_samples).all()
+        assert (found.num_samples < every.num_samples).any()
+        assert (found.radius <= every.radius).all()
+    with pytest.raises(InputError, match=r"from 0 to \d+, .*, got 60"):
+        smoothed.certify(x, 40, 600, target=60, **plan)
+
+
 def test_predict_counts_sequentially(
     folder: Path, output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +179,8 @@ def test_bad_sampling_gets_a_sentence(digits_run: Path, family_run: Path, fails:
     fails("sampling", "certify", digits_run, "--sampling", "bogus")
     with pytest.raises(InputError, match="one of fixed, sequential, got 'bogus'"):
         SampledProcedure(sampling="bogus")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"expected target to be an integer, got 1\.5"):
+        SampledProcedure(sampling="sequential", target=1.5)  # type: ignore[arg-type]
     for command in ("certify", "predict"):
         sentence = "expected no sampling for 3 times 12 stratified sets of 64, a fixed family"
         fails(sentence, command, family_run, "--limit", 5, "--sampling", "sequential")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sparsecert.attacks.attack import DEFAULT_PROBE, AttackResult, Probe, Victim, attack_each
-from sparsecert.attacks.greedy import best_ends, forward, greedy_steps
+from sparsecert.attacks.greedy import CANDIDATES, best_ends, forward, greedy_steps
 from sparsecert.attacks.query import Queries, Version, take_unit, without_least
 from sparsecert.errors import check_num_samples
 
@@ -39,6 +40,9 @@ def exchange_attack(
     floating search (Pudil et al. 1994). What is lowered is `Queries.fine_lead`: a
     search that compares many images on few ballots fits its image to these.
 
+    Exchanges end where no single one helps, and where that is depends on where they began. So they
+    begin twice, from features added by `fine_lead` and from those that `greedy_attack` adds.
+
     Args:
         victim: the attacked classifier; gradients must flow to its input.
         images: `(batch, channels, height, width)` or `(batch, features)` in [0, 1].
@@ -46,7 +50,8 @@ def exchange_attack(
         budget: the largest number of changed features that counts; any by default.
         steps: failures in a row that end the search: the first after the 12 exchanges that promise
             most were tried, the next after 24, and so on.
-        candidates: features tried at each step.
+        candidates: features tried at each step; where exchanges begin as `greedy_attack` does, as
+            many as it tries.
         probe: the attacked procedure; `num_gradient` ballots give one gradient, three times
             `num_search` tell which candidate is best.
         seed: names the random streams, together with `indices`.
@@ -60,8 +65,11 @@ def exchange_attack(
 
     def search(queries: Queries, most: int, _: np.random.Generator) -> Iterator[Tensor]:
         # Exchanges may come back to a budget that was left.
-        fooling = forward(queries, 2 * most, candidates, queries.fine_lead)
-        if fooling is not None:
+        start = forward(queries, 2 * most, candidates, queries.fine_lead)
+        other = forward(queries, 2 * most, CANDIDATES, queries.lead)
+        if start and other and torch.equal(start.image, other.image):
+            other = None
+        for fooling in filter(None, (start, other)):
             found = fewer_and_fewer(queries, fooling, steps, candidates)
             yield from (version.image for version in reversed(found))
 

@@ -14,6 +14,7 @@ from sparsecert.attacks.query import Lead, Queries, Version, take_unit
 from sparsecert.attacks.reset import found_images, reset_features
 from sparsecert.errors import check_num_samples
 
+CANDIDATES = 24  # features tried at each step
 # Steps after the first version that fools, as fresh ballots may be harder to fool than the pool;
 # what they change needlessly is reset.
 _SURER = 3
@@ -25,7 +26,7 @@ def greedy_attack(
     labels: ArrayLike,
     budget: int | None = None,
     *,
-    candidates: int = 24,
+    candidates: int = CANDIDATES,
     probe: Probe = DEFAULT_PROBE,
     seed: int = 0,
     indices: Sequence[int] | NDArray[np.int64] | None = None,

@@ -248,6 +248,8 @@ def _certify(
         print(to_text(result), end="")
         return
     title = f"{images.dataset.name}, {design}, {procedure.rule} rule, alpha = {procedure.alpha}"
+    if "target" in result:
+        title += f", counted until {result['target']} is decided"
     unit = design.unit(images.dataset.input_shape)
     summary = tables.summary_rows(measurement, unit, procedure.sampling, procedure.top)
     certified = tables.certified_rows(measurement)

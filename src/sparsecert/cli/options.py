@@ -197,6 +197,7 @@ class CertificationOptions(PredictionOptions):
         num_selection: n0.
         threat: what is certified against.
         top: K.
+        target: the radius that is to be decided.
     """
 
     num_selection: Annotated[
@@ -206,6 +207,12 @@ class CertificationOptions(PredictionOptions):
     top: Annotated[
         int | None,
         Parameter(help="Certify that the correct class stays among the top K; 1 for the class."),
+    ] = None
+    target: Annotated[
+        int | None,
+        Parameter(
+            help="sequential: stop each image once it is decided whether this radius is certified."
+        ),
     ] = None
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 Architecture = Literal[
     "interpolating-cnn",
     "small-interpolating-cnn",
+    "dense-interpolating-cnn",
     "interpolating-resnet",
     "wide-interpolating-resnet",
     "deep-interpolating-resnet",

@@ -154,6 +154,9 @@ _wide = _interpolating(partial(InterpolatingResNet, widths=(96, 192, 384), pooli
 ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
     "interpolating-cnn": _interpolating(InterpolatingCNN),
     "small-interpolating-cnn": _interpolating(partial(InterpolatingCNN, channels=32)),
+    "dense-interpolating-cnn": _interpolating(
+        partial(InterpolatingCNN, channels=32, hidden=(512, 512))
+    ),
     "interpolating-resnet": _interpolating(InterpolatingResNet),
     "wide-interpolating-resnet": _wide,
     "deep-interpolating-resnet": _interpolating(

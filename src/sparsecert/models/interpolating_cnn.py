@@ -16,13 +16,21 @@ class InterpolatingCNN(nn.Sequential):
         height: of the images, divisible by 4.
         width: of the images, divisible by 4.
         num_classes: number of classes.
-        channels: of the first convolution; the other layers are in proportion.
+        channels: of the first convolution; the second has twice as many.
+        hidden: widths of the two hidden layers; by default in proportion to the channels, with the
+            paper's 500 and 100 for 64.
     """
 
     def __init__(
-        self, in_channels: int, height: int, width: int, num_classes: int, channels: int = 64
+        self,
+        in_channels: int,
+        height: int,
+        width: int,
+        num_classes: int,
+        channels: int = 64,
+        hidden: tuple[int, int] | None = None,
     ) -> None:
-        wide, narrow = 500 * channels // 64, 100 * channels // 64
+        wide, narrow = hidden or (500 * channels // 64, 100 * channels // 64)
         interpolation = Interpolation(height, width)
         super().__init__(
             interpolation,

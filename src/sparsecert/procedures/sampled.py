@@ -20,6 +20,8 @@ from sparsecert.certification import (
     Stop,
     certification_at,
     certify_by_look,
+    check_reachable,
+    check_target,
     name_by_look,
     predict_tally,
     prediction_at,
@@ -69,6 +71,7 @@ class SampledProcedure(Procedure):
         rule: a key of `rules.RULES`.
         top: K; beyond 1 it is the correct class that is certified, to stay among the top K, from
             all ballots that there are.
+        target: sequential sampling only: stop once it is decided whether this radius is certified.
 
     Raises:
         InputError: for numbers out of range, or an unknown rule or way of sampling.
@@ -81,12 +84,14 @@ class SampledProcedure(Procedure):
     alpha: float = ALPHA
     rule: str = "majority"
     top: int = 1
+    target: int | None = None
     lacks: ClassVar[str] = "which draws samples; threats and abstention are for fixed families"
 
     def __post_init__(self) -> None:
         check_num_samples(self.num_selection, "num_selection")
         look_schedule(self.sampling, self.num_samples)
         check_rule(self.alpha, self.rule)
+        check_target(self.target, self.sampling, self.top)
         stream(self.seed, Stage.SELECTION, 0)  # says what is wrong with a seed
 
     def classifier(self, run: RunFolder, *, compile: bool = False) -> SmoothedClassifier:
@@ -106,10 +111,12 @@ class SampledProcedure(Procedure):
         # What would make hours of counting useless is said now.
         warn_if_too_few(self.num_samples, self.alpha, self.rule)
         warn_if_large(self.alpha)
+        config = images.run.config
+        looks, design = look_schedule(self.sampling, self.num_samples), sampled(config.design)
+        check_reachable(self.target, looks, config.num_classes, design, self.alpha, self.rule)
         tallies = self._tallies(images)
         tallies.count(Stage.SELECTION, execution)
         label = select_label(tallies.stored(Stage.SELECTION).votes, self.rule)
-        design = sampled(images.run.config.design)
         tallies.count(Stage.ESTIMATION, execution, partial(_certified, self, design, label))
 
     def measure(self, images: RunImages) -> Measurement:
@@ -120,7 +127,9 @@ class SampledProcedure(Procedure):
         if self.top > 1:
             label = images.targets
         design = sampled(images.run.config.design)
-        certified = certify_by_look(tally, label, design, self.alpha, self.rule, self.top)
+        certified = certify_by_look(
+            tally, label, design, self.alpha, self.rule, self.top, self.target
+        )
         named = name_by_look(tally, self.alpha, self.rule)
         end, prediction = stop(tally, certified, named), None
         if self.top > 1:
@@ -183,6 +192,8 @@ class SampledProcedure(Procedure):
         tallies = self._tallies(measurement.images)
         drawn_by = min(map(tallies.sampler_version, (Stage.SELECTION, Stage.ESTIMATION)))
         values = asdict(self) | {"sampler_version": drawn_by}
+        if self.target is None:
+            del values["target"]
         if self.sampling == "fixed":
             return values
         return values | {"sampling_version": boundaries.VERSION}
@@ -192,8 +203,9 @@ class SampledProcedure(Procedure):
         """The inverse of `to_record`; older records had one look, and were of one class."""
         names = ("num_selection", "num_samples", "seed", "alpha", "rule")
         sampling = record.get("sampling", "fixed")
-        top = record.get("top", 1)
-        return cls(sampling=sampling, top=top, **{name: record[name] for name in names})
+        top, target = record.get("top", 1), record.get("target")
+        given = {name: record[name] for name in names}
+        return cls(sampling=sampling, top=top, target=target, **given)
 
 
 def _certified(
@@ -204,7 +216,9 @@ def _certified(
     rows: NDArray[np.int64],
 ) -> Stop:
     """Where counting stops that certifies; `label` is of all images, the tally of these rows."""
-    certified = certify_by_look(tally, label[rows], design, procedure.alpha, procedure.rule)
+    certified = certify_by_look(
+        tally, label[rows], design, procedure.alpha, procedure.rule, target=procedure.target
+    )
     return stop(tally, certified, name_by_look(tally, procedure.alpha, procedure.rule))
 
 

@@ -159,7 +159,14 @@ def read_record(run: RunFolder) -> dict[str, Any]:
 def check_record(record: dict[str, Any], types: dict[str, Any], config: RunConfig) -> None:
     """Raise `InputError` for a record that is not of this run, or holds what no record does."""
     # Older ones had one way of sampling, one threat and one class; most are of no shard.
-    older = {"sampling": "fixed", "threat": "sparse", "abstain": 0.0, "top": 1, "shard": None}
+    older = {
+        "sampling": "fixed",
+        "threat": "sparse",
+        "abstain": 0.0,
+        "top": 1,
+        "target": None,
+        "shard": None,
+    }
     check_types({**older, **record}, types, "the record")
     if record.get("shard") is not None:
         Shard.parse(record["shard"])

@@ -28,6 +28,7 @@ CERTIFICATION: dict[str, Any] = _RECORD | {
     "threat": str,
     "abstain": float,
     "top": int,
+    "target": int | None,
     "abstained": float,
     "ablated_accuracy": float,
     "median_certified_robustness": _NUMBER,

@@ -115,7 +115,9 @@ Images are spread evenly over the test set; the paper's are all 10 000. "Certifi
 share of images certified at the median: the largest radius at which it is one half or more. Images
 that are classified correctly but not certified even at 0 count as N/A here and as 0 in the paper;
 where that changes the median, both are given. The paper draws all n ablations for every image;
-where a row says "sequential" each image stops early, at the same n at most and the same alpha."""
+where a row says "sequential" each image stops early, at the same n at most and the same alpha, and
+where it says "sequential for" a radius, once that one is decided: certified accuracy at others may
+then be less than need be."""
 
 
 def _repeated(table: PaperTable, results: Results) -> str:

@@ -121,6 +121,8 @@ class CertifiedRow(PaperClassifier):
         if authors != median:
             shown += f"; {tables.median(authors)} as the authors count"
         sequential = ", sequential" if record.get("sampling") == "sequential" else ""
+        if "target" in record:
+            sequential += f" for {record['target']}"
         return (
             f"{_trained(record)}, {record['rule']}{sequential}",
             f"{record['num_images']}",

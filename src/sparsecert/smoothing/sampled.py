@@ -17,6 +17,8 @@ from sparsecert.certification import (
     Stop,
     certify_by_look,
     certify_tally,
+    check_reachable,
+    check_target,
     name_by_look,
     predict_tally,
     select_label,
@@ -137,6 +139,7 @@ class SmoothedClassifier(Voter):
         rule: str = "majority",
         *,
         sampling: str = "fixed",
+        target: int | None = None,
         indices: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> Certification:
         """CERTIFY: choose a class from some ablations, bound its share from fresh ones.
@@ -156,18 +159,25 @@ class SmoothedClassifier(Voter):
             rule: "majority" (Corollary 1), "margin" (Corollary 2) or "pairwise".
             sampling: "fixed", or "sequential": stop where no larger radius is to be expected. The
                 guarantee is the same.
+            target: sequential sampling only: stop as soon as it is decided whether this radius is
+                certified. Other radii may then be smaller than need be.
             indices: each input's index in its data set; 0, 1, ... by default.
         """
         self._check_rule(x, alpha, rule)
         check_num_samples(num_selection, "num_selection")
-        look_schedule(sampling, num_samples)
+        looks = look_schedule(sampling, num_samples)
+        check_target(target, sampling)
+        check_reachable(target, looks, self.num_classes, self.ablation, alpha, rule)
         seed = fresh_seed() if seed is None else seed
         tracked = self._shortlist(x, seed, indices)
         selection = self.tally(x, num_selection, Stage.SELECTION, seed, indices, tracked=tracked)
         label = select_label(selection, rule)
 
         def stops(tally: Tally, rows: NDArray[np.int64]) -> Stop:
-            return stop(tally, certify_by_look(tally, label[rows], self.ablation, alpha, rule))
+            return stop(
+                tally,
+                certify_by_look(tally, label[rows], self.ablation, alpha, rule, target=target),
+            )
 
         estimation = self.tally(
             x,
@@ -179,7 +189,8 @@ class SmoothedClassifier(Voter):
             stops=stops,
             tracked=tracked,
         )
-        return replace(certify_tally(estimation, label, self.ablation, alpha, rule), seed=seed)
+        certificate = certify_tally(estimation, label, self.ablation, alpha, rule, target=target)
+        return replace(certificate, seed=seed)
 
     def tally(
         self,
