@@ -27,6 +27,19 @@ def test_plans_of_records_are_read_and_named_as_when_they_were_stored() -> None:
         assert AttackPlan.from_json(plan).to_json() == plan
 
 
+def test_what_an_older_search_found_is_not_taken_for_the_present_ones() -> None:
+    for attack, versions in (("exchange", (1, 2)), ("greedy", (1,))):
+        newest = AttackPlan(attack)
+        assert newest.version == versions[-1]
+        stored = newest.to_json()
+        assert AttackPlan.from_json(stored) == newest
+        oldest = AttackPlan.from_json({k: v for k, v in stored.items() if k != "version"})
+        assert oldest.version == 1
+        assert (oldest.to_json() == stored) == (len(versions) == 1)
+    with pytest.raises(InputError, match="version of at least 1, got 0"):
+        AttackPlan("greedy", version=0)
+
+
 def test_commands_of_records_may_name_defaults_that_an_attack_does_not_use() -> None:
     assert plan_for(UNIFORM, "pointwise", num_gradient=256) == AttackPlan("pointwise")
 

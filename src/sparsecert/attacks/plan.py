@@ -30,6 +30,8 @@ _WHY_NOT = {
     "num_search": "which compares images by gradients, not by ballots",
     "num_gradient": "which follows no gradient",
 }
+# Of the attacks whose search has changed since results were first stored.
+_VERSIONS = {"exchange": 2}
 _DEFAULT_STEPS = {"sparse-rs": 300, "sigma-zero": 200, "exchange": 8, "patch": 40}
 
 
@@ -50,6 +52,7 @@ class AttackPlan:
         threat: what may be changed: sizes for the attack patch, "sparse" for the others.
         abstain: how far apart probabilities are for a ballot of the attacked fixed family to prefer
             a class; 0 for ballots that never abstain.
+        version: of the search; the present one, if it is not of what was stored before.
 
     Raises:
         InputError: for an unknown attack, or options out of range.
@@ -64,12 +67,17 @@ class AttackPlan:
     rule: str | None = None
     threat: str = SPARSE
     abstain: float = 0.0
+    version: int | None = None
 
     def __post_init__(self) -> None:
         if self.attack not in ATTACKS:
             raise InputError(
                 f"expected attack to be one of {', '.join(ATTACKS)}, got {self.attack!r}"
             )
+        if self.version is None:
+            object.__setattr__(self, "version", _VERSIONS.get(self.attack, 1))
+        elif as_integer(self.version, "version") < 1:
+            raise InputError(f"expected a version of at least 1, got {self.version}")
         if self.budget is not None and as_integer(self.budget, "budget") < 1:
             raise InputError(f"expected a budget of at least 1 feature, got {self.budget}")
         if as_integer(self.seed, "the seed") < 0:
@@ -103,7 +111,7 @@ class AttackPlan:
         """
         values = asdict(self)
         del values["probe"]["rule"]
-        for name, usual in (("threat", SPARSE), ("abstain", 0.0)):
+        for name, usual in (("threat", SPARSE), ("abstain", 0.0), ("version", 1)):
             if values[name] == usual:  # which the first attacks did not name
                 del values[name]
         rule = None if _predicts_as(self.rule) == "majority" else self.rule
@@ -112,7 +120,7 @@ class AttackPlan:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AttackPlan:
         """The inverse of `to_json`."""
-        options = {**values, "probe": Probe(**values["probe"])}
+        options = {"version": 1, **values, "probe": Probe(**values["probe"])}
         del options["start"]
         return cls(**options)
 
