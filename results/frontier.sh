@@ -44,5 +44,29 @@ sampled mnist-k14-r15-e3 14 --recipe radius --radius 15 --epochs 2 --start runs/
 sampled mnist-k48-e55 48 --epochs 0 --start runs/mnist-k38
 certify mnist-k48-e55 --rule majority --limit 1000 --sampling sequential \
     --record results/mnist-k48-e55-majority.json
+
+# A smaller network, without instructions for bfloat16; votes that decide one radius with up to 100 000 ballots.
+dense() { # name, k, options of train
+    local name=$1 k=$2
+    shift 2
+    .venv/bin/sparsecert train --data mnist --retained "$k" --model dense-interpolating-cnn --out "runs/$name" "$@"
+}
+decided() { # run, radius
+    certify "$1" --rule pairwise --limit 1000 --sampling sequential --num-samples 100000 --target "$2" \
+        --record "results/$1-pairwise.json"
+}
+dense mnist-k14-dense 14 --retained-range 0.3 1.8 --epochs 90
+dense mnist-k36-dense 36 --retained-range 0.55 1.45 --epochs 90
+dense mnist-k14-dense-r15 14 --recipe radius --radius 15 --start runs/mnist-k14-dense
+dense mnist-k30-dense-r12 30 --recipe radius --radius 12 --start runs/mnist-k36-dense
+decided mnist-k14-dense-r15 15
+decided mnist-k30-dense-r12 12
+dense mnist-k45-dense 45 --epochs 0 --start runs/mnist-k36-dense
+certify mnist-k45-dense --limit 50 --sampling sequential # what the attacks are compared with
+for attack in greedy exchange; do
+    .venv/bin/sparsecert attack runs/mnist-k45-dense --attack "$attack" --limit 50 \
+        --record "results/attack-mnist-k45-dense-$attack-majority-n50.json"
+done
+
 partition mnist-p40 40 6
 partition mnist-p60 60 4
