@@ -57,7 +57,7 @@ decided() { # run, radius
 }
 dense mnist-k14-dense 14 --retained-range 0.3 1.8 --epochs 90
 dense mnist-k36-dense 36 --retained-range 0.55 1.45 --epochs 90
-dense mnist-k14-dense-r15 14 --recipe radius --radius 15 --start runs/mnist-k14-dense
+dense mnist-k14-dense-r15 14 --recipe radius --radius 15 --epochs 2 --start runs/mnist-k14-dense
 dense mnist-k30-dense-r12 30 --recipe radius --radius 12 --start runs/mnist-k36-dense
 decided mnist-k14-dense-r15 15
 decided mnist-k30-dense-r12 12
