@@ -40,6 +40,7 @@ from sparsecert.errors import (
     InputError,
     LargeAlphaWarning,
     RunFolderError,
+    SlowPrecisionWarning,
     TooFewSamplesWarning,
     TooFewSetsWarning,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "Prediction",
     "RowCertificates",
     "RunFolderError",
+    "SlowPrecisionWarning",
     "SmoothedClassifier",
     "SparseCertifiedClassifier",
     "Stage",

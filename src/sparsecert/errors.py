@@ -31,6 +31,10 @@ class LargeAlphaWarning(UserWarning):
     """So large an error probability that a certificate is more likely wrong than right."""
 
 
+class SlowPrecisionWarning(UserWarning):
+    """A network that votes in a number format which this device can only imitate."""
+
+
 def check_alpha(alpha: float, above: float = LEAST_ALPHA) -> None:
     """Raise `InputError` unless ``above < alpha < 1``."""
     try:

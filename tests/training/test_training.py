@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import sparsecert as sc
 from sparsecert import UniformAblation, data
 from sparsecert.data import Dataset
 from sparsecert.designs.family import Partitions
@@ -160,6 +161,23 @@ def test_a_run_goes_on_in_the_precision_it_was_begun_in(
         )
         run = train_run(name, tmp_path / "run", "fast", design_settings=settings, epochs=1)
         assert run.config.recipe.precision == begun_in
+
+
+def test_who_votes_in_a_precision_that_the_device_imitates_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, settings = noise_images(tmp_path / "x.npz", 12, 16), {"num_retained": 20}
+    for module in ("runs.train", "procedures.procedure"):
+        monkeypatch.setattr(f"sparsecert.{module}.multiplies_bfloat16", lambda _: True)
+    run = train_run(name, tmp_path / "run", "fast", design_settings=settings, epochs=1)
+    sc.load(run.path)
+    for module in ("runs.train", "procedures.procedure"):
+        monkeypatch.setattr(f"sparsecert.{module}.multiplies_bfloat16", lambda _: False)
+    with pytest.warns(sc.SlowPrecisionWarning, match=f"--epochs 0 --start {run.path}"):
+        sc.load(run.path)
+    other = tmp_path / "other"
+    train_run(name, other, "fast", design_settings=settings, epochs=0, start=run.path)
+    assert sc.load(other).precision == "float32"
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:

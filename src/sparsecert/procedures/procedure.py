@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from sparsecert.certification import Certification, Prediction
 from sparsecert.data import Dataset
 from sparsecert.designs.threats import Threat
-from sparsecert.devices import best_device
-from sparsecert.errors import InputError
+from sparsecert.devices import best_device, multiplies_bfloat16
+from sparsecert.errors import InputError, SlowPrecisionWarning
 from sparsecert.evaluation import Evaluation, evaluate
 from sparsecert.procedures.execution import Execution
 from sparsecert.runs.folder import RunFolder
@@ -255,10 +256,22 @@ class Network:
 
 
 def base_classifier(run: RunFolder) -> dict[str, Any]:
-    """The run's network and how it votes, as smoothed classifiers take it."""
-    config = run.config
+    """The run's network and how it votes, as smoothed classifiers take it.
+
+    Warns:
+        SlowPrecisionWarning: if it votes in bfloat16, and this device has no instructions for it.
+    """
+    config, device = run.config, best_device()
+    if config.recipe.precision == "bfloat16" and not multiplies_bfloat16(device):
+        warnings.warn(
+            f"the network of {run.path} votes in bfloat16, which this device has no instructions "
+            "for, so its ballots take many times as long as in float32; a run with its weights "
+            f"that is begun here votes in float32: sparsecert train --epochs 0 --start {run.path}",
+            SlowPrecisionWarning,
+            stacklevel=2,
+        )
     return {
-        "base": run.load_model().to(best_device()),
+        "base": run.load_model().to(device),
         "num_classes": config.num_classes,
         "encoding": config.build_encoding(),
         "precision": config.recipe.precision,
