@@ -41,7 +41,9 @@ certified accuracy at the largest one. The median is the largest radius that at 
 test images are certified for, with the correct class; a dash is a number that the source does not
 give. In brackets: 95 % intervals, for the images are a sample. Each row holds by itself; the best
 of several, chosen after seeing them, is not covered by its α. α = 0 holds with certainty, otherwise
-each certificate is wrong with probability at most α over its random ablations.
+each certificate is wrong with probability at most α over its random ablations. Where a rule is
+"for" a radius, ballots were counted until that one was decided; the shares certified at others may
+be smaller than need be.
 
 This page is written by `python leaderboard/page.py` from `leaderboard/`.
 """
@@ -108,13 +110,16 @@ def _of_record(path: Path, name: str, record: Mapping[str, Any], config: RunConf
         against = f"one {threat.kind} of {' or '.join(map(threat.name_of, radii))}"
     if record["top"] > 1:
         against += f", top {record['top']}"
+    rule = f"`{record['rule']}`"
+    if "target" in record:
+        rule += f" for {record['target']}"
     median = None if threat.sizes else record["median_certified_robustness"]
     link = f"../leaderboard/submissions/{path.name}/records/{name}.json"
     sets = record["num_samples"] if not record["alpha"] else None
     ballots = record["num_selection"] + record["mean_num_samples"] if sets is None else sets
     return Row(
         (_plain(record["dataset"]), against),
-        f"{_plain(str(config.design))}, `{record['rule']}` ([{path.name}]({link}))",
+        f"{_plain(str(config.design))}, {rule} ([{path.name}]({link}))",
         tuple(map(threat.name_of, radii)),
         tuple(shares[rho] if rho < len(shares) else 0.0 for rho in radii),
         record["accuracy"],
