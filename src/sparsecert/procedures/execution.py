@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsecert import progress
-from sparsecert.devices import what_computes
+from sparsecert.devices import keep_memory, what_computes
 
 # A kill loses at most this many seconds of work, or one group of images.
 FLUSH_SECONDS = 10.0
@@ -84,6 +84,7 @@ class Worker:
     """
 
     def __init__(self, compile: bool) -> None:
+        keep_memory()
         self._compile, self._words = compile, what_computes(compile=compile)
         self._task: Task[Any] | None = None
         self._network: Any = None

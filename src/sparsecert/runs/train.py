@@ -27,7 +27,7 @@ from sparsecert.designs.design import options
 from sparsecert.designs.registry import build_design, check_design
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.designs.units import parse_units
-from sparsecert.devices import best_device, multiplies_bfloat16
+from sparsecert.devices import best_device, keep_memory, multiplies_bfloat16
 from sparsecert.errors import InputError
 from sparsecert.models import architectures as models
 from sparsecert.runs.config import RunConfig
@@ -176,6 +176,7 @@ def train(run: RunFolder, dataset: Dataset, *, show_progress: bool = False) -> N
         return
     config = run.config
     dataset = dataset.without(data.held_out(len(dataset), config.held_out))
+    keep_memory()
     with seeded(config.seed):
         model = config.build_model()
     if config.start is not None and not run.checkpoint_path.exists():
