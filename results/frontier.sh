@@ -62,7 +62,7 @@ dense mnist-k30-dense-r12 30 --recipe radius --radius 12 --start runs/mnist-k36-
 decided mnist-k14-dense-r15 15
 decided mnist-k30-dense-r12 12
 dense mnist-k45-dense 45 --epochs 0 --start runs/mnist-k36-dense
-certify mnist-k45-dense --limit 50 --sampling sequential # what the attacks are compared with
+certify mnist-k45-dense --limit 50 --sampling sequential # what the attacks are compared with; not run yet
 for attack in greedy exchange; do
     .venv/bin/sparsecert attack runs/mnist-k45-dense --attack "$attack" --limit 50 \
         --record "results/attack-mnist-k45-dense-$attack-majority-n50.json"
