@@ -20,7 +20,9 @@ for k in 45 15 75 25 35 100 20 55 10 30 40 50 65 85 60 70 80 90 95 5; do
     network=mnist-k50-many
     if [ "$k" -le 30 ]; then network=mnist-k36-dense; fi
     if [ "$k" -le 15 ]; then network=mnist-k14-dense; fi
+    name=table1-mnist-k$k
+    if [ "$k" = 15 ]; then name+=-dense; fi # table1-mnist-k15-majority is of an earlier network, as its command says
     $sparsecert train --data mnist --retained "$k" --epochs 0 --start "runs/$network" --out "runs/table1/mnist-k$k"
     $sparsecert certify "runs/table1/mnist-k$k" --rule majority --sampling sequential --limit "$limit" \
-        --record "results/table1-mnist-k$k-majority.json"
+        --record "results/$name-majority.json"
 done
