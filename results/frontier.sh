@@ -45,7 +45,7 @@ sampled mnist-k48-e55 48 --epochs 0 --start runs/mnist-k38
 certify mnist-k48-e55 --rule majority --limit 1000 --sampling sequential \
     --record results/mnist-k48-e55-majority.json
 
-# A smaller network, without instructions for bfloat16; votes that decide one radius with up to 100 000 ballots.
+# A smaller network, trained on a processor without instructions for bfloat16; votes that decide one radius with up to 100 000 ballots.
 dense() { # name, k, options of train
     local name=$1 k=$2
     shift 2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The paper's Table 1, all twenty k, from three networks that serve many k each. Two hours of one CPU core to train,
-# and about two minutes for each k:
+# The paper's Table 1, all twenty k, from three networks that serve many k each. Two and a half hours of one CPU
+# core to train, and two to five minutes for each k:
 #
 #     SPARSECERT_DATA=/path/to/data results/table1.sh
 set -euo pipefail
