@@ -33,7 +33,7 @@ Classifiers whose predictions are proved against changes of any few inputs, what
 values. A verified row is a [submission](../leaderboard/README.md): a record with the votes that it
 was measured by, from which `sparsecert verify` derives every number anew. It cannot show that the
 votes were cast by such a network, trained on that data alone ([what is
-checked](sharing.md#submissions)). Rows that are not verified are from papers. How to submit:
+checked](sharing.md#submissions)); where weights are given, `--recount` shows the former. Rows that are not verified are from papers. How to submit:
 [CONTRIBUTING.md](../CONTRIBUTING.md#submitting-to-the-leaderboard).
 
 In order of the median certified robustness, then of the accuracy; under other threats of the
@@ -131,7 +131,7 @@ def _of_record(path: Path, name: str, record: Mapping[str, Any], config: RunConf
             "ballots": f"{ballots:,.0f}",
             "α": f"{record['alpha']:g}",
             "training": f"{_plain(config.dataset)}, {config.num_epochs} epochs",
-            "verified": "yes",
+            "verified": "yes, with weights" if RunFolder(path).is_trained else "yes",
         },
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from sparsecert.cli.options import RunArgument, announce, console, own_run, print_error
 
@@ -24,6 +24,10 @@ def submission_command(
     /,
     *,
     out: Annotated[Path, Parameter(help="Folder to write, which is not there yet.")],
+    weights: Annotated[
+        bool,
+        Parameter(help="Write the network's weights too, so that others can count votes again."),
+    ] = False,
 ) -> None:
     """Write records of a run, with the votes and labels that they follow from, and verify them."""
     from sparsecert.submissions.make import make_submission
@@ -31,7 +35,7 @@ def submission_command(
 
     folder = own_run(run)
     announce(run, folder.config.dataset)
-    make_submission(folder, records or (folder.record_path,), out)
+    make_submission(folder, records or (folder.record_path,), out, weights=weights)
     _tell([verify(out)])
 
 
@@ -40,14 +44,25 @@ def verify_command(
         tuple[Path, ...], Parameter(help="Folders that `sparsecert submission` wrote.")
     ],
     /,
+    *,
+    recount: Annotated[
+        int,
+        Parameter(
+            help="Count the votes on so many images of each record again, drawn at random: of "
+            "submissions with weights, where the data set is at hand.",
+            validator=validators.Number(gte=0),
+        ),
+    ] = 0,
 ) -> None:
     """Derive every number of submissions from their votes, and say what that cannot show.
 
     Ends with status 1 if one of them does not hold.
     """
+    from sparsecert.procedures.execution import LocalExecution
     from sparsecert.submissions.verify import verify
 
-    _tell([verify(path) for path in submissions])
+    here = LocalExecution(show_progress=True)
+    _tell([verify(path, recount, here) for path in submissions])
 
 
 def _tell(verdicts: list[Verdict]) -> None:
@@ -61,6 +76,13 @@ def _tell(verdicts: list[Verdict]) -> None:
         console.print(f"verified: {verdict.path}", soft_wrap=True)
         for name, record in verdict.records.items():
             console.print(f"  {name}: {_result(record)}", soft_wrap=True)
+        if (counted := verdict.recounted) is not None:
+            images = ", ".join(map(str, counted.indices))
+            console.print(
+                f"  counted again: images {images}; of {counted.num_ballots:,} ballots at most "
+                f"{counted.most_different:.2%} of an image's are others",
+                soft_wrap=True,
+            )
         for words in verdict.unchecked:
             console.print(f"  not checked: that {words}", soft_wrap=True)
     if not all(verdict.verified for verdict in verdicts):

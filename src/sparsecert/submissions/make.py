@@ -16,18 +16,21 @@ from sparsecert.procedures.procedure import RunImages
 from sparsecert.procedures.run import load_evaluation_data, recorded_procedure, store_of
 from sparsecert.records.record import to_text
 from sparsecert.runs.folder import RunFolder
-from sparsecert.submissions.submission import LABELS, RECORDS, Labels, read_whole_record
+from sparsecert.submissions.submission import LABELS, RECORDS, WEIGHTS, Labels, read_whole_record
 from sparsecert.votes.ballots import Ballots
 from sparsecert.votes.store import Votes, VoteSettings
 
 
-def make_submission(run: RunFolder, records: Sequence[Path], out: Path) -> None:
+def make_submission(
+    run: RunFolder, records: Sequence[Path], out: Path, *, weights: bool = False
+) -> None:
     """Write a folder with these records of a run and the votes that they were measured by.
 
     Args:
         run: with the votes.
         records: as `sparsecert certify --record` writes them, all of one data set.
         out: a folder that is not there yet, or empty.
+        weights: whether the network's go with it, so that others can count votes again.
 
     Raises:
         InputError: for records of another run, of a shard, of several data sets or of one name.
@@ -55,6 +58,9 @@ def make_submission(run: RunFolder, records: Sequence[Path], out: Path) -> None:
     files.write_text(out / run.config_path.name, config)
     labels = Labels(dataset.name, dataset.fingerprint(), tuple(dataset.labels.tolist()))
     files.write_text(out / LABELS, labels.to_text())
+    for name in WEIGHTS if weights else ():
+        if (run.path / name).exists():  # a run that was imported has no log
+            files.link_or_copy(run.path / name, out / name)
     abstain = any(record.get("abstain") for record in read)
 
     def needed(votes: Votes) -> Votes:

@@ -2,6 +2,8 @@
 
 config.json          of the run: design, network and classes
 labels.json          labels of the whole test split, with its name and fingerprint
+model.safetensors    the weights, and
+train.jsonl          what training said: with both or neither
 tallies/*.parquet    votes
 records/*.json       records: each one way to read the votes
 """
@@ -29,10 +31,12 @@ from sparsecert.votes.parquet import count_numbers
 from sparsecert.votes.store import VoteStore
 
 LABELS, RECORDS = "labels.json", "records"
-_FILES = ("config.json", LABELS, "README.md")
+WEIGHTS = ("model.safetensors", "train.jsonl")
+_FILES = ("config.json", LABELS, "README.md", *WEIGHTS)
 _PARTS = {"tallies": ".parquet", RECORDS: ".json"}
 _MOST_FILES = 1_000
 _MOST_NUMBERS = 2**28  # 2 GiB, as they are read
+_MOST_BYTES = 2**32  # of weights
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Submission:
     """A submission whose files have been read, and not yet compared.
 
     Attributes:
-        run: its folder as that of a run without weights.
+        run: its folder as that of a run, perhaps without weights.
         dataset: the test split without its inputs.
     """
 
@@ -96,7 +100,12 @@ class Submission:
             raise InputError(f"expected votes of one model in {path / 'tallies'}, got {found}")
         for each in settings:
             store.read(each)  # says what is wrong with a part
-        return cls(_RunWithoutWeights(path, models.pop()), dataset)
+        return cls(_run_of(path, models.pop()), dataset)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the votes can be counted again, where the data set is at hand."""
+        return self.run.is_trained
 
     @property
     def store(self) -> VoteStore[Any, Any]:
@@ -138,6 +147,25 @@ class _RunWithoutWeights(RunFolder):
     def fingerprint(self) -> str:
         """As the votes say it."""
         return self._known_fingerprint
+
+
+def _run_of(path: Path, fingerprint: str) -> RunFolder:
+    """The submission's run, of whose network the votes say that they are.
+
+    Raises:
+        InputError: for weights of another network, or more of them than can be.
+    """
+    run = RunFolder(path)
+    if not run.is_trained:
+        return _RunWithoutWeights(path, fingerprint)
+    if (size := run.model_path.stat().st_size) > _MOST_BYTES:
+        raise InputError(f"expected weights of at most {_MOST_BYTES} bytes, got {size}")
+    if run.fingerprint() != fingerprint:
+        raise InputError(
+            f"expected weights of the model that cast the votes, with fingerprint {fingerprint}, "
+            f"got those of {run.fingerprint()}"
+        )
+    return run
 
 
 def read_whole_record(path: Path, config: RunConfig) -> dict[str, Any]:

@@ -21,8 +21,11 @@ from sparsecert import data
 from sparsecert.designs.design import check_rule_of
 from sparsecert.designs.family import FamilyDesign
 from sparsecert.errors import InputError, RunFolderError
+from sparsecert.procedures.execution import Execution, LocalExecution
+from sparsecert.procedures.procedure import Procedure, RunImages
 from sparsecert.procedures.run import recorded_procedure
 from sparsecert.records.record import derived_values
+from sparsecert.submissions.recount import Recount, check_recount, recount
 from sparsecert.submissions.submission import Submission, read_whole_record
 from sparsecert.votes.parquet import REMEDY
 from sparsecert.votes.store import VoteSettings
@@ -43,12 +46,15 @@ class Verdict:
         records: by name, those whose numbers all follow from the votes.
         reasons: to refuse it, each a sentence; none where it is verified.
         unchecked: what it says that nothing here can show, each the end of "not checked: that".
+        recounted: what counting some of its votes again gave; None where that was not asked for, or
+            there is a reason to refuse it without.
     """
 
     path: Path
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
+    recounted: Recount | None = None
 
     @property
     def verified(self) -> bool:
@@ -56,12 +62,25 @@ class Verdict:
         return not self.reasons
 
 
-def verify(path: Path) -> Verdict:
-    """Derive the numbers of a submission anew; whatever is wrong with it is among the reasons."""
+def verify(path: Path, num_recounted: int = 0, execution: Execution | None = None) -> Verdict:
+    """Derive the numbers of a submission anew; whatever is wrong with it is among the reasons.
+
+    Args:
+        path: its folder.
+        num_recounted: images of each record, drawn at random, whose votes are counted again with
+            its weights; see `recount`.
+        execution: where they are; by default in this process.
+
+    Raises:
+        InputError: where votes cannot be counted again, for want of weights, data or an older
+            sampler.
+    """
     try:
         submission = Submission.open(path)
     except (InputError, RunFolderError) as error:
         return Verdict(path, reasons=(_reason(error),))
+    if num_recounted:
+        check_recount(submission, num_recounted)
     reading = _Reading(submission)
     for record in submission.record_paths():
         with reading.reasons_of(record.name):
@@ -72,8 +91,13 @@ def verify(path: Path) -> Verdict:
         reading.check_votes()
     with reading.reasons_of("labels"):
         reading.check_labels()
-    unchecked = tuple(_unchecked(submission))
-    return Verdict(path, reading.records, tuple(reading.reasons), unchecked)
+    counted = None
+    if num_recounted and not reading.reasons:
+        where = execution or LocalExecution()
+        counted = recount(submission, reading.read, num_recounted, where)
+        reading.reasons += counted.reasons
+    unchecked = tuple(_unchecked(submission, counted))
+    return Verdict(path, reading.records, tuple(reading.reasons), unchecked, counted)
 
 
 class _Reading:
@@ -82,10 +106,12 @@ class _Reading:
     Attributes:
         records: those that follow from the votes.
         reasons: to refuse it.
+        read: how each record was measured, and the images that it is about.
     """
 
     def __init__(self, submission: Submission) -> None:
         self.submission = submission
+        self.read: list[tuple[Procedure, RunImages]] = []
         self.records: dict[str, dict[str, Any]] = {}
         self.reasons: list[str] = []
         self._images: dict[VoteSettings, set[int]] = {}
@@ -117,6 +143,7 @@ class _Reading:
         images = self.submission.images(record)
         for settings in procedure.votes_settings(images):
             self._images.setdefault(settings, set()).update(images.indices.tolist())
+        self.read.append((procedure, images))
         found = derived_values(procedure, procedure.measure(images), record["limit"])
         said = {name: value for name, value in record.items() if name not in TOLD}
         wrong = list(_differences(said, json.loads(json.dumps(found)), ""))
@@ -215,13 +242,19 @@ def _shown(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {reprlib.repr(value)}" for name, value in settings.items())
 
 
-def _unchecked(submission: Submission) -> Iterator[str]:
+def _unchecked(submission: Submission, counted: Recount | None) -> Iterator[str]:
     """What no votes can show."""
-    yield "the votes were cast by the network of config.json, trained on that data in that way"
-    if isinstance(submission.run.config.design, FamilyDesign):
-        yield "every set of the family cast its own ballot"
+    trained = "trained on that data in that way"
+    if counted is None:
+        yield f"the votes were cast by the network of config.json, {trained}"
+        if isinstance(submission.run.config.design, FamilyDesign):
+            yield "every set of the family cast its own ballot"
+        else:
+            how = "independently, to select and to estimate"
+            yield f"ablations were drawn as the design says, {how}"
     else:
-        yield "ablations were drawn as the design says, independently, to select and to estimate"
+        yield f"the network was {trained}"
+        yield "it cast the votes on other images than those too, on the design's ablations"
     yield "settings and seed were chosen before the votes, and not as the best of several"
     yield f"{', '.join(TOLD)} and the seconds of images are true"
     if not data.is_at_hand(submission.dataset.name):
