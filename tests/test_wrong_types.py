@@ -54,6 +54,8 @@ def test_counts_are_certified_as_they_are() -> None:
         (lambda: anything.certify_ballots([[["a", "b"]] * 3], PARTITION), "array of numbers"),
         (lambda: anything.certify_ballots(sparse.csr_array(np.eye(3)), PARTITION), "dense array"),
         (lambda: anything.stratified_partitions(36, 3), "height and width"),
+        (lambda: anything.inversive_circles((2, 2, 2), 3), "height and width, or a length"),
+        (lambda: anything.inversive_circles(36, 7.5), "order to be an integer"),
         (lambda: smoothed(num_classes="3"), "num_classes to be an integer"),
         (lambda: smoothed(num_classes=3.0), "num_classes to be an integer"),
         (lambda: smoothed(encoding=3), "encoding to be 'two-channel'"),

@@ -34,6 +34,7 @@ from sparsecert.designs.family import (
     stratified_partitions,
     strided_partition,
 )
+from sparsecert.designs.inversive import inversive_circles
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.designs.units import patch_units, protect
 from sparsecert.errors import (
@@ -102,6 +103,7 @@ __all__ = [
     "contiguous_windows",
     "evaluate",
     "inputs_for",
+    "inversive_circles",
     "load",
     "median_certified_robustness",
     "patch_units",

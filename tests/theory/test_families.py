@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 import sparsecert as sc
 from sparsecert.rules import FAMILY_RULES
+from sparsecert.theory import coverage
+from sparsecert.theory.ballots import Ballots
+from sparsecert.theory.coverage import SparseReach, most_touched_sets
 from tests.helpers.spaces import assert_no_change_within, binary_images
 
 RULES = list(FAMILY_RULES)
@@ -182,6 +185,70 @@ def test_no_changed_image_within_the_radius_changes_class(rule: str, classes: in
             assert_no_change_within(result.radius, result.label)
             largest = max(largest, int(result.radius.max()))
     assert largest >= 1
+
+
+def sets_of(size: int, features: int) -> NDArray[np.bool_]:
+    """All sets of that size."""
+    chosen = list(itertools.combinations(range(features), size))
+    return np.array([np.isin(np.arange(features), each) for each in chosen])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_no_changed_image_within_a_radius_that_overlaps_allow(rule: str) -> None:
+    """The same where features share sets, so that two of them touch fewer than their sum."""
+    rng = np.random.default_rng(len(rule))
+    gained = 0
+    for membership in (sets_of(2, 8), sets_of(2, 9), sc.inversive_circles((3, 3), 3).membership):
+        family = sc.FixedAblation(membership)
+        assert family.most_touched is not None
+        for _ in range(4):
+            scores = all_scores(membership, 3, rng)
+            result = sc.certify_ballots(scores, family, rule)
+            assert_no_change_within(result.radius, result.label)
+            by_sums = SparseReach(family.columns, family.num_features)
+            assert chosen_radius(scores, rule, by_sums).max() <= result.radius.max()
+            gained += int((result.radius > chosen_radius(scores, rule, by_sums)).sum())
+    assert gained > 0
+
+
+def chosen_radius(scores: NDArray[np.float64], rule: str, reach: SparseReach) -> NDArray[np.int64]:
+    """Radii by a reach of one's own."""
+    outcome = FAMILY_RULES[rule].outcome(Ballots(scores, reach))
+    return np.minimum(outcome.radius, reach.last)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.9])
+def test_no_features_touch_more_sets_than_the_overlap_bound(share: float) -> None:
+    """All sets of features, of random families."""
+    rng = np.random.default_rng(int(10 * share))
+    below, bounded = 0, 0
+    for sets in (10, 30, 60):
+        membership = rng.random((sets, 7)) < share
+        membership[np.arange(sets), rng.integers(0, 7, sets)] = True
+        columns = sc.FixedAblation(membership).columns
+        most, size = most_touched_sets(columns), columns.shape[1]
+        if most is None:
+            shared = columns.T.astype(int) @ columns
+            assert shared[~np.eye(size, dtype=bool)].min() == 0
+            continue
+        bounded += 1
+        sums = np.append(0, np.cumsum(-np.sort(-columns.sum(axis=0))))
+        for rho in range(size + 1):
+            chosen = itertools.combinations(range(size), rho)
+            assert max(int(columns[:, each].any(axis=1).sum()) for each in chosen) <= most[rho]
+            assert most[rho] <= sums[rho]
+            below += most[rho] < sums[rho]
+    assert below > bounded > 0
+
+
+def test_families_beyond_a_size_have_no_overlap_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = sets_of(2, 8)
+    monkeypatch.setattr(coverage, "_MOST_COLUMNS", 7)
+    assert most_touched_sets(columns) is None
+    monkeypatch.setattr(coverage, "_MOST_COLUMNS", 8)
+    assert most_touched_sets(columns) is not None
+    monkeypatch.setattr(coverage, "_MOST_TRIPLES", 10)
+    assert most_touched_sets(columns) is None
 
 
 def agreeable_scores(

@@ -25,6 +25,7 @@ from sparsecert.designs.units import PixelUnits, checked_units
 from sparsecert.errors import InputError, as_integer
 from sparsecert.streams import Stage, stream
 from sparsecert.streams.samples import Samples
+from sparsecert.theory.coverage import most_touched_sets
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +136,11 @@ class FixedAblation(PixelUnits):
         """
         different = np.unique(self.touched, axis=1)
         return different[:, different.any(axis=0)]
+
+    @cached_property
+    def most_touched(self) -> Int[np.ndarray, " columns_and_none"] | None:
+        """The overlap bound of the family; see `theory.coverage.most_touched_sets`."""
+        return most_touched_sets(self.columns)
 
 
 def check_family(ablation: object) -> None:

@@ -8,11 +8,18 @@ from typing import Any
 from sparsecert.designs.bands import Bands
 from sparsecert.designs.design import Design, build_from
 from sparsecert.designs.family import Partitions
+from sparsecert.designs.inversive import InversivePlane
 from sparsecert.designs.noise import DiscreteNoise
 from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError
 
-_DESIGNS: tuple[type[Design], ...] = (UniformAblation, Partitions, Bands, DiscreteNoise)
+_DESIGNS: tuple[type[Design], ...] = (
+    UniformAblation,
+    Partitions,
+    Bands,
+    InversivePlane,
+    DiscreteNoise,
+)
 DESIGNS: dict[str, type[Design]] = {design.name: design for design in _DESIGNS}
 
 

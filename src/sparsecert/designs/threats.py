@@ -59,7 +59,7 @@ class Threat:
                 sizes that do not fit.
         """
         if not self.sizes:
-            return SparseReach(family.columns, family.num_features)
+            return SparseReach(family.columns, family.num_features, family.most_touched)
         if (self.kind == "window") != (family.image_shape is None):
             raise InputError(
                 f"expected a threat {'patch:HxW' if family.image_shape else 'window:L'} for "

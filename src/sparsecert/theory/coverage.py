@@ -23,6 +23,32 @@ Of features that are in the same sets, a second one touches nothing new, so S ma
 one of them at most, and the s_i of *different* columns of the membership are enough. In a partition
 every ballot has one column, and the bound is exact: the rho largest weights.
 
+Overlap bound. Let every two different columns share at least a sets and every three at most t. Then
+any rho features touch at most
+
+    S_1 - (2 (2 i - 1) a C(rho, 2) - 6 t C(rho, 3)) / (i (i + 1))   sets, for every i >= 2, and
+    S_1 - (rho - 1) a,
+
+where S_1 is the sum of the rho largest numbers of sets that a column is in. So cover_w(rho) is at
+most the largest weight times that.
+
+Proof. S may be taken to hold rho features of different columns (above; touching more is no loss).
+Let m_t be how many of them set t holds, so that the sums of m_t, C(m_t, 2) and C(m_t, 3) over the
+sets are at most S_1, at least a C(rho, 2), and at most t C(rho, 3). For every integer m >= 1
+
+    m - (2 (2 i - 1) C(m, 2) - 6 C(m, 3)) / (i (i + 1)) >= 1,                               (1)
+
+since for m >= 2 the left side less 1 is (m - 1) (1 - m (2 i + 1 - m) / (i (i + 1))), and
+m (2 i + 1 - m) is largest at m = i and m = i + 1, where it is i (i + 1). The left side is 0 at
+m = 0. Adding (1) up over the sets gives the first bound. The second comes in the same way from
+m - C(m, 2) 2 / rho = 1 + (m - 1) (rho - m) / rho >= 1 for 1 <= m <= rho.  QED  (For i = 2 this is
+Bonferroni's inequality S_1 - S_2 + S_3; (1) is of Kwerel 1975, the second of Dawson and Sankoff
+1967, there for probabilities.)
+
+It asks for families in which any two features share sets: in those of `designs.inversive` they
+share equally many, and any three share one at most. Then rho features touch about the share of sets
+that they touch among all sets of that size, which is what random ablation pays.
+
 Windows. The attacker i, for i = 1, 2, ..., may change the features of one window out of a
 collection: patches of one size anywhere in an image, or runs of one length in a vector. There are
 no more than d of them, so the worst is found by trying all of them, and nothing is lost:
@@ -47,6 +73,8 @@ from scipy import sparse
 UNLIMITED = np.iinfo(np.int64).max
 
 _NUMBERS_PER_CHUNK = 2**20
+# What is shared by two and by three features is counted within half a minute.
+_MOST_COLUMNS, _MOST_TRIPLES = 2**12, 2**30
 
 
 @runtime_checkable
@@ -87,15 +115,18 @@ class Reach(Protocol):
 
 @dataclass(frozen=True)
 class SparseReach:
-    """Any rho features, by the sum bound.
+    """Any rho features, by the sum bound and the overlap bound, whichever is less.
 
     Attributes:
         columns: `(num_sets, columns)` which sets each feature is in, different features only.
         num_features: d.
+        most_touched: `(columns + 1,)` sets that 0, 1, ... different features touch at most, as of
+            `most_touched_sets`; None where two may share no set.
     """
 
     columns: NDArray[np.bool_]
     num_features: int
+    most_touched: NDArray[np.int64] | None = None
 
     @property
     def last(self) -> int:
@@ -104,11 +135,19 @@ class SparseReach:
 
     def radius(self, weights: NDArray[np.int8], budget: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `Reach`."""
-        return sum_bound_radius(weights, budget, self.columns)
+        radius = sum_bound_radius(weights, budget, self.columns)
+        return np.maximum(radius, self._by_overlaps(int(weights.max(initial=0)), budget))
 
     def equal_weights_radius(self, weight: int, budget: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `Reach`."""
-        return equal_weights_radius(weight, budget, self.columns)
+        radius = equal_weights_radius(weight, budget, self.columns)
+        return np.maximum(radius, self._by_overlaps(weight, budget))
+
+    def _by_overlaps(self, weight: int, budget: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The largest rho at which `weight` times the overlap bound is within the budget."""
+        if self.most_touched is None:
+            return np.full(np.shape(budget), -1, dtype=np.int64)
+        return _affordable_features(weight * self.most_touched, budget)
 
 
 @dataclass(frozen=True)
@@ -198,8 +237,56 @@ def equal_weights_radius(
     Returns:
         Radii of the budget's shape, -1 where it is negative.
     """
+    return _affordable_features(weight * _sets_of_largest(columns), budget)
+
+
+def most_touched_sets(columns: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+    """The overlap bound: how many sets 0, 1, ... different features touch at most.
+
+    Args:
+        columns: `(num_sets, columns)` which sets each feature is in, different features only.
+
+    Returns:
+        `(columns + 1,)` integers, rising; None where two features share no set, so that the bound
+        says nothing, or the family is too large to count what three share.
+    """
+    size = columns.shape[1]
+    sets = sparse.csr_array(columns, dtype=np.int32)
+    triples = (columns.sum(axis=1, dtype=np.int64) ** 3).sum() // 6
+    if size < 2 or size > _MOST_COLUMNS or triples > _MOST_TRIPLES:
+        return None
+    shared = (sets.T @ sets).toarray()
+    pair = int(shared[~np.eye(size, dtype=np.bool_)].min())
+    if not pair:
+        return None
+    triple, features_of = 0, sets.tocsc()
+    for first in range(size - 2):
+        with_it = sets[
+            features_of.indices[slice(*features_of.indptr[first : first + 2])], first + 1 :
+        ]
+        common = (with_it.T @ with_it).tocoo()
+        different = common.row < common.col
+        triple = max(triple, int(common.data[different].max(initial=0)))
+    rho = np.arange(size + 1)
+    most = _sets_of_largest(columns)
+    pairs, triples_of = pair * rho * (rho - 1) // 2, triple * rho * (rho - 1) * (rho - 2) // 6
+    bounds = [most - np.maximum(rho - 1, 0) * pair]
+    for i in range(2, size + 1):
+        saved = 2 * (2 * i - 1) * pairs - 6 * triples_of
+        bounds.append(most + -saved // (i * (i + 1)))  # rounded down, as sets are counted
+    least = np.minimum(np.min(bounds, axis=0), len(columns))
+    # Fewer features touch no more than more features do.
+    return np.minimum.accumulate(least[::-1])[::-1]
+
+
+def _sets_of_largest(columns: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """`(columns + 1,)` the sum of the 0, 1, ... largest numbers of sets that a column is in."""
     falling = -np.sort(-columns.sum(axis=0, dtype=np.int64))
-    cost = weight * np.concatenate([[0], np.cumsum(falling)])
+    return np.concatenate([[0], np.cumsum(falling)])
+
+
+def _affordable_features(cost: NDArray[np.int64], budget: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many features a budget bears, of which 0, 1, ... cost so much, rising; -1 for none."""
     radius = np.searchsorted(cost, budget, side="right") - 1
     return np.where(radius == len(cost) - 1, UNLIMITED, radius).astype(np.int64)
 
