@@ -29,7 +29,7 @@ from sparsecert.streams.samples import samples
 _IMAGE = 0  # of the test set, in Figures 1 and 4
 _NUM_SAMPLES, _NUM_VOTES = 5, 10_000  # of Figure 1
 _FIGURE3, _FIGURE5 = 4, 8  # adversarial examples; the appendix's are those that come after
-_SERIES = {"partition": "fixed sets, ", "lee2019": "Lee et al., "}
+_SERIES = {"partition": "fixed sets, ", "inversive": "circles, ", "lee2019": "Lee et al., "}
 
 
 def ablated_samples(options: Options) -> Figure:

@@ -163,6 +163,8 @@ def _design(record: Mapping[str, Any]) -> str:
         return f"k = {record['num_retained']}"
     if "num_sets" in record:
         return f"{record['copies']} x {record['num_sets']} {record['layout']} sets"
+    if "order" in record:
+        return f"circles of order {record['order']}"
     return str(record.get("layout", record["design"]))
 
 

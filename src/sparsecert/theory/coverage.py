@@ -42,8 +42,8 @@ since for m >= 2 the left side less 1 is (m - 1) (1 - m (2 i + 1 - m) / (i (i + 
 m (2 i + 1 - m) is largest at m = i and m = i + 1, where it is i (i + 1). The left side is 0 at
 m = 0. Adding (1) up over the sets gives the first bound. The second comes in the same way from
 m - C(m, 2) 2 / rho = 1 + (m - 1) (rho - m) / rho >= 1 for 1 <= m <= rho.  QED  (For i = 2 this is
-Bonferroni's inequality S_1 - S_2 + S_3; (1) is of Kwerel 1975, the second of Dawson and Sankoff
-1967, there for probabilities.)
+Bonferroni's inequality S_1 - S_2 + S_3; such bounds are known for the probability of a union of
+events, Kwerel 1975.)
 
 It asks for families in which any two features share sets: in those of `designs.inversive` they
 share equally many, and any three share one at most. Then rho features touch about the share of sets
