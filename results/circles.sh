@@ -13,3 +13,15 @@ done
     --record results/digits-k9-pairwise.json
 .venv/bin/sparsecert certify runs/digits-k9 --rule pairwise --sampling sequential --num-samples 100000 \
     --record results/digits-k9-n100000-pairwise.json
+
+# MNIST, with CIRCLES_OF_MNIST=yes: 23 548 ballots an image. Not run yet; for a GPU, or a night of two cores.
+if [ "${CIRCLES_OF_MNIST:-no}" = yes ]; then
+    .venv/bin/sparsecert train --data mnist --retained 28 --model dense-interpolating-cnn --retained-range 0.7 1.4 \
+        --epochs 90 --out runs/mnist-k28-dense
+    .venv/bin/sparsecert train --data mnist --retained 28 --model dense-interpolating-cnn --recipe radius \
+        --radius 12 --start runs/mnist-k28-dense --out runs/mnist-k28-dense-r12
+    .venv/bin/sparsecert train --data mnist --design inversive --order 29 --model dense-interpolating-cnn \
+        --epochs 0 --start runs/mnist-k28-dense-r12 --out runs/mnist-circles29
+    .venv/bin/sparsecert certify runs/mnist-circles29 --rule pairwise --limit 1000 \
+        --record results/mnist-circles29-pairwise.json
+fi

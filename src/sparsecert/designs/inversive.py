@@ -64,10 +64,9 @@ def inversive_circles(shape: int | tuple[int, int], order: int) -> FixedAblation
         InputError: for another order, fewer than two features, or more than points.
     """
     order = _checked_order(order)
-    sides = (shape,) if np.ndim(shape) == 0 else shape
-    if not isinstance(sides, tuple) or len(sides) not in (1, 2):
+    if np.shape(shape) not in ((), (2,)):
         raise InputError(f"expected shape as height and width, or a length, got {shape!r}")
-    sides = tuple(as_integer(side, "a side of the input") for side in sides)
+    sides = [as_integer(side, "a side of the input") for side in np.atleast_1d(shape)]
     size = math.prod(sides)
     if min(sides) < 1 or not 2 <= size <= order**2:
         raise InputError(
@@ -87,7 +86,8 @@ def inversive_circles(shape: int | tuple[int, int], order: int) -> FixedAblation
     linear = add[multiply[:, x][:, None, :], multiply[:, y][None, :, :]].reshape(order**2, -1)
     value = add[form, linear]
     sets = (value[:, None, :] == elements[:, None]).reshape(order**3, -1)
-    return FixedAblation(sets[sets.sum(axis=1) > 1], sides if len(sides) == 2 else None)
+    image_shape = (sides[0], sides[1]) if len(sides) == 2 else None
+    return FixedAblation(sets[sets.sum(axis=1) > 1], image_shape)
 
 
 def field_tables(order: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -255,7 +255,7 @@ def most_touched_sets(columns: NDArray[np.bool_]) -> NDArray[np.int64] | None:
     triples = (columns.sum(axis=1, dtype=np.int64) ** 3).sum() // 6
     if size < 2 or size > _MOST_COLUMNS or triples > _MOST_TRIPLES:
         return None
-    shared = (sets.T @ sets).toarray()
+    shared = sparse.csr_array(sets.T @ sets).toarray()
     pair = int(shared[~np.eye(size, dtype=np.bool_)].min())
     if not pair:
         return None
@@ -264,7 +264,7 @@ def most_touched_sets(columns: NDArray[np.bool_]) -> NDArray[np.int64] | None:
         with_it = sets[
             features_of.indices[slice(*features_of.indptr[first : first + 2])], first + 1 :
         ]
-        common = (with_it.T @ with_it).tocoo()
+        common = sparse.coo_array(with_it.T @ with_it)
         different = common.row < common.col
         triple = max(triple, int(common.data[different].max(initial=0)))
     rho = np.arange(size + 1)
