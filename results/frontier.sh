@@ -61,11 +61,12 @@ dense mnist-k14-dense-r15 14 --recipe radius --radius 15 --epochs 2 --start runs
 dense mnist-k30-dense-r12 30 --recipe radius --radius 12 --start runs/mnist-k36-dense
 decided mnist-k14-dense-r15 15
 decided mnist-k30-dense-r12 12
-# The same with a base that was trained around k = 14 alone; its weights are in leaderboard/submissions.
+# A base trained around k = 14 alone; votes on 100 images and its weights are in leaderboard/submissions, so that training
+# can go on from there: --start leaderboard/submissions/mnist-k14-dense70. What follows from it was not run to its end.
 dense mnist-k14-dense70 14 --retained-range 0.8 1.4 --epochs 70
+certify mnist-k14-dense70 --rule pairwise --limit 100 --sampling sequential
 dense mnist-k14-dense70-r15 14 --recipe radius --radius 15 --epochs 2 --start runs/mnist-k14-dense70
-certify mnist-k14-dense70-r15 --rule pairwise --limit 100 --sampling sequential --target 15 \
-    --record results/mnist-k14-dense70-r15-pairwise-n100.json
+decided mnist-k14-dense70-r15 15
 dense mnist-k45-dense 45 --epochs 0 --start runs/mnist-k36-dense
 certify mnist-k45-dense --limit 50 --sampling sequential # what the attacks are compared with; not run yet
 for attack in greedy exchange; do

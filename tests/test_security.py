@@ -509,7 +509,8 @@ def test_a_configuration_that_no_run_has_ends_in_a_sentence(
     started = time.process_time()
     with pytest.raises(RunFolderError, match=r"config.json is damaged or unreadable: .*expected"):
         _ = changed(folder, **values).config
-    assert time.process_time() - started < 2
+    # Seconds of a slow processor; what these numbers ask for would take minutes.
+    assert time.process_time() - started < 10
 
 
 def test_a_network_larger_than_its_weights_is_not_built(folder: Path) -> None:
