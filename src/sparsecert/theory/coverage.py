@@ -251,10 +251,10 @@ def most_touched_sets(columns: NDArray[np.bool_]) -> NDArray[np.int64] | None:
         says nothing, or the family is too large to count what three share.
     """
     size = columns.shape[1]
-    sets = sparse.csr_array(columns, dtype=np.int32)
     triples = (columns.sum(axis=1, dtype=np.int64) ** 3).sum() // 6
     if size < 2 or size > _MOST_COLUMNS or triples > _MOST_TRIPLES:
         return None
+    sets = sparse.csr_array(columns, dtype=np.int32)
     shared = sparse.csr_array(sets.T @ sets).toarray()
     pair = int(shared[~np.eye(size, dtype=np.bool_)].min())
     if not pair:
