@@ -33,7 +33,8 @@ Classifiers whose predictions are proved against changes of any few inputs, what
 values. A verified row is a [submission](../leaderboard/README.md): a record with the votes that it
 was measured by, from which `sparsecert verify` derives every number anew. It cannot show that the
 votes were cast by such a network, trained on that data alone ([what is
-checked](sharing.md#submissions)); where weights are given, `--recount` shows the former. Rows that are not verified are from papers. How to submit:
+checked](sharing.md#submissions)); where weights are given, `--recount` shows the former. Rows that
+are not verified are from papers. How to submit:
 [CONTRIBUTING.md](../CONTRIBUTING.md#submitting-to-the-leaderboard).
 
 In order of the median certified robustness, then of the accuracy; under other threats of the
@@ -104,6 +105,8 @@ def _of_record(path: Path, name: str, record: Mapping[str, Any], config: RunConf
     against = f"changed {unit}"
     if given := config.units_given[0]:
         against += f" ({_plain(given)})"
+    if protected := (getattr(config.design, "units", None) or ()).count(-1):
+        against += f", {protected:,} of {config.design.num_entries:,} protected"
     radii: tuple[int, ...] = RADII
     if threat.sizes:
         radii = tuple(range(1, len(threat.sizes) + 1))

@@ -9,7 +9,8 @@ fixed number of samples is one look, and the paper's corollaries are read from i
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -85,6 +86,17 @@ class Certification:
         """`(batch,)` ballots that estimated the share; for a fixed family the number of sets."""
         return self.tally.num_samples
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[Certification]) -> Certification:
+        """One batch after the other, certified in the same way."""
+        return replace(
+            parts[0],
+            label=np.concatenate([part.label for part in parts]),
+            radius=np.concatenate([part.radius for part in parts]),
+            lower_bound=np.concatenate([part.lower_bound for part in parts]),
+            tally=Tally.concatenate([part.tally for part in parts]),
+        )
+
 
 @dataclass(frozen=True)
 class Stop:
@@ -128,8 +140,9 @@ def certify_tally(
         Certificates; their tally holds the votes up to each input's stop.
 
     Raises:
-        InputError: for an unknown rule, alpha out of range, labels that do not match, or votes
-            without the head-to-head counts that the pairwise rule needs.
+        InputError: for an unknown rule, alpha out of range, labels that do not match, votes
+            without the head-to-head counts that the pairwise rule needs, or a target that nothing
+            stops for or that not even all ballots together could certify.
 
     Warns:
         TooFewSamplesWarning: if not even a unanimous vote could certify radius 0.
@@ -138,6 +151,9 @@ def certify_tally(
     sampled(ablation)
     tally = _as_tally(tally)
     labels = check_labels(tally, label)
+    check_target(target, "fixed" if tally.looks is None else "sequential", top)
+    if tally.looks is not None:
+        check_reachable(target, tally.looks, tally.num_classes, ablation, alpha, rule)
     certified = certify_by_look(tally, labels, ablation, alpha, rule, top, target)
     if len(tally):
         most = tally.num_samples.min() if tally.looks is None else tally.looks[-1]
@@ -261,8 +277,12 @@ def check_reachable(
     """Raise `InputError` for a target that not even all ballots together could certify."""
     if target is None:
         return
-    nothing = Tally.empty(looks, 0, num_classes)
-    certify_by_look(nothing, np.empty(0, np.int64), ablation, alpha, rule, target=target)
+    most = len(check_rule(alpha, rule).within_reach(ablation, looks[-1], num_classes, alpha)) - 1
+    if target > most:
+        raise InputError(
+            f"expected a target from 0 to {most}, as far as this design and number of samples can "
+            f"certify by the rule {rule}, got {target}"
+        )
 
 
 def predict_tally(

@@ -7,7 +7,7 @@ alone; here is what they are given. A new rule is a file there and a class here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from sparsecert.theory.ballots import Ballots, Outcome
 from sparsecert.theory.confidence import clopper_pearson_lower
 from sparsecert.theory.majority import (
     Certified,
+    largest_certified,
     majority_certificate,
     share_certificate,
 )
@@ -115,6 +116,12 @@ class Rule:
 
         return _up_to_target(read, _up_to(looks, design, alpha), target)
 
+    def within_reach(
+        self, design: SampledDesign, num_samples: int, num_classes: int, alpha: float
+    ) -> NDArray[np.float64]:
+        """Thresholds by radius, as far as so many ballots for one class could certify."""
+        return _up_to(np.array([num_samples]), design, alpha)
+
     def predict(self, tally: Tally, alpha: float) -> Named:
         """PREDICT from a fixed number of samples."""
         if self.needs_rankings:
@@ -181,6 +188,16 @@ class LeadRule(Rule):
             return margin_by_look(votes, rivals, tally.reached, looks, thresholds, alpha)
 
         return _up_to_target(read, _leads(design), target)
+
+    def within_reach(
+        self, design: SampledDesign, num_samples: int, num_classes: int, alpha: float
+    ) -> NDArray[np.float64]:
+        """Thresholds by radius, as far as so many ballots for one class could certify."""
+        if num_classes == 2:
+            return super().within_reach(design, num_samples, num_classes, alpha)
+        leads = _leads(design)
+        last = int(largest_certified(leads, self.unanimous(num_samples, alpha)))
+        return leads[: max(0, last) + 1]
 
     def among_top(self, tally: Tally, label: NDArray[np.int64], top: int) -> NDArray[np.bool_]:
         """`(batch,)` whether the label is among the top K of the counted ballots."""
@@ -319,22 +336,20 @@ def _up_to_target(
 ) -> Certified:
     """What is certified by these thresholds, decided as soon as the target is.
 
-    Only where counting stops depends on it (`theory.boundaries`, Statement 2).
-
-    Raises:
-        InputError: for a target that no count can certify.
+    Only where counting stops depends on it (`theory.boundaries`, Statement 2), and where only some
+    thresholds are tested, that the target's is one of them. A target out of reach, as that of
+    another rule may be, is as good as none.
     """
     certified = read(thresholds)
-    if target is None:
+    if target is None or target >= len(thresholds):
         return certified
-    if not 0 <= target < len(thresholds):
-        raise InputError(
-            f"expected a target from 0 to {len(thresholds) - 1}, as far as this design and number "
-            f"of samples can certify, got {target}"
-        )
     alone = read(thresholds[target : target + 1])
-    missed = alone.decided & (alone.radius < 0)
-    return replace(certified, decided=missed | (certified.radius >= target))
+    passed = alone.radius >= 0
+    return Certified(
+        radius=np.where(passed, np.maximum(certified.radius, target), certified.radius),
+        lower_bound=np.maximum(certified.lower_bound, np.where(passed, alone.lower_bound, 0.0)),
+        decided=passed | alone.decided,
+    )
 
 
 def _leads(design: SampledDesign) -> NDArray[np.float64]:

@@ -11,9 +11,40 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tests.helpers.commands import parts, read_json
+from tests.helpers.commands import parts, read_json, run
 
 Tamper = Callable[[Path], None]
+
+# Of each kind that is submitted, how votes are counted, and the records.
+WORDS: dict[str, list[object]] = {
+    "fixed": ["--num-selection", 40, "--num-samples", 300],
+    "sequential": ["--num-selection", 40, "--num-samples", 400, "--sampling", "sequential"],
+    "family": [],
+}
+RECORDS: dict[str, dict[str, list[object]]] = {
+    "fixed": {
+        "pairwise": ["--rule", "pairwise"],
+        "majority": ["--rule", "majority", "--limit", 20],
+        "top": ["--rule", "pairwise", "--top", 2],
+    },
+    "sequential": {"pairwise": ["--rule", "pairwise"]},
+    "family": {
+        "pairwise": ["--rule", "pairwise"],
+        "abstaining": ["--rule", "run-off", "--abstain", 0.1],
+        "patches": ["--rule", "pairwise", "--threat", "patch:1x1,2x2"],
+    },
+}
+
+
+def submit(folder: Path, kind: str, place: Path) -> Path:
+    """Certify in each way that there is for this kind, and write the submission."""
+    records = []
+    for name, words in RECORDS[kind].items():
+        records.append(place / f"{name}.json")
+        limit = [] if "--limit" in words else ["--limit", 40]
+        run("certify", folder, *WORDS[kind], *words, *limit, "--record", records[-1])
+    run("submission", folder, *records, "--out", place / "submission")
+    return place / "submission"
 
 
 def edit_json(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:

@@ -141,7 +141,7 @@ def test_what_does_not_fit_gets_a_sentence(folder: Path, digits_run: Path, fails
     fails("layout to be one of columns:S", *new, "--layout", "columns:" + "9" * 5_000)
     fails("between 1 and the side", *new, "--layout", "columns:9")
     fails("columns, rows or block for images", *new, "--layout", "window:2")
-    fails("--sets is for another", *new, "--layout", "columns:2", "--sets", 3)
+    fails("for the design bands, and no --sets", *new, "--layout", "columns:2", "--sets", 3)
     fails("held-out examples of", *new, "--layout", "columns:2", "--held-out", 1347)
     fails("no threat for", "certify", digits_run, "--threat", "patch:2x2")
     fails("threats and abstention are for fixed families", "certify", digits_run, "--abstain", 0.1)

@@ -121,7 +121,7 @@ def test_a_target_is_decided_with_fewer_ballots(
         ((*PLAN[:4], "--target", 1), "no target with a fixed number of samples"),
         (
             (*PLAN, "--target", 99),
-            "as far as this design and number of samples can certify, got 99",
+            "as far as this design and number of samples can certify by the rule majority, got 99",
         ),
         ((*PLAN, "--target", -1), "target radius of at least 0, got -1"),
         ((*PLAN, "--target", 1, "--top", 2, "--rule", "margin"), "no target for the top 2"),

@@ -10,20 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from safetensors.torch import load_file, save_file
 
-from sparsecert.procedures.execution import LocalExecution
-from sparsecert.procedures.family import FamilyProcedure
 from sparsecert.procedures.run import run_images
 from sparsecert.procedures.sampled import SampledProcedure
 from sparsecert.runs.folder import RunFolder
 from sparsecert.streams import Stage
-from sparsecert.submissions.recount import recount
-from sparsecert.submissions.submission import Submission
 from sparsecert.submissions.verify import verify
 from tests.helpers.commands import Fails, Output, parts, read_json, run
 from tests.helpers.internals import no_network
 from tests.helpers.submissions import (
+    RECORDS,
+    WORDS,
     Tamper,
     each,
     edit_json,
@@ -35,49 +32,6 @@ from tests.helpers.submissions import (
     in_settings,
     without,
 )
-
-WORDS: dict[str, list[object]] = {
-    "fixed": ["--num-selection", 40, "--num-samples", 300],
-    "sequential": ["--num-selection", 40, "--num-samples", 400, "--sampling", "sequential"],
-    "family": [],
-}
-RECORDS: dict[str, dict[str, list[object]]] = {
-    "fixed": {
-        "pairwise": ["--rule", "pairwise"],
-        "majority": ["--rule", "majority", "--limit", 20],
-        "top": ["--rule", "pairwise", "--top", 2],
-    },
-    "sequential": {"pairwise": ["--rule", "pairwise"]},
-    "family": {
-        "pairwise": ["--rule", "pairwise"],
-        "abstaining": ["--rule", "run-off", "--abstain", 0.1],
-        "patches": ["--rule", "pairwise", "--threat", "patch:1x1,2x2"],
-    },
-}
-
-
-def submit(folder: Path, kind: str, place: Path) -> Path:
-    """Certify in each way that there is for this kind, and write the submission."""
-    records = []
-    for name, words in RECORDS[kind].items():
-        records.append(place / f"{name}.json")
-        limit = [] if "--limit" in words else ["--limit", 40]
-        run("certify", folder, *WORDS[kind], *words, *limit, "--record", records[-1])
-    run("submission", folder, *records, "--out", place / "submission")
-    return place / "submission"
-
-
-@pytest.fixture(scope="module")
-def submissions(
-    digits_run: Path, family_run: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
-    """One of each kind; not to be changed."""
-    made = {}
-    for kind in WORDS:
-        place = tmp_path_factory.mktemp(kind)
-        trained = family_run if kind == "family" else digits_run
-        made[kind] = submit(Path(shutil.copytree(trained, place / "run")), kind, place)
-    return made
 
 
 @pytest.mark.parametrize("kind", list(WORDS))
@@ -423,108 +377,3 @@ def test_votes_that_say_they_are_larger_than_memory_are_not_read(
     monkeypatch.setattr(pq.ParquetFile, "read", None)
     (reason,) = verify(submissions["fixed"]).reasons
     assert "expected votes of at most 1000 numbers" in reason
-
-
-@pytest.fixture(scope="module")
-def with_weights(submissions: dict[str, Path]) -> dict[str, Path]:
-    """The same with weights; not to be changed."""
-    made = {}
-    for kind, plain in submissions.items():
-        place = plain.parent
-        made[kind] = place / "with-weights"
-        records = [place / f"{name}.json" for name in RECORDS[kind]]
-        run("submission", place / "run", *records, "--weights", "--out", made[kind])
-    return made
-
-
-@pytest.mark.parametrize("kind", list(WORDS))
-def test_votes_are_counted_again_with_the_weights(
-    with_weights: dict[str, Path], kind: str, output: Output
-) -> None:
-    verdict = verify(with_weights[kind], 3)
-    assert verdict.verified, verdict.reasons
-    counted = verdict.recounted
-    assert counted is not None
-    assert 3 <= len(counted.indices) <= 9
-    assert counted.most_different == 0  # on the machine that cast them
-    told = " ".join(verdict.unchecked)
-    assert "the network was trained on that data" in told
-    assert "votes on other images" in told
-    run("verify", with_weights[kind], "--recount", 1)
-    assert "counted again: images" in output()
-    # Other images are drawn the next time, sooner or later.
-    assert len({tuple(verify(with_weights[kind], 1).recounted.indices) for _ in range(6)}) > 1  # type: ignore[union-attr]
-
-
-SHIFTED: dict[str, Tamper] = {
-    kind: each(in_settings("*", seed=8), *(in_record(name, seed=8) for name in RECORDS[kind]))
-    for kind in ("fixed", "sequential")
-}
-
-
-@pytest.mark.parametrize("kind", list(SHIFTED))
-def test_votes_that_the_weights_do_not_cast_are_refused(
-    with_weights: dict[str, Path], tmp_path: Path, kind: str
-) -> None:
-    """Votes on ablations of another seed than they say: every number follows from them."""
-    path = Path(shutil.copytree(with_weights[kind], tmp_path / "submission"))
-    SHIFTED[kind](path)
-    assert verify(path).verified
-    verdict = verify(path, 10)
-    assert not verdict.verified
-    assert all("as its weights cast them, got" in reason for reason in verdict.reasons)
-
-
-def test_ballots_of_a_family_that_the_weights_do_not_cast_are_refused(
-    with_weights: dict[str, Path], tmp_path: Path
-) -> None:
-    path = Path(shutil.copytree(with_weights["family"], tmp_path / "submission"))
-    verdict = verify(path)
-    (part,) = parts(path, "*")
-    table = pq.read_table(part)
-    # Two images of one class whose ballots change places: hardly any number of a record moves.
-    assert verdict.verified
-    assert len(table) > 20
-    rows = np.roll(np.arange(len(table)), 1)
-    moved = table.take(pa.array(rows)).set_column(0, "index", table["index"])
-    pq.write_table(moved.replace_schema_metadata(table.schema.metadata), part)
-    submission = Submission.open(path)
-    procedure = FamilyProcedure("pairwise")
-    images = submission.images(verdict.records["pairwise"])
-    counted = recount(submission, [(procedure, images)], 5, LocalExecution())
-    assert "as its weights cast them, got" in counted.reasons[0]
-
-
-def test_weights_of_another_network_are_refused(
-    with_weights: dict[str, Path], tmp_path: Path
-) -> None:
-    path = Path(shutil.copytree(with_weights["fixed"], tmp_path / "submission"))
-    weights = load_file(path / "model.safetensors")
-    name = next(iter(weights))
-    weights[name] = weights[name] + 1e-3
-    save_file(weights, path / "model.safetensors")
-    (reason,) = verify(path).reasons
-    assert "expected weights of the model that cast the votes" in reason
-
-
-def test_what_cannot_be_counted_again_is_said(
-    submissions: dict[str, Path],
-    with_weights: dict[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
-    fails: Fails,
-) -> None:
-    fails("expected a submission with weights", "verify", submissions["fixed"], "--recount", 1)
-    monkeypatch.setattr("sparsecert.data.is_at_hand", lambda name: False)
-    fails("expected the data set digits at hand", "verify", with_weights["fixed"], "--recount", 1)
-
-
-def test_a_submission_with_weights_can_be_trained_on_from(
-    with_weights: dict[str, Path], tmp_path: Path
-) -> None:
-    start = with_weights["fixed"]
-    words = ["--data", "digits", "--retained", 20, "--epochs", 0, "--start", start]
-    run("train", *words, "--out", tmp_path / "run")
-    ours = RunFolder.open(tmp_path / "run")
-    assert ours.config.start is not None
-    assert ours.config.start.seconds is not None
-    assert ours.model_path.read_bytes() == (start / "model.safetensors").read_bytes()

@@ -57,7 +57,7 @@ def attack_command(
     ] = None,
     rule: RuleOption = None,
     threat: ThreatOption = None,
-    abstain: Annotated[float | None, Parameter(help="partition, bands: as for `certify`.")] = None,
+    abstain: Annotated[float | None, Parameter(help="fixed families: as for `certify`.")] = None,
     num_samples: SamplesOption = None,
     alpha: AlphaOption = None,
     num_search: Annotated[

@@ -117,7 +117,7 @@ RuleOption = Annotated[
     RuleName | None,
     Parameter(
         help="majority (the default), margin or pairwise for random ablations; plurality (the "
-        "default), run-off or pairwise for a partition."
+        "default), run-off or pairwise for a fixed family."
     ),
 ]
 CompileOption = Annotated[
@@ -140,14 +140,14 @@ SamplesOption = Annotated[
 ThreatOption = Annotated[
     str | None,
     Parameter(
-        help="partition, bands: sparse (the default), patch:HxW or window:L, or several sizes as "
+        help="fixed families: sparse (the default), patch:HxW or window:L, or several sizes as "
         "in patch:2x2,5x5."
     ),
 ]
 AbstainOption = Annotated[
     float | Literal["best"] | None,
     Parameter(
-        help="partition, bands: a ballot prefers a class only if its probability is higher by "
+        help="fixed families: a ballot prefers a class only if its probability is higher by "
         "more than this; best: what certifies most on the run's held-out training examples."
     ),
 ]

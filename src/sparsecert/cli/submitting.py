@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter, validators
 
 from sparsecert.cli.options import RunArgument, announce, console, own_run, print_error
+from sparsecert.errors import InputError
 
 if TYPE_CHECKING:
     from sparsecert.submissions.verify import Verdict
@@ -30,13 +31,17 @@ def submission_command(
     ] = False,
 ) -> None:
     """Write records of a run, with the votes and labels that they follow from, and verify them."""
+    from sparsecert.records.record import read_record
     from sparsecert.submissions.make import make_submission
     from sparsecert.submissions.verify import verify
 
     folder = own_run(run)
     announce(run, folder.config.dataset)
+    if not records:
+        read_record(folder)  # says what to do where there is none
     make_submission(folder, records or (folder.record_path,), out, weights=weights)
-    _tell([verify(out)])
+    if not _tell(verify(out)):
+        sys.exit(1)
 
 
 def verify_command(
@@ -61,32 +66,39 @@ def verify_command(
     from sparsecert.procedures.execution import LocalExecution
     from sparsecert.submissions.verify import verify
 
-    here = LocalExecution(show_progress=True)
-    _tell([verify(path, recount, here) for path in submissions])
-
-
-def _tell(verdicts: list[Verdict]) -> None:
-    """Print what was found; end with status 1 for a submission that is refused."""
-    for verdict in verdicts:
-        if not verdict.verified:
-            print_error(f"refused: {verdict.path}", "red")
-            for reason in verdict.reasons:
-                print_error(f"  {reason}", "red")
-            continue
-        console.print(f"verified: {verdict.path}", soft_wrap=True)
-        for name, record in verdict.records.items():
-            console.print(f"  {name}: {_result(record)}", soft_wrap=True)
-        if (counted := verdict.recounted) is not None:
-            images = ", ".join(map(str, counted.indices))
-            console.print(
-                f"  counted again: images {images}; of {counted.num_ballots:,} ballots at most "
-                f"{counted.most_different:.2%} of an image's are others",
-                soft_wrap=True,
-            )
-        for words in verdict.unchecked:
-            console.print(f"  not checked: that {words}", soft_wrap=True)
-    if not all(verdict.verified for verdict in verdicts):
+    here, held, failures = LocalExecution(show_progress=True), True, []
+    for path in submissions:
+        try:
+            held &= _tell(verify(path, recount, here))
+        except InputError as error:
+            failures.append(str(error))
+    if failures:
+        raise InputError("; ".join(failures))
+    if not held:
         sys.exit(1)
+
+
+def _tell(verdict: Verdict) -> bool:
+    """Print what was found; whether the submission holds."""
+    if not verdict.verified:
+        print_error(f"refused: {verdict.path}", "red")
+        for reason in verdict.reasons:
+            print_error(f"  {reason}", "red")
+        return False
+    console.print(f"verified: {verdict.path}", soft_wrap=True)
+    for name, record in verdict.records.items():
+        console.print(f"  {name}: {_result(record)}", soft_wrap=True)
+    if (counted := verdict.recounted) is not None:
+        images = ", ".join(map(str, counted.indices))
+        console.print(
+            f"  counted again: images {images}; of {counted.num_ballots:,} ballots "
+            f"{counted.num_different:,} are others, of an image's at most "
+            f"{counted.most_different:.2%}",
+            soft_wrap=True,
+        )
+    for words in verdict.unchecked:
+        console.print(f"  not checked: that {words}", soft_wrap=True)
+    return True
 
 
 def _result(record: Mapping[str, Any]) -> str:

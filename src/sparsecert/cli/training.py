@@ -98,8 +98,8 @@ def train_command(
     design: Annotated[
         DesignName,
         Parameter(
-            help="Random ablations, fixed partitions, bands, or the noise of Lee et al. (2019) to "
-            "compare with."
+            help="Random ablations; the fixed families: partitions, bands, circles of a plane "
+            "(inversive); or the noise of Lee et al. (2019), to compare with."
         ),
     ] = "uniform",
     settings: DesignOptions = DesignOptions(),  # noqa: B008 - frozen
@@ -119,7 +119,7 @@ def train_command(
     missing = any(needed and name not in given for name, (_, _, needed) in known.items())
     if missing or foreign:
         wanted = " and ".join(f"--{flag}" for flag, _, needed in known.values() if needed)
-        got = f"; {' and '.join(foreign)} is for another" if foreign else ""
+        got = f", and no {' and no '.join(foreign)}" if foreign else ""
         raise InputError(f"expected {wanted} for the design {design}{got}")
     run = train_run(
         data,

@@ -25,8 +25,9 @@ without one point and the circles through that.
 
 So rho features touch at most rho (q^2 - 1) - q C(rho, 2) + C(rho, 3) of q^2 (q - 1) ballots
 (`theory.coverage`, overlap bound, i = 2): hardly more than the share Delta(d, k, rho) that random
-ablation pays for k = q + 1 of d = q^2, and nothing is left to chance. As no line has three points
-of a circle, none has three pixels of a row or column of the image: sets are spread over it.
+ablation pays for k = q + 1 of d = q^2, and nothing is left to chance. No line has three points of a
+circle, so where an image fits into the plane, no set has three pixels of a row or of a column: sets
+are spread over it.
 """
 
 from __future__ import annotations

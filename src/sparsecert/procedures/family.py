@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.certification import Prediction, certify_ballots, check_abstain
+from sparsecert.certification import Certification, Prediction, certify_ballots, check_abstain
 from sparsecert.data import Dataset
 from sparsecert.designs.family import FamilyDesign, family_of
 from sparsecert.designs.threats import SPARSE, threat_of
@@ -31,6 +31,8 @@ from sparsecert.votes.store import Stored, VoteSettings
 
 # As many images at once as keep the ensemble's matrix products large.
 _BALLOTS_PER_GROUP = 100_000
+# Read at once; as floating-point numbers 128 MiB.
+_NUMBERS_AT_ONCE = 2**25
 
 
 @dataclass(frozen=True)
@@ -92,20 +94,31 @@ class FamilyProcedure(Procedure):
 
     def measure(self, images: RunImages) -> Measurement:
         """Predictions and certificates of stored ballots; see `Procedure`."""
-        stored = self.stored(images)
-        family, targets = family_of(images.run.config.design), images.targets
-        read = partial(
-            certify_ballots,
-            stored.votes.scores(self.abstain),
-            family,
-            self.rule,
-            threat=self.threat,
-            abstain=self.abstain,
-        )
-        certification = read()
+        stored, targets = self.stored(images), images.targets
+        family, size = family_of(images.run.config.design), max(1, stored.votes.ranks[:1].size)
+        step = max(1, _NUMBERS_AT_ONCE // size)
+        starts = range(0, max(1, len(targets)), step)
+
+        def certify(top: int, labels: NDArray[np.int64] | None = None) -> Certification:
+            return Certification.concatenate(
+                [
+                    certify_ballots(
+                        stored.votes.take(slice(at, at + step)).scores(self.abstain),
+                        family,
+                        self.rule,
+                        threat=self.threat,
+                        abstain=self.abstain,
+                        top=top,
+                        label=None if labels is None else labels[at : at + step],
+                    )
+                    for at in starts
+                ]
+            )
+
+        certification = certify(top=1)
         label = certification.label
         if self.top != 1:
-            certification = read(top=self.top, label=targets)
+            certification = certify(self.top, targets)
             label = among_top(certification.radius >= 0, targets, label)
         prediction = Prediction(label, certification.tally.first_choice, rule=self.rule)
         return Measurement(images, prediction, certification, stored.seconds)

@@ -21,7 +21,8 @@ from sparsecert.designs.bands import Bands
 from sparsecert.designs.design import Design, design_settings, options
 from sparsecert.designs.family import FamilyDesign, family_of
 from sparsecert.designs.registry import check_design
-from sparsecert.designs.uniform import random_ablation
+from sparsecert.designs.uniform import UniformAblation, random_ablation
+from sparsecert.designs.units import parse_units
 from sparsecert.errors import InputError
 from sparsecert.json_values import as_type, fields_of
 from sparsecert.models import architectures as models
@@ -131,6 +132,7 @@ class RunConfig:
                 f"expected a design for the {expected} features of inputs of shape "
                 f"{self.input_shape}, got one for {found}"
             )
+        self._check_geometry()
         if self.encoding not in self.design.encodings:
             raise InputError(
                 f"expected the encoding to be {' or '.join(self.design.encodings)}, as the design "
@@ -154,6 +156,22 @@ class RunConfig:
         build_loss(self.recipe, self.design)  # says what is wrong with a radius
         if self.recipe.objective == "radius" and self.start is None:
             raise InputError("expected a trained run to start from, which the recipe radius needs")
+
+    def _check_geometry(self) -> None:
+        """What patches and units are is read from the design, and shown in the words given."""
+        shape = getattr(self.design, "image_shape", None)
+        if shape is not None and tuple(shape) != self.input_shape[1:]:
+            raise InputError(
+                f"expected a design for inputs of shape {self.input_shape}, got one for images of "
+                f"{shape[0]} by {shape[1]}"
+            )
+        if not isinstance(self.design, UniformAblation) or len(self.input_shape) != 3:
+            return  # columns may have been named by what only their data set knows
+        owner = parse_units(*self.units_given, self.input_shape)
+        if self.design.units != (None if owner is None else tuple(owner.tolist())):
+            raise InputError(
+                f"expected the units that units_given names, {self.units_given}, got others"
+            )
 
     @property
     def num_classes(self) -> int:

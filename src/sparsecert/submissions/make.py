@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,8 @@ def make_submission(
         weights: whether the network's go with it, so that others can count votes again.
 
     Raises:
-        InputError: for records of another run, of a shard, of several data sets or of one name.
+        InputError: for files that are no records of this run, records of a shard, of several data
+            sets or of one name.
         RunFolderError: for votes that are damaged, or a folder that is not empty or not writable.
     """
     if not records:
@@ -43,7 +45,7 @@ def make_submission(
         raise InputError(f"expected records in files of different names, got {', '.join(names)}")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise RunFolderError(f"expected a new folder for the submission, got {out}")
-    read = [read_whole_record(path, run.config) for path in records]
+    read = [_read(path, run) for path in records]
     if len(datasets := sorted({record["dataset"] for record in read})) > 1:
         raise InputError(f"expected records of one data set, got {' and '.join(datasets)}")
     dataset = load_evaluation_data(run, datasets[0])
@@ -73,3 +75,13 @@ def make_submission(
         theirs.copy_to(ours, settings, np.unique(np.concatenate(each)), needed)
     for name, record in zip(names, read, strict=True):
         files.write_text(out / RECORDS / f"{name}.json", to_text(record))
+
+
+def _read(path: Path, run: RunFolder) -> Mapping[str, Any]:
+    try:
+        return read_whole_record(path, run.config)
+    except InputError as error:
+        raise InputError(
+            f"expected {path} to be a record of {run.path}, as `sparsecert certify --record` "
+            f"writes it: {error}"
+        ) from error

@@ -25,7 +25,7 @@ from sparsecert.procedures.execution import Execution, LocalExecution
 from sparsecert.procedures.procedure import Procedure, RunImages
 from sparsecert.procedures.run import recorded_procedure
 from sparsecert.records.record import derived_values
-from sparsecert.submissions.recount import Recount, check_recount, recount
+from sparsecert.submissions.recount import Recount, check_recount, check_samplers, recount
 from sparsecert.submissions.submission import Submission, read_whole_record
 from sparsecert.votes.parquet import REMEDY
 from sparsecert.votes.store import VoteSettings
@@ -93,9 +93,11 @@ def verify(path: Path, num_recounted: int = 0, execution: Execution | None = Non
         reading.check_labels()
     counted = None
     if num_recounted and not reading.reasons:
-        where = execution or LocalExecution()
-        counted = recount(submission, reading.read, num_recounted, where)
-        reading.reasons += counted.reasons
+        check_samplers(submission, reading.read)
+        with reading.reasons_of("votes counted again"):
+            where = execution or LocalExecution()
+            counted = recount(submission, reading.read, num_recounted, where)
+            reading.reasons += counted.reasons
     unchecked = tuple(_unchecked(submission, counted))
     return Verdict(path, reading.records, tuple(reading.reasons), unchecked, counted)
 

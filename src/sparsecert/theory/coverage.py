@@ -208,6 +208,9 @@ def sum_bound_radius(
     """
     radius = np.full(len(weights), -1, dtype=np.int64)
     rows = np.flatnonzero(budget >= 0)
+    if not columns.shape[1]:  # nobody can touch anything
+        radius[rows] = UNLIMITED
+        return radius
     if not len(rows):
         return radius
     # s_i is at most the largest weight for every set that i is in.

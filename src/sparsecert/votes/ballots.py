@@ -68,7 +68,7 @@ class Ballots:
             )
         return self.steps.astype(np.float32) / np.float32(_STEPS)
 
-    def take(self, rows: NDArray[np.int64]) -> Ballots:
+    def take(self, rows: NDArray[np.int64] | slice) -> Ballots:
         """The images at these rows."""
         return Ballots(self.ranks[rows], self.steps[rows])
 
@@ -114,7 +114,13 @@ class BallotStore(VoteStore[VoteSettings, Ballots]):
         steps = columns.get("probabilities", np.zeros(ranks.shape, dtype=np.uint8))
         if steps.dtype != np.uint8:
             raise InputError(f"expected probabilities in steps of 1/{_STEPS}, got {steps.dtype}")
-        return Ballots(ranks, steps.reshape(shape))
+        steps = steps.reshape(shape)
+        if steps.any():
+            by_rank = np.empty_like(steps)
+            np.put_along_axis(by_rank, ranks.astype(np.intp), steps, axis=2)
+            if (by_rank[:, :, 1:] > by_rank[:, :, :-1]).any():
+                raise InputError("expected no ballot with probabilities that rise with the rank")
+        return Ballots(ranks, steps)
 
     def _empty(self, settings: VoteSettings) -> Ballots:
         shape = (0, self.num_sets, self.num_classes)
