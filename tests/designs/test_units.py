@@ -222,3 +222,12 @@ def test_attacks_change_whole_units_and_nothing_protected(attack: Callable[..., 
         assert len(np.unique(units[differs])) == size
     # Three of nine units retained: two changed ones are in more than half of the ballots.
     assert (found.size == 2).all()
+
+
+@pytest.mark.parametrize("rule", list(FAMILY_RULES))
+def test_where_nothing_can_be_attacked_all_is_certified(rule: str) -> None:
+    family = sc.FixedAblation(
+        np.array([[True, False]] * 3), units=[-1, 0]
+    )  # each set shows the protected entry
+    found = sc.certify_ballots(np.array([[[1.0, 0.0]] * 3]), family, rule=rule)
+    assert found.radius.item() == family.num_features

@@ -11,14 +11,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from sparsecert.certification import certify_tally
+from sparsecert.designs.uniform import UniformAblation
 from sparsecert.errors import InputError
 from sparsecert.procedures.procedure import Procedure
 from sparsecert.procedures.run import load, recorded_procedure, run_images
 from sparsecert.procedures.sampled import SampledProcedure
+from sparsecert.rules import RULES
 from sparsecert.runs.folder import RunFolder
 from sparsecert.theory import boundaries
-from sparsecert.theory.schedule import growing_looks
-from tests.helpers.commands import Fails, Output, comparable, parts, record, report, run
+from sparsecert.theory.schedule import growing_looks, look_schedule
+from sparsecert.votes.tally import Tally
+from tests.helpers.commands import PROBE, Fails, Output, comparable, parts, record, report, run
 from tests.helpers.internals import few_are_many, no_network
 from tests.helpers.votes import looks_reached
 
@@ -127,6 +131,37 @@ def test_a_target_is_decided_with_fewer_ballots(
         ((*PLAN, "--target", 1, "--top", 2, "--rule", "margin"), "no target for the top 2"),
     ):
         fails(sentence, "certify", folder, "--limit", 60, *words)
+
+
+def test_a_target_is_no_obstacle_to_a_rule_that_cannot_reach_it(folder: Path, fails: Fails) -> None:
+    """As page and attacks read the votes by every rule."""
+    design, words = UniformAblation(64, 12), ["--limit", 10, "--sampling", "sequential"]
+
+    def most(rule: str, n: int) -> int:
+        return len(RULES[rule].within_reach(design, n, 10, 0.05)) - 1
+
+    n = next(n for n in range(20, 200) if most("margin", n) < most("majority", n))
+    target = most("majority", n)
+    run("certify", folder, *words, "--num-samples", n, "--target", target)
+    assert f"until {target} is decided" in report(folder)
+    run("attack", folder, "--limit", 1, "--attack", "sparse-rs", "--steps", 2, *PROBE)
+    sentence = f"can certify by the rule margin, got {target}"
+    refused = ["--rule", "margin", "--num-samples", n, "--target", target]
+    fails(sentence, "certify", folder, *words, *refused)
+
+
+def test_a_target_between_tested_thresholds_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, design = look_schedule("sequential", 10_000), UniformAblation(784, 45)
+    monkeypatch.setattr("sparsecert.theory.majority._MOST_THRESHOLDS", 3)
+    first = np.zeros((1, len(looks), 3), dtype=np.int64)
+    first[0, :, 0] = np.array(looks) * 9 // 10
+    first[0, :, 1] = np.array(looks) - first[0, :, 0]
+    label = np.array([0])
+    whole = certify_tally(Tally(first, looks=looks), label, design)
+    target = whole.radius.item() + 1
+    found = certify_tally(Tally(first, looks=looks), label, design, target=target)
+    assert found.radius.item() == target
+    assert found.num_samples.item() < 10_000
 
 
 @pytest.mark.parametrize("rule", ["majority", "margin", "pairwise"])

@@ -30,6 +30,7 @@ from tests.helpers.submissions import (
     each,
     in_column,
     in_record,
+    in_rows,
     in_settings,
 )
 
@@ -195,8 +196,16 @@ def test_invented_looks_are_refused(with_weights: dict[str, Path], tmp_path: Pat
                     row[look, other] = min(left, others[other])
                     left -= row[look, other]
 
+    # Majority reads first choices alone.
+    in_rows(lambda rows: rows.drop_columns("head_to_head"))(path)
     in_column("first_choice", invent)(path)
     procedure = SampledProcedure(40, 400, sampling="sequential", rule="majority")
+    assert (
+        Submission.open(path)
+        .store.read(procedure.votes_settings(images)[1])
+        .votes.num_reached.max()
+        > 1
+    )
     counted = recount(submission, [(procedure, images)], len(images.indices), LocalExecution())
     assert any("as its weights cast them, got" in reason for reason in counted.reasons)
 

@@ -182,8 +182,26 @@ TAMPERED: dict[str, tuple[str, Tamper, str]] = {
     ),
     "other rankings": (
         "family",
-        in_column("ranks", lambda ranks: np.subtract(9, ranks, out=ranks), "ballots-*"),
+        each(
+            in_column("probabilities", lambda steps: steps.fill(25), "ballots-*"),
+            in_column("ranks", lambda ranks: np.subtract(9, ranks, out=ranks), "ballots-*"),
+        ),
         "it says that accuracy is",
+    ),
+    "probabilities that are not the rankings'": (
+        "family",
+        in_column("probabilities", lambda steps: steps[:, :1].fill(1), "ballots-*"),
+        "expected no ballot with probabilities that rise with the rank",
+    ),
+    "images of another shape": (
+        "family",
+        in_config(image_shape=[4, 16]),
+        "expected a design for inputs of shape (1, 8, 8), got one for images of 4 by 16",
+    ),
+    "units in other words": (
+        "fixed",
+        in_config(units_given=["patch:2", None]),
+        "expected the units that units_given names",
     ),
     "an image twice": (
         "fixed",
@@ -315,7 +333,9 @@ def test_commands_end_with_a_status_and_sentences(
 def test_what_is_no_submission_is_not_written(
     folder: Path, submissions: dict[str, Path], tmp_path: Path, fails: Fails
 ) -> None:
-    fails("it is no file", "submission", folder, "--out", tmp_path / "new")
+    fails("`sparsecert certify", "submission", folder, "--out", tmp_path / "new")
+    none = tmp_path / "none.json"
+    fails(f"expected {none} to be a record", "submission", folder, none, "--out", tmp_path / "new")
     run("certify", folder, *WORDS["fixed"], "--limit", 10)
     fails("expected a new folder", "submission", folder, "--out", folder)
     own = folder / "record.json"
