@@ -14,6 +14,18 @@ done
 .venv/bin/sparsecert certify runs/digits-k9 --rule pairwise --sampling sequential --num-samples 100000 \
     --record results/digits-k9-n100000-pairwise.json
 
+# What rho features touch at most, in percent: the first table of that page, in a minute.
+.venv/bin/python - <<'END'
+import sparsecert as sc
+
+for shape, order, k in (((28, 28), 29, 28), ((32, 32), 32, 33)):
+    circles, d = sc.inversive_circles(shape, order), shape[0] * shape[1]
+    for rho in (5, 8, 10, 12, 15, 20):
+        touched = 100 * circles.most_touched[rho] / circles.num_sets
+        shifted = 100 * sc.ablation_shift(d, k, rho)
+        print(f"d = {d}, rho = {rho}: circles {touched:.2f}, random {shifted:.2f}, partitions {100 * rho / order:.2f}")
+END
+
 # MNIST, with CIRCLES_OF_MNIST=yes: 23 548 ballots an image. Not run yet; for a GPU, or a night of two cores.
 if [ "${CIRCLES_OF_MNIST:-no}" = yes ]; then
     .venv/bin/sparsecert train --data mnist --retained 28 --model dense-interpolating-cnn --retained-range 0.7 1.4 \
