@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from timing import conditions, finish
@@ -40,7 +41,8 @@ def main() -> None:
     run = RunFolder.open(options.run)
     training, d = load(run.config.dataset, "train"), run.config.design.num_features
     images = evenly_spread(len(training), options.limit)
-    labels, n, found = training.labels[images], options.num_samples, {}
+    labels, n = training.labels[images], options.num_samples
+    found: dict[int, dict[str, Any]] = {}
     for k in map(int, options.retained.split(",")):
         smoothed = SmoothedClassifier(ablation=sc.UniformAblation(d, k), **base_classifier(run))
         right, lowest = [], []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -173,8 +174,14 @@ def test_probabilities_are_compared_where_they_are_claimed() -> None:
     assert different_ballots(true.without_probabilities, true)[0].item() == 0
 
 
-def test_invented_looks_are_refused(with_weights: dict[str, Path], tmp_path: Path) -> None:
-    """The truth where counting stopped, and before it all first choices for the correct class."""
+@pytest.mark.parametrize(("part_of", "target"), [("before the last", None), ("the last", 0)])
+def test_invented_looks_are_refused(
+    with_weights: dict[str, Path], tmp_path: Path, part_of: str, target: int | None
+) -> None:
+    """First choices for the correct class: before a true last look, or after a true first one.
+
+    The latter also where those that decide the target would be counted less far.
+    """
     path = Path(shutil.copytree(with_weights["sequential"], tmp_path / "submission"))
     submission = Submission.open(path)
     (images,) = (submission.images(r) for r in verify(path).records.values())
@@ -188,26 +195,27 @@ def test_invented_looks_are_refused(with_weights: dict[str, Path], tmp_path: Pat
         by_look = counts.reshape(len(counts), len(looks), -1)
         for row, image in zip(by_look, index.tolist(), strict=True):
             last, correct = int((row.sum(axis=1) > 0).sum()) - 1, targets[image]
+            if part_of == "the last":
+                row[1 : last + 1] = row[0]
+                row[1 : last + 1, correct] += np.array(looks)[1 : last + 1] - looks[0]
+                continue
             for look in range(last):
-                row[look] = 0
-                row[look, correct] = min(looks[look], row[last, correct])
-                left, others = looks[look] - row[look, correct], row[last].copy()
-                for other in np.flatnonzero(np.arange(len(others)) != correct):
-                    row[look, other] = min(left, others[other])
-                    left -= row[look, other]
+                left, others = looks[look], row[last].copy()
+                for each_class in sorted(range(len(others)), key=lambda c: c != correct):
+                    row[look, each_class] = min(left, others[each_class])
+                    left -= row[look, each_class]
 
-    # Majority reads first choices alone.
     in_rows(lambda rows: rows.drop_columns("head_to_head"))(path)
     in_column("first_choice", invent)(path)
-    procedure = SampledProcedure(40, 400, sampling="sequential", rule="majority")
-    assert (
-        Submission.open(path)
-        .store.read(procedure.votes_settings(images)[1])
-        .votes.num_reached.max()
-        > 1
-    )
+    procedure = SampledProcedure(40, 400, "sequential", rule="majority", target=target)
+    procedure.measure(replace(images, run=Submission.open(path).run))  # by first choices alone
     counted = recount(submission, [(procedure, images)], len(images.indices), LocalExecution())
     assert any("as its weights cast them, got" in reason for reason in counted.reasons)
+    claimed = sum(
+        submission.store.read(settings).votes.num_samples.sum()
+        for settings in procedure.votes_settings(images)
+    )
+    assert counted.num_ballots == claimed  # all of them
 
 
 def test_few_ballots_moved_on_every_image_are_refused(

@@ -154,6 +154,12 @@ class Procedure(ABC):
     def count(self, images: RunImages, execution: Execution) -> None:
         """Count the votes for certificates that are missing, and store them as they come."""
 
+    def count_as_far(
+        self, images: RunImages, store: VoteStore[Any, Any], execution: Execution
+    ) -> None:
+        """Count the votes for certificates as far as those of the same images in a store went."""
+        self.count(images, execution)
+
     @abstractmethod
     def measure(self, images: RunImages) -> Measurement:
         """Predictions, certificates and their evaluation, from stored votes alone.

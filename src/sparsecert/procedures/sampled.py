@@ -54,7 +54,7 @@ from sparsecert.theory.schedule import (
     Sampling,
     look_schedule,
 )
-from sparsecert.votes.store import TallyStore, VoteSettings
+from sparsecert.votes.store import TallyStore, VoteSettings, VoteStore
 from sparsecert.votes.tally import Tally
 
 
@@ -118,6 +118,15 @@ class SampledProcedure(Procedure):
         tallies.count(Stage.SELECTION, execution)
         label = select_label(tallies.stored(Stage.SELECTION).votes, self.rule)
         tallies.count(Stage.ESTIMATION, execution, partial(_certified, self, design, label))
+
+    def count_as_far(
+        self, images: RunImages, store: VoteStore[Any, Any], execution: Execution
+    ) -> None:
+        """Count up to the last look that each image reached there; see `Procedure`."""
+        tallies = self._tallies(images)
+        tallies.count(Stage.SELECTION, execution)
+        there = images.of(store.read(tallies.settings(Stage.ESTIMATION)), "votes to be compared")
+        tallies.count(Stage.ESTIMATION, execution, partial(_as_far, there.votes.num_reached))
 
     def measure(self, images: RunImages) -> Measurement:
         """Predictions and certificates of stored tallies; see `Procedure`."""
@@ -220,6 +229,11 @@ def _certified(
         tally, label[rows], design, procedure.alpha, procedure.rule, target=procedure.target
     )
     return stop(tally, certified, name_by_look(tally, procedure.alpha, procedure.rule))
+
+
+def _as_far(reached: NDArray[np.int64], tally: Tally, rows: NDArray[np.int64]) -> Stop:
+    """Where counting stops that goes as far as another; `reached` is of all images."""
+    return Stop(reached[rows] - 1, tally.num_reached >= reached[rows])
 
 
 def _named(procedure: SampledProcedure, tally: Tally, rows: NDArray[np.int64]) -> Stop:

@@ -126,7 +126,7 @@ def recount(
                 (settings, images.indices.tobytes()),
                 np.sort(source.choice(images.indices, size, replace=False)),
             )
-            procedure.count(RunImages(again, dataset, here), execution)
+            procedure.count_as_far(RunImages(again, dataset, here), submission.store, execution)
             for each in settings:
                 counted[each] = np.union1d(counted.get(each, here), here)
         stores = submission.store, store_of(again, len(dataset))
