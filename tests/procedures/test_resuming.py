@@ -17,6 +17,7 @@ from tests.helpers.internals import STORE_AT_ONCE
 from tests.helpers.votes import looks_reached, seconds_taken
 
 SEQUENTIAL = ["--num-selection", 40, "--num-samples", 600, "--sampling", "sequential"]
+IMAGES = 150
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Work:
     begins_with: str | None = "digits_run"
     outcome: str = "record.json"
     enough: int = 5
-    total: int = 450
+    total: int = IMAGES
     left: int = 1
 
 
@@ -59,17 +60,20 @@ def epochs(folder: Path) -> dict[int, float]:
 
 WORK = {
     "fixed": Work(
-        ["certify", *SMALL],
+        ["certify", *SMALL, "--limit", IMAGES],
         partial(parts, pattern="estimation-*.parquet"),
         partial(seconds_taken, pattern="estimation-*.parquet"),
     ),
     "sequential": Work(
-        ["certify", *SEQUENTIAL],
+        ["certify", *SEQUENTIAL, "--limit", IMAGES],
         partial(parts, pattern="estimation-sequential-*.parquet"),
         partial(looks_reached, budget=600),
     ),
     "family": Work(
-        ["certify"], parts, partial(seconds_taken, pattern="*.parquet"), begins_with="family_run"
+        ["certify", "--limit", IMAGES],
+        parts,
+        partial(seconds_taken, pattern="*.parquet"),
+        begins_with="family_run",
     ),
     "attack": Work(
         ["attack", "--attack", "sparse-rs", "--steps", 10, "--limit", 6, *PROBE],
@@ -128,7 +132,8 @@ def test_counting_in_pieces_gives_the_same_result(
         shutil.copytree(request.getfixturevalue(str(work.begins_with)), tmp_path / copy)
         for copy in ("at once", "in pieces")
     )
+    words = work.words[:-2]  # without --limit
     for limit in (9, 45, 90):
-        run(*work.words, in_pieces, "--limit", limit)
-    run(*work.words, at_once, "--limit", 90)
+        run(*words, in_pieces, "--limit", limit)
+    run(*words, at_once, "--limit", 90)
     assert comparable(in_pieces) == comparable(at_once)
