@@ -89,6 +89,23 @@ def test_votes_counted_without_rankings_serve_the_other_rules(folder: Path, fail
     assert ("margin rule" in page, "pairwise rule" in page) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("copied", "words", "sentence"),
+    [
+        ("folder", ["--top", 10, "--rule", "margin"], "expected top from 1 to 9, got 10"),
+        ("folder", ["--top", 2], "for the top 2, got majority"),
+        ("family_folder", ["--top", 10], "expected top from 1 to 9, got 10"),
+        ("family_folder", ["--top", 2, "--rule", "run-off"], "for the top 2, got run-off"),
+    ],
+)
+def test_a_top_that_cannot_be_is_refused_before_any_ballot(
+    copied: str, words: list[object], sentence: str, request: pytest.FixtureRequest, fails: Fails
+) -> None:
+    run_folder = request.getfixturevalue(copied)
+    fails(sentence, "certify", run_folder, "--limit", 5, *words)
+    assert not parts(run_folder)
+
+
 def test_predict_report_and_info(folder: Path, output: Output) -> None:
     run("predict", folder, "--limit", 30, "--num-samples", 200, "--show", 3)
     assert "classification accuracy" in output()

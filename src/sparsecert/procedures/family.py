@@ -10,7 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsecert.certification import Certification, Prediction, certify_ballots, check_abstain
+from sparsecert.certification import (
+    Certification,
+    Prediction,
+    certify_ballots,
+    check_abstain,
+    check_top,
+)
 from sparsecert.data import Dataset
 from sparsecert.designs.family import FamilyDesign, family_of
 from sparsecert.designs.threats import SPARSE, threat_of
@@ -78,7 +84,10 @@ class FamilyProcedure(Procedure):
     def count(self, images: RunImages, execution: Execution) -> None:
         """Cast the ballots that are missing; see `Procedure`."""
         store, settings = self._store(images), _settings(images)
-        threat_of(self.threat).reach(family_of(images.run.config.design))  # now, not afterwards
+        # What would make all of the ballots useless is said now.
+        threat_of(self.threat).reach(family_of(images.run.config.design))
+        has_top = FAMILY_RULES[self.rule].top is not None
+        check_top(self.top, images.run.config.num_classes, self.rule, has_top)
 
         def keep(finished: Sequence[Finished[Ballots]]) -> None:
             parts = [Stored(f.images, f.seconds, f.result) for f in finished]

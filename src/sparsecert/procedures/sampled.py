@@ -22,6 +22,7 @@ from sparsecert.certification import (
     certify_by_look,
     check_reachable,
     check_target,
+    check_top,
     name_by_look,
     predict_tally,
     prediction_at,
@@ -113,6 +114,7 @@ class SampledProcedure(Procedure):
         warn_if_large(self.alpha)
         config = images.run.config
         looks, design = look_schedule(self.sampling, self.num_samples), sampled(config.design)
+        check_top(self.top, config.num_classes, self.rule, RULES[self.rule].has_top)
         check_reachable(self.target, looks, config.num_classes, design, self.alpha, self.rule)
         tallies = self._tallies(images)
         tallies.count(Stage.SELECTION, execution)
