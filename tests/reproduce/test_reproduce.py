@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,10 @@ def test_another_network_on_as_many_images_as_the_paper(
     page = overview_page(tmp_path)
     assert ("Beyond the paper" in page) == matters
     assert ("## Table 9" in page) != matters
+    assert "mlp, fast, 1 epochs" in page
+    from_radius = {"command": f"sparsecert train --radius 3 && {record['command']}"}
+    (tmp_path / "results" / name).write_text(json.dumps(record | from_radius))
+    assert "mlp, fast after radius 3, 1 epochs" in overview_page(tmp_path)
 
 
 def test_records_match_rows_by_what_was_measured() -> None:

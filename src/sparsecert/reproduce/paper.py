@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -289,7 +290,10 @@ class PaperTable:
 
 def _trained(record: Mapping[str, Any]) -> str:
     radius = record.get("radius_trained_for")
+    earlier = re.findall(r"--radius (\d+)", record.get("command", ""))
     recipe = record["recipe"] + ("" if radius is None else f" {radius}")
+    if radius is None and earlier:
+        recipe += f" after radius {earlier[-1]}"
     return f"{record['architecture']}, {recipe}, {record['epochs']} epochs"
 
 
