@@ -262,6 +262,7 @@ def test_another_network_on_as_many_images_as_the_paper(
     assert "mlp, fast, 1 epochs" in page
     from_radius = {"command": f"sparsecert train --radius 3 && {record['command']}"}
     (tmp_path / "results" / name).write_text(json.dumps(record | from_radius))
+    reproduce(tmp_path, "overview")
     assert "mlp, fast after radius 3, 1 epochs" in overview_page(tmp_path)
 
 
